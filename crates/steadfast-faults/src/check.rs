@@ -1,16 +1,15 @@
 //! Evaluates the checks of a scenario: computes metrics from the ledger and evaluates expressions.
 //!
-//! A check has one of three outcomes: it holds, it fails, or its outcome is unknown. Unknown is never a silent pass.
+//! A check holds, fails, is not applicable, or its outcome is unknown. Neither of the last two is a silent pass.
 
 mod measure;
+mod words;
 
 use std::cmp::Ordering;
 
 use crate::ledger::Ledger;
 use crate::samples::Measurement;
-use crate::scenario::expr::{
-    Comparison, Computed, Expression, MetricQuery, Operator, Relation, Term,
-};
+use crate::scenario::expr::{Comparison, Computed, Operator, Relation, Term};
 use crate::scenario::model::{Check, CheckLevel, NoData};
 
 pub use measure::samples;
@@ -26,8 +25,31 @@ pub struct CheckResult {
     pub level: CheckLevel,
     /// Whether the condition holds.
     pub outcome: CheckOutcome,
-    /// Each metric of the condition with its value, as text.
-    pub evidence: Vec<String>,
+    /// Each comparison of the condition, with what was measured.
+    pub comparisons: Vec<ComparisonResult>,
+}
+
+impl CheckResult {
+    /// What was measured, next to its limit.
+    pub fn measured(&self) -> String {
+        let texts: Vec<&str> = self.comparisons.iter().map(|it| it.text.as_str()).collect();
+        texts.join("; ")
+    }
+}
+
+/// A comparison with the values of both sides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComparisonResult {
+    /// The left value, usually measured; `None` without samples.
+    pub left: Option<Measurement>,
+    /// The required relation.
+    pub relation: Relation,
+    /// The right value, usually the limit; `None` without samples.
+    pub right: Option<Measurement>,
+    /// Whether the relation holds.
+    pub outcome: CheckOutcome,
+    /// What was measured next to its limit, for example `750 ms < 6 s (max of 8 samples)`.
+    pub text: String,
 }
 
 /// The outcome of a check.
@@ -39,6 +61,8 @@ pub enum CheckOutcome {
     Fails,
     /// There are no samples, or the value is censored and its lower bound does not decide the comparison.
     Unknown,
+    /// There are no samples, and the scenario permits that: the condition was not tested.
+    NotApplicable,
 }
 
 impl CheckOutcome {
@@ -46,76 +70,79 @@ impl CheckOutcome {
         if holds { Self::Holds } else { Self::Fails }
     }
 
-    /// The combined outcome: a failure takes precedence over an unknown outcome.
+    /// The combined outcome: a condition of which one part was not tested does not hold.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Fails, _) | (_, Self::Fails) => Self::Fails,
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::NotApplicable, _) | (_, Self::NotApplicable) => Self::NotApplicable,
             (Self::Holds, Self::Holds) => Self::Holds,
+        }
+    }
+
+    /// The name in JSON reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Fails => "fails",
+            Self::Unknown => "unknown",
+            Self::NotApplicable => "not_applicable",
         }
     }
 }
 
 /// Evaluates one check of a scenario.
 pub fn evaluate(check: &Check, ledger: &Ledger) -> CheckResult {
-    let outcome = match (outcome(&check.that, ledger), check.no_data) {
-        (CheckOutcome::Unknown, NoData::Fail) => CheckOutcome::Fails,
-        (CheckOutcome::Unknown, NoData::Pass) => CheckOutcome::Holds,
-        (outcome, NoData::Unknown | NoData::Fail | NoData::Pass) => outcome,
-    };
+    let comparisons: Vec<ComparisonResult> = check
+        .that
+        .comparisons()
+        .iter()
+        .map(|it| evaluate_comparison(it, check, ledger))
+        .collect();
     CheckResult {
         id: check.id.clone(),
         that: check.that.to_string(),
         level: check.level,
-        outcome,
-        evidence: evidence(&check.that, ledger),
+        outcome: comparisons
+            .iter()
+            .fold(CheckOutcome::Holds, |all, it| all.and(it.outcome)),
+        comparisons,
     }
 }
 
-fn outcome(expression: &Expression, ledger: &Ledger) -> CheckOutcome {
-    let outcomes = expression
-        .comparisons()
-        .iter()
-        .map(|comparison| compare(comparison, ledger));
-    outcomes.fold(CheckOutcome::Holds, CheckOutcome::and)
-}
-
-fn evidence(expression: &Expression, ledger: &Ledger) -> Vec<String> {
-    let evidence = expression.metric_queries().into_iter().map(|query| {
-        let value = measure::evaluate(query, ledger);
-        let value = value.map_or_else(|| "no data".to_owned(), |value| value.to_string());
-        let note = substitution_note(query, ledger);
-        format!("{query}{note}: {value}")
-    });
-    evidence.collect()
-}
-
-/// A note when there were too few samples for the requested percentile.
-fn substitution_note(query: &MetricQuery, ledger: &Ledger) -> String {
-    let samples = samples(query.metric, &query.filter, ledger);
-    match (query.aggregate, samples) {
-        (Some(requested), Some(samples)) if requested.for_samples(samples.len()) != requested => {
-            let n = samples.len();
-            let used = requested.for_samples(n).name();
-            format!(" (too few samples, {n}: {used} instead)")
-        }
-        (Some(_) | None, Some(_) | None) => String::new(),
-    }
-}
-
-fn compare(comparison: &Comparison, ledger: &Ledger) -> CheckOutcome {
-    let values = value(&comparison.left, ledger).zip(value(&comparison.right, ledger));
-    let Some((left, right)) = values else {
-        return CheckOutcome::Unknown;
+fn evaluate_comparison(
+    comparison: &Comparison,
+    check: &Check,
+    ledger: &Ledger,
+) -> ComparisonResult {
+    let left = value(&comparison.left, ledger);
+    let right = value(&comparison.right, ledger);
+    let outcome = match left.zip(right) {
+        Some((left, right)) => compare(left, comparison.relation, right),
+        None => match check.no_data {
+            NoData::Unknown => CheckOutcome::Unknown,
+            NoData::Fail => CheckOutcome::Fails,
+            NoData::NotApplicable => CheckOutcome::NotApplicable,
+        },
     };
+    ComparisonResult {
+        left,
+        relation: comparison.relation,
+        right,
+        outcome,
+        text: words::comparison(comparison, outcome, check.level, ledger),
+    }
+}
+
+fn compare(left: Measurement, relation: Relation, right: Measurement) -> CheckOutcome {
     let Some(order) = left.quantity.compare(right.quantity) else {
         return CheckOutcome::Unknown;
     };
     match (left.is_censored, right.is_censored) {
-        (false, false) => CheckOutcome::from_holds(holds(comparison.relation, order)),
-        (true, false) => compare_censored(comparison.relation, order),
-        (false, true) => compare_censored(mirrored(comparison.relation), order.reverse()),
+        (false, false) => CheckOutcome::from_holds(holds(relation, order)),
+        (true, false) => compare_censored(relation, order),
+        (false, true) => compare_censored(mirrored(relation), order.reverse()),
         (true, true) => CheckOutcome::Unknown,
     }
 }

@@ -78,8 +78,6 @@ pub struct HarnessStats {
     pub lag: Vec<Sample>,
     /// Failures of the harness itself.
     pub failures: Vec<String>,
-    /// Processes and other resources of the run that still exist.
-    pub not_cleaned_up: Vec<String>,
     /// Event records that were dropped because the log was full.
     pub dropped: u64,
 }
@@ -201,7 +199,6 @@ fn harness(timeline: &Timeline<'_>, log: &EventLog) -> HarnessStats {
         match event {
             HarnessEvent::Lag { late } => stats.lag.push(Sample::time(*late)),
             HarnessEvent::Failed(what) => stats.failures.push(what.clone()),
-            HarnessEvent::NotCleanedUp(what) => stats.not_cleaned_up.push(what.clone()),
         }
     }
     stats

@@ -7,6 +7,7 @@
 //! executes plans on real processes, and steadfast-sim drives links in virtual time.
 
 pub mod check;
+pub mod counted;
 pub mod ledger;
 pub mod link;
 pub mod metrics;

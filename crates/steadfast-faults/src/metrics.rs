@@ -2,6 +2,8 @@
 //!
 //! Checks can use these names only. [`crate::check`] computes the values.
 
+use std::fmt;
+
 use crate::quantity::Unit;
 use crate::topology::ClientKind;
 
@@ -34,6 +36,20 @@ pub struct MetricFilter {
     pub kind: Option<ClientKind>,
     /// Only incidents that this step caused.
     pub step: Option<String>,
+}
+
+impl fmt::Display for MetricFilter {
+    /// Writes the filters as in a scenario: `load=chat,kind=centrifuge`; nothing without a filter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { load, kind, step } = self;
+        let kind = kind.map(|kind| kind.name().to_owned());
+        let parts = [("load", load), ("kind", &kind), ("step", step)];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")))
+            .collect();
+        f.write_str(&parts.join(","))
+    }
 }
 
 macro_rules! metrics {
@@ -109,10 +125,10 @@ metrics! {
     StallsUnattributed "stalls.unattributed" NUMBER Clients "Stalls that are not attributed to a fault."
     RecoveryDetect "recovery.detect" TIMES Incidents "From the fault until the client noticed it."
     RecoveryDial "recovery.dial" TIMES Incidents "From noticing until connected, with all attempts and delays."
-    RecoveryResume "recovery.resume" TIMES Incidents "From connected until subscribed and the first success of the application."
-    RecoveryTotal "recovery.total" TIMES Incidents "From the fault until the first success of the application."
-    RecoveryAfterHeal "recovery.after_heal" TIMES Incidents "From healing the fault until the first success of the application."
-    RecoveryStall "recovery.stall" TIMES Incidents "From the last success before a stall until the first one after it."
+    RecoveryResume "recovery.resume" TIMES Incidents "From connected until subscribed and the first acknowledgement or delivery."
+    RecoveryTotal "recovery.total" TIMES Incidents "From the fault until the first acknowledgement or delivery."
+    RecoveryAfterHeal "recovery.after_heal" TIMES Incidents "From healing the fault until the first acknowledgement or delivery."
+    RecoveryStall "recovery.stall" TIMES Incidents "From the last acknowledgement or delivery before a stall until the first one after it."
     AttemptsCount "attempts.count" NUMBER Clients "Connection attempts, successful or not."
     AttemptsPerRecovery "attempts.per_recovery" COUNTS Incidents "Connection attempts per incident."
     DeliveryExpected "delivery.expected" NUMBER Clients "Expected deliveries: pairs of an acknowledged publication and a subscriber of its channel."

@@ -166,6 +166,17 @@ impl Quantity {
     }
 }
 
+/// A ratio as a percentage with at most two decimals. Truncated, never rounded up: `100 %` means all.
+#[derive(Clone, Copy, Debug)]
+pub struct Percent(pub Quantity);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = self.0.numerator.saturating_mul(100);
+        write_truncated(f, percent, self.0.denominator, 2, " %")
+    }
+}
+
 /// Reduces the fraction, so that long sums stay in range.
 fn reduced(numerator: i128, denominator: i128, unit: Unit) -> Quantity {
     let (mut a, mut b) = (numerator.unsigned_abs(), denominator.unsigned_abs());
@@ -229,6 +240,8 @@ mod tests {
 
         assert_eq!(almost.compare(Quantity::count(1)), Some(Ordering::Less));
         assert_eq!(almost.to_string(), "0.9999");
+        assert_eq!(Percent(almost).to_string(), "99.99 %");
+        assert_eq!(Percent(Quantity::count(1)).to_string(), "100 %");
         assert_eq!(Quantity::share(3, 3).unwrap().to_string(), "1");
         assert_eq!(Quantity::share(0, 0), None);
     }

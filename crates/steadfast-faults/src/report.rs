@@ -1,9 +1,10 @@
 //! The report of a run, human-readable ([`text`]) and machine-readable ([`json`]).
 //!
-//! Both are rendered from the same ledger. A number always has its unit. A percentile with too few samples is replaced
-//! by the maximum. A value that was still growing at the end of the run is shown as a lower bound.
+//! Both are rendered from the same ledger. A number always has its unit or its noun. A percentile of too few samples is
+//! not shown. A value that was still growing at the end of the run is shown as a lower bound.
 
 pub mod json;
+mod table;
 pub mod text;
 
 use crate::ledger::Ledger;
@@ -19,6 +20,8 @@ pub struct Report<'a> {
     pub scenario: &'a Scenario,
     /// The selected profiles, in order.
     pub profiles: &'a [String],
+    /// Whether faults were only reported.
+    pub is_placebo: bool,
     pub plan: &'a Plan,
     pub ledger: &'a Ledger,
     pub evaluation: &'a Evaluation,

@@ -1,8 +1,8 @@
 //! Samples and their aggregates: percentiles, the maximum, the mean.
 //!
 //! A recovery that had not ended at the end of the run stays in the samples, as a censored value: "longer than".
-//! Without such values, averages would be good even with half of the clients disconnected. Percentiles need enough
-//! samples; with fewer samples the maximum replaces a percentile, in every check and every report.
+//! Without such values, averages would be good even with half of the clients disconnected. A percentile needs
+//! [`PERCENTILE_SAMPLES_MIN`] samples: with fewer, a check uses the maximum, and a report has no percentile.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +10,10 @@ use std::time::Duration;
 use steadfast_machine::convert;
 
 use crate::quantity::{Quantity, Unit};
+
+/// The smallest number of samples of which a percentile is computed: with fewer, the 99th would be the maximum, and a
+/// few slow clients would move the others at random.
+pub const PERCENTILE_SAMPLES_MIN: usize = 100;
 
 /// A single measured value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,11 +47,11 @@ pub struct Samples {
 pub enum Aggregate {
     /// The median: half of the values are not above it.
     P50,
-    /// The 90th percentile; needs 10 samples.
+    /// The 90th percentile.
     P90,
-    /// The 95th percentile; needs 20 samples.
+    /// The 95th percentile.
     P95,
-    /// The 99th percentile; needs 100 samples.
+    /// The 99th percentile.
     P99,
     /// The largest value.
     Max,
@@ -94,13 +98,13 @@ impl Aggregate {
     /// The aggregate that is used with only `n` samples: the maximum if they are too few for a percentile.
     #[must_use]
     pub const fn for_samples(self, n: usize) -> Self {
-        let needs = match self {
-            Self::P90 => 10,
-            Self::P95 => 20,
-            Self::P99 => 100,
-            Self::P50 | Self::Max | Self::Min | Self::Mean | Self::Count => 0,
-        };
-        if n < needs { Self::Max } else { self }
+        match self {
+            Self::P50 | Self::P90 | Self::P95 | Self::P99 if n < PERCENTILE_SAMPLES_MIN => {
+                Self::Max
+            }
+            Self::P50 | Self::P90 | Self::P95 | Self::P99 => self,
+            Self::Max | Self::Min | Self::Mean | Self::Count => self,
+        }
     }
 }
 
@@ -228,12 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn below_100_samples_the_maximum_replaces_the_99th_percentile() {
+    fn below_100_samples_the_maximum_replaces_every_percentile() {
         let samples = counts(1..=99);
 
-        assert_eq!(printed(&samples, Aggregate::P99), "99");
-        assert_eq!(Aggregate::P99.for_samples(99), Aggregate::Max);
-        assert_eq!(Aggregate::P99.for_samples(100), Aggregate::P99);
+        for percentile in [
+            Aggregate::P50,
+            Aggregate::P90,
+            Aggregate::P95,
+            Aggregate::P99,
+        ] {
+            assert_eq!(printed(&samples, percentile), "99");
+            assert_eq!(percentile.for_samples(99), Aggregate::Max);
+            assert_eq!(percentile.for_samples(100), percentile);
+        }
     }
 
     #[test]
@@ -244,7 +255,7 @@ mod tests {
             Unit::Dimensionless,
         );
 
-        assert_eq!(printed(&samples, Aggregate::P50), "2");
+        assert_eq!(printed(&samples, Aggregate::Min), "1");
         assert_eq!(printed(&samples, Aggregate::Max), "> 2");
         assert_eq!(printed(&samples, Aggregate::Mean), "> 2");
         assert_eq!(printed(&samples, Aggregate::Count), "4");

@@ -2,7 +2,8 @@
 //!
 //! [`guards`] always apply. A run whose harness failed, was too slow, or injected no fault proves nothing and must not
 //! be reported as a failure of the system. A failed check outranks a violated system guard. The order of precedence is
-//! therefore: violated guards of the harness, failed checks, violated guards of the system, missing data.
+//! therefore: violated guards of the harness, failed checks, violated guards of the system, missing data. A check that
+//! is not applicable changes nothing, unless that is true of every required check.
 
 pub mod guards;
 
@@ -64,14 +65,20 @@ pub fn evaluate(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) 
         let required = checks.iter().filter(|it| it.level == CheckLevel::Must);
         let reasons = required
             .filter(move |it| it.outcome == outcome)
-            .map(|it| format!("{}: {} ({})", it.id, it.that, it.evidence.join(", ")));
+            .map(|it| format!("{}: {}", it.id, it.measured()));
         reasons.collect::<Vec<_>>()
+    };
+    let untested = if nothing_was_tested(&checks) {
+        vec!["no required check was applicable".to_owned()]
+    } else {
+        Vec::new()
     };
     let by_precedence = [
         (Verdict::Inconclusive, violations(Concern::Harness)),
         (Verdict::Fail, required(CheckOutcome::Fails)),
         (Verdict::Inconclusive, violations(Concern::System)),
         (Verdict::Inconclusive, required(CheckOutcome::Unknown)),
+        (Verdict::Inconclusive, untested),
     ];
     let decisive = by_precedence
         .iter()
@@ -85,4 +92,13 @@ pub fn evaluate(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) 
         guards,
         checks,
     }
+}
+
+/// Whether there are required checks, and none of them was applicable.
+fn nothing_was_tested(checks: &[CheckResult]) -> bool {
+    let mut required = checks
+        .iter()
+        .filter(|it| it.level == CheckLevel::Must)
+        .peekable();
+    required.peek().is_some() && required.all(|it| it.outcome == CheckOutcome::NotApplicable)
 }

@@ -17,6 +17,7 @@ use steadfast_faults::ledger::event::RunPhase;
 use steadfast_faults::scenario::ScenarioOptions;
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
+use steadfast_faults::topology::ClientKind;
 
 const SEPARATOR: &str = "\n--------\n";
 
@@ -135,6 +136,38 @@ fn an_unknown_profile_or_parameter_is_rejected_with_the_nearest_name() {
         by_param.unwrap_err().to_string(),
         "params: `client` not found\nhelp: did you mean `clients`?"
     );
+}
+
+#[test]
+fn kinds_are_a_parameter_and_a_profile_replaces_the_description() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/gateway-freeze.toml");
+    let text = fs::read_to_string(path).unwrap();
+    let parse = |profiles: &[&str], params: &[(&str, &str)]| {
+        let params = params
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let options = ScenarioOptions {
+            profiles: profiles.iter().map(|it| (*it).to_owned()).collect(),
+            params: params.collect(),
+        };
+        Scenario::parse("gateway-freeze.toml", &text, &options).unwrap()
+    };
+
+    let full = parse(&[], &[]);
+    let short = parse(
+        &["short"],
+        &[("kinds", "steadfast, centrifuge"), ("freeze", "3s")],
+    );
+
+    assert_eq!(full.loads()[0].kinds, ClientKind::ALL);
+    assert!(full.about().contains("45s, longer than any heartbeat"));
+    assert_eq!(
+        short.loads()[0].kinds,
+        [ClientKind::Steadfast, ClientKind::Centrifuge]
+    );
+    assert!(short.about().contains("3s, less than any heartbeat"));
+    let freeze = ("freeze".to_owned(), "3s".to_owned());
+    assert!(short.params().contains(&freeze));
 }
 
 fn data_files(folder: &str) -> Vec<(PathBuf, String, String)> {

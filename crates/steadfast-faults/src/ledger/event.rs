@@ -231,6 +231,4 @@ pub enum HarnessEvent {
     },
     /// The harness itself failed, for example a driver of clients that exited; the run proves nothing.
     Failed(String),
-    /// Something that the run created still exists at its end: a process, a suspended process, a rule.
-    NotCleanedUp(String),
 }

@@ -2,10 +2,13 @@
 //!
 //! The keys are a public format, so the structs below separate them from the types of the ledger.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde_json::Number;
 use steadfast_machine::convert;
 
-use crate::check::{CheckOutcome, CheckResult, samples};
+use crate::check::{CheckResult, ComparisonResult, samples};
 use crate::ledger::{ClientOutcome, ClientStats, FaultStats};
 use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::Unit;
@@ -19,6 +22,8 @@ struct RunReport<'a> {
     scenario: &'a str,
     about: &'a str,
     profiles: &'a [String],
+    params: BTreeMap<&'a str, &'a str>,
+    is_placebo: bool,
     seed: u64,
     verdict: &'static str,
     reasons: &'a [String],
@@ -79,13 +84,14 @@ struct Messages {
     unexpected: u64,
 }
 
-/// Aggregates of samples, in `unit`; `p99` is null below 100 samples.
+/// Aggregates of samples, in `unit`; percentiles are null below 100 samples.
 #[derive(Debug, Serialize)]
 struct Distribution {
     name: &'static str,
     unit: &'static str,
     n: usize,
     censored: usize,
+    min: Option<Value>,
     p50: Option<Value>,
     p99: Option<Value>,
     max: Option<Value>,
@@ -118,7 +124,27 @@ struct Check<'a> {
     that: &'a str,
     level: &'static str,
     outcome: &'static str,
-    evidence: &'a [String],
+    /// What was measured next to its limit, in words.
+    measured: String,
+    comparisons: Vec<ComparisonReport>,
+}
+
+/// A measured value and its limit; a value is null without samples.
+#[derive(Debug, Serialize)]
+struct ComparisonReport {
+    left: Option<Operand>,
+    relation: &'static str,
+    right: Option<Operand>,
+    outcome: &'static str,
+}
+
+/// A count, a ratio with at most four decimals, or a time.
+#[derive(Debug, Serialize)]
+struct Operand {
+    value: Number,
+    unit: &'static str,
+    /// Only a lower bound of the value is known.
+    is_lower_bound: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,6 +172,13 @@ fn run<'a>(report: &Report<'a>) -> RunReport<'a> {
         scenario: report.scenario.name(),
         about: report.scenario.about(),
         profiles: report.profiles,
+        params: report
+            .scenario
+            .params()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+        is_placebo: report.is_placebo,
         seed: report.plan.seed(),
         verdict: report.evaluation.verdict.name(),
         reasons: &report.evaluation.reasons,
@@ -242,20 +275,27 @@ fn messages(stats: &[&ClientStats]) -> Messages {
 
 fn distribution(name: &'static str, samples: &Samples) -> Distribution {
     let n = samples.len();
-    let unit = match samples.unit() {
-        Unit::Dimensionless => "count",
-        Unit::Time => "us",
+    let aggregated = |aggregate: Aggregate| {
+        let is_valid = aggregate.for_samples(n) == aggregate;
+        let measured = samples.aggregate(aggregate).filter(|_| is_valid);
+        measured.and_then(value)
     };
-    let aggregated = |aggregate| samples.aggregate(aggregate).and_then(value);
-    let p99 = (Aggregate::P99.for_samples(n) == Aggregate::P99).then(|| aggregated(Aggregate::P99));
     Distribution {
         name,
-        unit,
+        unit: unit_name(samples.unit()),
         n,
         censored: samples.censored(),
+        min: aggregated(Aggregate::Min),
         p50: aggregated(Aggregate::P50),
-        p99: p99.flatten(),
+        p99: aggregated(Aggregate::P99),
         max: aggregated(Aggregate::Max),
+    }
+}
+
+const fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Dimensionless => "count",
+        Unit::Time => "us",
     }
 }
 
@@ -297,13 +337,32 @@ fn check(check: &CheckResult) -> Check<'_> {
         id: &check.id,
         that: &check.that,
         level: check.level.name(),
-        outcome: match check.outcome {
-            CheckOutcome::Holds => "holds",
-            CheckOutcome::Fails => "fails",
-            CheckOutcome::Unknown => "unknown",
-        },
-        evidence: &check.evidence,
+        outcome: check.outcome.name(),
+        measured: check.measured(),
+        comparisons: check.comparisons.iter().map(comparison).collect(),
     }
+}
+
+fn comparison(comparison: &ComparisonResult) -> ComparisonReport {
+    ComparisonReport {
+        left: comparison.left.and_then(operand),
+        relation: comparison.relation.symbol(),
+        right: comparison.right.and_then(operand),
+        outcome: comparison.outcome.name(),
+    }
+}
+
+fn operand(measured: Measurement) -> Option<Operand> {
+    let value = match measured.quantity.unit() {
+        // Counts are printed without decimals, ratios with them, never in scientific notation.
+        Unit::Dimensionless => measured.quantity.to_string().parse().ok()?,
+        Unit::Time => Number::from(micros(measured.quantity.as_time()?)),
+    };
+    Some(Operand {
+        value,
+        unit: unit_name(measured.quantity.unit()),
+        is_lower_bound: measured.is_censored,
+    })
 }
 
 fn micros(time: std::time::Duration) -> u64 {

@@ -1,18 +1,23 @@
 //! The report as text for a terminal: readable without colour, with the verdict at the beginning and the end.
 
+mod recovery;
+
 use std::fmt::{self, Write};
 
 use steadfast_machine::Instant;
 
 use crate::check::{CheckOutcome, CheckResult, samples};
+use crate::counted::{counted, counted_len, grouped};
 use crate::ledger::event::RunPhase;
 use crate::ledger::{ClientOutcome, ClientStats, FaultStats};
 use crate::metrics::{Metric, MetricFilter};
-use crate::quantity::Quantity;
-use crate::report::{RECOVERY, Report};
+use crate::quantity::{Percent, Quantity};
+use crate::report::Report;
+use crate::report::table::{Align, Table};
 use crate::samples::{Aggregate, Samples};
 use crate::scenario::model::CheckLevel;
 use crate::topology::ClientKind;
+use crate::verdict::Verdict;
 
 /// Renders the report as text.
 pub fn render(report: &Report<'_>) -> String {
@@ -23,66 +28,89 @@ pub fn render(report: &Report<'_>) -> String {
 }
 
 fn write_all(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    let verdict = report.evaluation.verdict.name();
+    let headline = headline(report);
+    writeln!(out, "{headline}")?;
+    if !report.scenario.about().is_empty() {
+        writeln!(out, "{}", report.scenario.about())?;
+    }
+    if report.is_placebo {
+        writeln!(out, "Placebo: faults were reported, and none was injected.")?;
+    }
+    writeln!(out)?;
+    write_clients(out, report)?;
+    recovery::write(out, report)?;
+    write_messages(out, report)?;
+    write_faults(out, report)?;
+    write_checks(out, report)?;
+    write_guards(out, report)?;
+    write_reasons(out, report)?;
+    writeln!(out, "{headline}")
+}
+
+/// The verdict, and what was run.
+fn headline(report: &Report<'_>) -> String {
     let profiles = if report.profiles.is_empty() {
         String::new()
     } else {
         format!("  profile {}", report.profiles.join(", "))
     };
-    let name = report.scenario.name();
-    writeln!(
-        out,
-        "{verdict}  {name}{profiles}  seed {}",
+    format!(
+        "{}  {}{profiles}  seed {}",
+        report.evaluation.verdict.name(),
+        report.scenario.name(),
         report.plan.seed()
-    )?;
-    if !report.scenario.about().is_empty() {
-        writeln!(out, "{}", report.scenario.about())?;
-    }
-    writeln!(out)?;
-    write_clients(out, report)?;
-    write_recovery(out, report)?;
-    write_messages(out, report)?;
-    write_faults(out, report)?;
-    write_checks(out, report)?;
-    write_guards(out, report)?;
-    write_verdict(out, report)
+    )
+}
+
+fn write_table(out: &mut String, table: &Table) -> fmt::Result {
+    table
+        .lines()
+        .iter()
+        .try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// Each kind that takes part with its clients, and all clients.
+fn groups<'a>(report: &Report<'a>) -> Vec<(&'static str, Vec<&'a ClientStats>)> {
+    let clients = &report.ledger.clients;
+    let of_kind = |kind: ClientKind| clients.iter().filter(move |it| it.client.kind == kind);
+    let kinds = ClientKind::ALL
+        .into_iter()
+        .map(|kind| (kind.name(), of_kind(kind).collect::<Vec<_>>()));
+    kinds
+        .filter(|(_, clients)| !clients.is_empty())
+        .chain([("all", clients.iter().collect())])
+        .collect()
 }
 
 fn write_clients(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    let clients = &report.ledger.clients;
-    writeln!(
-        out,
-        "clients                 total  never disconnected  affected  reconnected  gave up  still down"
-    )?;
-    let mut row = |name: &str, clients: &[&ClientStats]| {
-        let count = |outcome| {
-            clients
-                .iter()
-                .filter(|it| it.connections.outcome == outcome)
-                .count()
-        };
-        let affected = clients
-            .iter()
-            .filter(|it| it.connections.outcome.is_affected())
-            .count();
-        let reconnected = count(ClientOutcome::Reconnected);
-        writeln!(
-            out,
-            "  {name:<20}  {:>5}  {:>18}  {affected:>8}  {:>11}  {:>7}  {:>10}",
-            clients.len(),
-            count(ClientOutcome::NeverDisconnected),
-            format!("{reconnected} of {affected}"),
-            count(ClientOutcome::GaveUp),
-            count(ClientOutcome::DownAtEnd),
-        )
-    };
-    for kind in ClientKind::ALL {
-        let of_kind: Vec<_> = clients.iter().filter(|it| it.client.kind == kind).collect();
-        if !of_kind.is_empty() {
-            row(kind.name(), &of_kind)?;
-        }
+    let mut columns = vec![Align::Left];
+    columns.extend([Align::Right; 6]);
+    let mut table = Table::new(columns);
+    table.push([
+        "clients",
+        "total",
+        "never disconnected",
+        "affected",
+        "reconnected",
+        "gave up",
+        "still down",
+    ]);
+    for (name, clients) in groups(report) {
+        let outcomes = || clients.iter().map(|it| it.connections.outcome);
+        let number = |outcome| outcomes().filter(|it| *it == outcome).count();
+        let affected = outcomes().filter(|it| it.is_affected()).count();
+        table.push([
+            format!("  {name}"),
+            clients.len().to_string(),
+            number(ClientOutcome::NeverDisconnected).to_string(),
+            affected.to_string(),
+            format!("{} of {affected}", number(ClientOutcome::Reconnected)),
+            number(ClientOutcome::GaveUp).to_string(),
+            number(ClientOutcome::DownAtEnd).to_string(),
+        ]);
     }
-    row("all", &clients.iter().collect::<Vec<_>>())?;
+    write_table(out, &table)?;
+    let clients = &report.ledger.clients;
     let never = clients
         .iter()
         .filter(|it| it.connections.outcome == ClientOutcome::NeverConnected);
@@ -91,153 +119,102 @@ fn write_clients(out: &mut String, report: &Report<'_>) -> fmt::Result {
     let (never, stalled, silent) = (never.count(), stalled.count(), silent.count());
     writeln!(
         out,
-        "  never connected {never}, stalled {stalled}, connected but silent at the end {silent}"
+        "  {never} never connected, {stalled} stalled, {silent} connected but silent at the end"
     )?;
     writeln!(out)
-}
-
-fn write_recovery(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    let ledger = report.ledger;
-    let incidents = ledger.incidents().count();
-    let disconnects: usize = ledger
-        .clients
-        .iter()
-        .map(|it| it.connections.disconnects.len())
-        .sum();
-    let attributed = ledger
-        .clients
-        .iter()
-        .flat_map(|it| &it.connections.disconnects);
-    let attributed = attributed.filter(|it| it.fault.is_some()).count();
-    writeln!(
-        out,
-        "recovery of {incidents} incidents ({disconnects} disconnects, {attributed} attributed to a fault)"
-    )?;
-    for (name, metric) in RECOVERY {
-        if let Some(samples) = samples(metric, &MetricFilter::default(), ledger) {
-            writeln!(out, "  {name:<8}{}", distribution(&samples))?;
-        }
-    }
-    if let Some(attempts) = samples(
-        Metric::AttemptsPerRecovery,
-        &MetricFilter::default(),
-        ledger,
-    ) {
-        writeln!(out, "  {:<8}{}", "attempts", distribution(&attempts))?;
-    }
-    let stalls = samples(Metric::RecoveryStall, &MetricFilter::default(), ledger);
-    if let Some(stalls) = stalls.filter(|it| !it.is_empty()) {
-        writeln!(out, "  {:<8}{}", "stall", distribution(&stalls))?;
-    }
-    for kind in ClientKind::ALL {
-        let filter = MetricFilter {
-            kind: Some(kind),
-            ..MetricFilter::default()
-        };
-        let of_kind = samples(Metric::RecoveryTotal, &filter, ledger);
-        if let Some(samples) = of_kind.filter(|samples| !samples.is_empty()) {
-            writeln!(
-                out,
-                "  total of {:<20}{}",
-                kind.name(),
-                distribution(&samples)
-            )?;
-        }
-    }
-    writeln!(out)
-}
-
-/// The median, and the 99th percentile or the maximum that replaces it.
-fn distribution(samples: &Samples) -> String {
-    let upper = Aggregate::P99.for_samples(samples.len());
-    let values = samples
-        .aggregate(Aggregate::P50)
-        .zip(samples.aggregate(upper));
-    let Some((median, highest)) = values else {
-        return "  no samples".to_owned();
-    };
-    let censored = match samples.censored() {
-        0 => String::new(),
-        censored => format!(", {censored} unfinished at the end"),
-    };
-    format!(
-        "  p50 {:<12} {} {:<12} n {}{censored}",
-        median.to_string(),
-        upper.name(),
-        highest.to_string(),
-        samples.len()
-    )
 }
 
 fn write_messages(out: &mut String, report: &Report<'_>) -> fmt::Result {
     let clients = &report.ledger.clients;
     let sum = |pick: fn(&ClientStats) -> u64| clients.iter().map(pick).sum::<u64>();
+    let grouped_sum = |pick| grouped(sum(pick));
     writeln!(
         out,
-        "messages  published {}, acknowledged {}, rejected {}, unknown outcome {}, resent {}, unsent {}",
-        sum(|it| it.publications.sent),
-        sum(|it| it.publications.acknowledged),
-        sum(|it| it.publications.rejected),
-        sum(|it| it.publications.unknown),
-        sum(|it| it.publications.resends),
-        sum(|it| it.publications.unsent),
+        "publications: {} published, {} acknowledged, {} rejected, {} with unknown outcome, {} resent, {} unsent",
+        grouped_sum(|it| it.publications.sent),
+        grouped_sum(|it| it.publications.acknowledged),
+        grouped_sum(|it| it.publications.rejected),
+        grouped_sum(|it| it.publications.unknown),
+        grouped_sum(|it| it.publications.resends),
+        grouped_sum(|it| it.publications.unsent),
     )?;
-    let mut row = |name: &str, clients: &[&ClientStats]| {
-        let sum = |pick: fn(&ClientStats) -> u64| clients.iter().map(|it| pick(it)).sum::<u64>();
-        let expected = sum(|it| it.delivery.expected);
-        writeln!(
-            out,
-            "  {name:<20}  expected {expected}  delivered at sender stop {}  at the end {}  lost {}  duplicated {}  reordered {}  unexpected {}",
-            percent(sum(|it| it.delivery.delivered_at_stop), expected),
-            percent(sum(|it| it.delivery.delivered), expected),
-            sum(|it| it.delivery.lost),
-            sum(|it| it.delivery.duplicate),
-            sum(|it| it.delivery.reordered),
-            sum(|it| it.delivery.unexpected),
-        )
-    };
-    for kind in ClientKind::ALL {
-        let of_kind: Vec<_> = clients.iter().filter(|it| it.client.kind == kind).collect();
-        if !of_kind.is_empty() {
-            row(kind.name(), &of_kind)?;
-        }
-    }
-    row("all", &clients.iter().collect::<Vec<_>>())?;
+    writeln!(out)?;
+    write_table(out, &deliveries(report))?;
     let offsets = report.ledger.offsets;
     writeln!(
         out,
-        "  gaps reported {}, channel epoch changes {}, offsets reused {}",
-        sum(|it| it.delivery.gaps_reported),
-        offsets.epoch_changes,
-        offsets.reused
+        "  {}, {}, {}",
+        counted(
+            sum(|it| it.delivery.gaps_reported),
+            "gap reported",
+            "gaps reported"
+        ),
+        counted(
+            offsets.epoch_changes,
+            "channel epoch change",
+            "channel epoch changes"
+        ),
+        counted(offsets.reused, "offset reused", "offsets reused"),
     )?;
     writeln!(out)
 }
 
-/// Formats a share, never rounded up: 100 % means all.
+fn deliveries(report: &Report<'_>) -> Table {
+    let mut columns = vec![Align::Left];
+    columns.extend([Align::Right; 7]);
+    let mut table = Table::new(columns);
+    table.push([
+        "deliveries",
+        "expected",
+        "when senders stopped",
+        "at the end",
+        "lost",
+        "duplicate",
+        "reordered",
+        "unexpected",
+    ]);
+    for (name, clients) in groups(report) {
+        let sum = |pick: fn(&ClientStats) -> u64| clients.iter().map(|it| pick(it)).sum::<u64>();
+        let expected = sum(|it| it.delivery.expected);
+        table.push([
+            format!("  {name}"),
+            grouped(expected),
+            percent(sum(|it| it.delivery.delivered_at_stop), expected),
+            percent(sum(|it| it.delivery.delivered), expected),
+            grouped(sum(|it| it.delivery.lost)),
+            grouped(sum(|it| it.delivery.duplicate)),
+            grouped(sum(|it| it.delivery.reordered)),
+            grouped(sum(|it| it.delivery.unexpected)),
+        ]);
+    }
+    table
+}
+
 fn percent(part: u64, whole: u64) -> String {
-    let share = Quantity::share(part, whole).and_then(|it| it.times(Quantity::count(100)));
-    share.map_or_else(|| "no data".to_owned(), |share| format!("{share} %"))
+    let share = Quantity::share(part, whole);
+    share.map_or_else(|| "-".to_owned(), |share| Percent(share).to_string())
 }
 
 fn write_faults(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    writeln!(out, "faults")?;
-    let start = report.ledger.phases.get(&RunPhase::Steps).copied();
-    for fault in &report.ledger.faults {
-        write_fault(out, report, fault, start.unwrap_or_default())?;
+    let faults = &report.ledger.faults;
+    if faults.is_empty() {
+        writeln!(out, "faults: none")?;
+        return writeln!(out);
     }
-    if report.ledger.faults.is_empty() {
-        writeln!(out, "  none")?;
+    let start = report.ledger.phases.get(&RunPhase::Steps).copied();
+    let mut table = Table::new(vec![Align::Right, Align::Left, Align::Left, Align::Left]);
+    for fault in faults {
+        table.push(fault_row(report, fault, start.unwrap_or_default()));
+    }
+    writeln!(out, "faults, by the time since the baseline ended")?;
+    for line in table.lines() {
+        writeln!(out, "  {line}")?;
     }
     writeln!(out)
 }
 
-fn write_fault(
-    out: &mut String,
-    report: &Report<'_>,
-    fault: &FaultStats,
-    start: Instant,
-) -> fmt::Result {
+/// Time, name in the scenario, action with its targets, effect.
+fn fault_row(report: &Report<'_>, fault: &FaultStats, start: Instant) -> [String; 4] {
     let planned = &fault.planned;
     let targets = planned.targets.iter().filter_map(|id| {
         let instance = report.plan.topology().instance(*id)?;
@@ -247,41 +224,52 @@ fn write_fault(
     let at = fault
         .injected
         .map_or(planned.at, |injected| injected - start);
-    let (at, step, occurrence) = (Quantity::time(at), &planned.step, planned.occurrence);
-    let (action, targets) = (planned.action.name(), targets.join(", "));
-    write!(out, "  {at:>9}  {step} {occurrence}  {action} {targets}: ")?;
+    [
+        Quantity::time(at).to_string(),
+        format!("{} {}", planned.step, planned.occurrence),
+        format!("{} {}", planned.action.name(), targets.join(", ")),
+        effect(fault),
+    ]
+}
+
+fn effect(fault: &FaultStats) -> String {
     match &fault.ineffective {
-        Some(reason) => return writeln!(out, "no effect: {reason}"),
-        None if !fault.is_effective() => return writeln!(out, "effect not confirmed"),
+        Some(reason) => return format!("no effect: {reason}"),
+        None if !fault.is_effective() => return "effect not confirmed".to_owned(),
         None => {}
     }
-    let (disconnects, in_flight) = (fault.disconnects, fault.in_flight);
-    write!(
-        out,
-        "ended {disconnects} connections, {in_flight} publications in flight"
-    )?;
-    match fault.healed.zip(fault.injected) {
+    let healed = match fault.healed.zip(fault.injected) {
         Some((healed, injected)) => {
-            writeln!(out, ", healed after {}", Quantity::time(healed - injected))
+            format!("healed after {}", Quantity::time(healed - injected))
         }
-        None => writeln!(out, ", not healed"),
-    }
+        None => "not healed".to_owned(),
+    };
+    format!(
+        "ended {}, hit {}, {healed}",
+        counted(fault.disconnects, "connection", "connections"),
+        counted(
+            fault.in_flight,
+            "publication in flight",
+            "publications in flight"
+        ),
+    )
 }
 
 fn write_checks(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    writeln!(out, "checks")?;
-    for check in &report.evaluation.checks {
-        writeln!(
-            out,
-            "  {:<7}  {:<32}  {}",
-            label(check),
-            check.id,
-            check.that
-        )?;
-        if check.outcome != CheckOutcome::Holds || check.level == CheckLevel::Info {
-            for evidence in &check.evidence {
-                writeln!(out, "{:11}{evidence}", "")?;
-            }
+    let checks = &report.evaluation.checks;
+    let held = checks
+        .iter()
+        .filter(|it| it.outcome == CheckOutcome::Holds)
+        .count();
+    writeln!(out, "checks: {held} of {} held", checks.len())?;
+    let mut table = Table::new(vec![Align::Left, Align::Left, Align::Left]);
+    for check in checks {
+        table.push([label(check).to_owned(), check.id.clone(), check.measured()]);
+    }
+    for (line, check) in table.lines().iter().zip(checks) {
+        writeln!(out, "  {line}")?;
+        if check.outcome != CheckOutcome::Holds {
+            writeln!(out, "           condition: {}", check.that)?;
         }
     }
     writeln!(out)
@@ -289,10 +277,11 @@ fn write_checks(out: &mut String, report: &Report<'_>) -> fmt::Result {
 
 const fn label(check: &CheckResult) -> &'static str {
     match (check.level, check.outcome) {
+        (_, CheckOutcome::NotApplicable) => "n/a",
         (CheckLevel::Info, _) => "info",
         (_, CheckOutcome::Holds) => "ok",
         (CheckLevel::Must, CheckOutcome::Fails) => "FAILS",
-        (CheckLevel::Should, CheckOutcome::Fails) => "should",
+        (CheckLevel::Should, CheckOutcome::Fails) => "warning",
         (_, CheckOutcome::Unknown) => "unknown",
     }
 }
@@ -300,7 +289,11 @@ const fn label(check: &CheckResult) -> &'static str {
 fn write_guards(out: &mut String, report: &Report<'_>) -> fmt::Result {
     let guards = &report.evaluation.guards;
     let met = guards.iter().filter(|it| it.violation.is_none()).count();
-    writeln!(out, "guards  {met} of {} met", guards.len())?;
+    writeln!(
+        out,
+        "guards: {met} of {} met (conditions without which a run proves nothing)",
+        guards.len()
+    )?;
     for guard in guards {
         if let Some(reason) = &guard.violation {
             writeln!(out, "  not met: {}: {reason}", guard.name)?;
@@ -308,15 +301,34 @@ fn write_guards(out: &mut String, report: &Report<'_>) -> fmt::Result {
     }
     let filter = MetricFilter::default();
     if let Some(lag) = samples(Metric::LabLag, &filter, report.ledger) {
-        writeln!(out, "  timer lag of the harness{}", distribution(&lag))?;
+        writeln!(
+            out,
+            "  timers of the harness fired late by {}",
+            lateness(&lag)
+        )?;
     }
     writeln!(out)
 }
 
-fn write_verdict(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    writeln!(out, "{}", report.evaluation.verdict.name())?;
+fn lateness(lag: &Samples) -> String {
+    let upper = Aggregate::P99.for_samples(lag.len());
+    match lag.aggregate(upper) {
+        Some(late) => format!(
+            "{late} ({} of {})",
+            upper.name(),
+            counted_len(lag.len(), "sample", "samples")
+        ),
+        None => "an unknown time: no samples".to_owned(),
+    }
+}
+
+fn write_reasons(out: &mut String, report: &Report<'_>) -> fmt::Result {
+    if report.evaluation.verdict == Verdict::Pass {
+        return Ok(());
+    }
+    writeln!(out, "reasons for {}", report.evaluation.verdict.name())?;
     for reason in &report.evaluation.reasons {
         writeln!(out, "  {reason}")?;
     }
-    Ok(())
+    writeln!(out)
 }

@@ -49,6 +49,30 @@ pub enum Relation {
     Above,
 }
 
+impl Comparison {
+    /// Every metric of both sides, in the order of the text.
+    pub fn metric_queries(&self) -> Vec<&MetricQuery> {
+        let mut found = Vec::new();
+        collect(&self.left, &mut found);
+        collect(&self.right, &mut found);
+        found
+    }
+}
+
+impl Relation {
+    /// The operator as written in a scenario.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::Unequal => "!=",
+            Self::AtMost => "<=",
+            Self::Below => "<",
+            Self::AtLeast => ">=",
+            Self::Above => ">",
+        }
+    }
+}
+
 /// One side of a comparison, or an operand.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term {
@@ -84,6 +108,18 @@ pub enum Operator {
     Divide,
 }
 
+impl Operator {
+    /// The operator as written in a scenario.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+        }
+    }
+}
+
 /// A metric as one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricQuery {
@@ -112,12 +148,10 @@ impl Expression {
 
     /// Every metric in the expression, in the order of the text.
     pub fn metric_queries(&self) -> Vec<&MetricQuery> {
-        let mut found = Vec::new();
-        for comparison in &self.comparisons {
-            collect(&comparison.left, &mut found);
-            collect(&comparison.right, &mut found);
-        }
-        found
+        self.comparisons
+            .iter()
+            .flat_map(Comparison::metric_queries)
+            .collect()
     }
 
     /// Every literal time that is a side of a comparison: the thresholds of the check.
@@ -197,15 +231,9 @@ impl fmt::Display for Expression {
 impl fmt::Display for MetricQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.metric.name())?;
-        let MetricFilter { load, kind, step } = &self.filter;
-        let kind = kind.map(|kind| kind.name().to_owned());
-        let parts = [("load", load), ("kind", &kind), ("step", step)];
-        let parts: Vec<String> = parts
-            .iter()
-            .filter_map(|(key, value)| value.as_ref().map(|value| format!("{key}={value}")))
-            .collect();
-        if !parts.is_empty() {
-            write!(f, "{{{}}}", parts.join(","))?;
+        let filters = self.filter.to_string();
+        if !filters.is_empty() {
+            write!(f, "{{{filters}}}")?;
         }
         self.aggregate
             .iter()

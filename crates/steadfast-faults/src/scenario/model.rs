@@ -14,6 +14,7 @@ use crate::topology::ClientKind;
 pub struct Scenario {
     pub(super) name: String,
     pub(super) about: String,
+    pub(super) params: Vec<(String, String)>,
     pub(super) seed: Option<u64>,
     pub(super) services: Vec<Service>,
     pub(super) loads: Vec<Load>,
@@ -28,9 +29,14 @@ impl Scenario {
         &self.name
     }
 
-    /// One sentence that describes it; may be empty.
+    /// One sentence that describes it with the selected profiles and parameters; may be empty.
     pub fn about(&self) -> &str {
         &self.about
+    }
+
+    /// Every parameter with its value, by name.
+    pub fn params(&self) -> &[(String, String)] {
+        &self.params
     }
 
     /// The seed of the file, if it has one; otherwise a shell draws one.
@@ -297,6 +303,6 @@ pub enum NoData {
     Unknown,
     /// The check fails.
     Fail,
-    /// The check holds.
-    Pass,
+    /// The check is not applicable, and does not change the verdict.
+    NotApplicable,
 }

@@ -1,13 +1,17 @@
 //! Parameters of a scenario: declared in the file, overridden by profiles and the command line, substituted for
 //! `${name}`.
 //!
-//! The order is `[params]`, `[profile.default]`, each selected profile, then single values; later ones override earlier
-//! ones.
+//! The order is `[params]`, each selected profile, then single values; later ones override earlier ones. `[params]`
+//! declares every parameter, so that a misspelt name anywhere else is an error and not another parameter.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use steadfast_toml::{FileError, Source, suggestion};
 use toml::de::{DeTable, DeValue};
+
+/// The key of a profile that replaces the scenario's description, and therefore no name of a parameter.
+const ABOUT: &str = "about";
 
 /// The options with which an operator runs a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(super) enum Scalar {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Params {
     values: BTreeMap<String, Scalar>,
+    /// The description of the last selected profile that has one.
+    about: Option<String>,
 }
 
 /// A parameter is used but not set.
@@ -66,7 +72,7 @@ impl Scalar {
         }
     }
 
-    fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Integer(number) => number.to_string(),
@@ -83,41 +89,23 @@ impl Params {
     ) -> Result<Self, FileError> {
         let mut params = Self::default();
         if let Some(declared) = root.get("params") {
-            params.overlay("params", declared.get_ref(), source, declared.span())?;
+            params.declare(declared.get_ref(), source, declared.span())?;
         }
-        let mut known: Vec<String> = params.values.keys().cloned().collect();
-        let profiles = root.get("profile").and_then(|it| it.get_ref().as_table());
-        let names: Vec<&str> = profiles
-            .iter()
-            .flat_map(|table| table.keys().map(|name| name.get_ref().as_ref()))
-            .collect();
-        let selected = options.profiles.iter().map(String::as_str);
-        for (index, name) in ["default"].into_iter().chain(selected).enumerate() {
-            let Some(profile) = profiles.and_then(|table| table.get(name)) else {
-                if index == 0 {
-                    continue;
-                }
-                let message = format!("`{name}` not found");
-                let help = Some(suggestion::help(name, &names));
-                return Err(FileError::without_location("profile", message, help));
+        let profiles = match root.get("profile") {
+            Some(profiles) => params.profiles(profiles.get_ref(), source, profiles.span())?,
+            None => BTreeMap::new(),
+        };
+        for name in &options.profiles {
+            let Some(profile) = profiles.get(name) else {
+                let known: Vec<&str> = profiles.keys().map(String::as_str).collect();
+                return Err(not_found("profile", name, &known));
             };
-            let key = format!("profile.{name}");
-            params.overlay(&key, profile.get_ref(), source, profile.span())?;
-        }
-        for table in profiles.iter().flat_map(|table| table.values()) {
-            let table = table.get_ref().as_table();
-            known.extend(
-                table
-                    .iter()
-                    .flat_map(|table| table.keys().map(|name| name.get_ref().clone().into_owned())),
-            );
+            params.values.extend(profile.values.clone());
+            params.about = profile.about.clone().or(params.about);
         }
         for (name, value) in &options.params {
-            if !known.contains(name) {
-                let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                let message = format!("`{name}` not found");
-                let help = Some(suggestion::help(name, &known));
-                return Err(FileError::without_location("params", message, help));
+            if !params.values.contains_key(name) {
+                return Err(not_found("params", name, &params.names()));
             }
             let value = Scalar::from_argument(value);
             params.values.insert(name.clone(), value);
@@ -125,26 +113,76 @@ impl Params {
         Ok(params)
     }
 
-    fn overlay(
+    /// The description that replaces that of the scenario.
+    pub(super) fn about(&self) -> Option<&str> {
+        self.about.as_deref()
+    }
+
+    /// Every parameter with its value as text.
+    pub(super) fn texts(&self) -> Vec<(String, String)> {
+        let values = self.values.iter();
+        values
+            .map(|(name, value)| (name.clone(), value.to_text()))
+            .collect()
+    }
+
+    fn declare(
         &mut self,
-        key: &str,
         values: &DeValue<'_>,
         source: Source<'_>,
-        span: std::ops::Range<usize>,
+        span: Range<usize>,
     ) -> Result<(), FileError> {
-        let Some(table) = values.as_table() else {
-            return Err(source.error_at(key, format!("`{key}` must be a table"), None, span));
-        };
-        for (name, value) in table {
-            let full = format!("{key}.{}", name.get_ref());
-            let Some(scalar) = Scalar::read(value.get_ref()) else {
-                let message = "expected a string, a non-negative integer, true or false".to_owned();
-                return Err(source.error_at(&full, message, None, value.span()));
-            };
-            self.values
-                .insert(name.get_ref().clone().into_owned(), scalar);
+        for entry in entries("params", values, source, span)? {
+            if entry.name == ABOUT {
+                let message = format!("`{ABOUT}` is reserved for profiles");
+                let help = Some("choose another name for the parameter".to_owned());
+                return Err(source.error_at(&entry.key, message, help, entry.span));
+            }
+            self.values.insert(entry.name, entry.value);
         }
         Ok(())
+    }
+
+    /// Reads every profile, selected or not: a misspelt parameter must not wait until its profile is selected.
+    fn profiles(
+        &self,
+        profiles: &DeValue<'_>,
+        source: Source<'_>,
+        span: Range<usize>,
+    ) -> Result<BTreeMap<String, Self>, FileError> {
+        let profiles = table("profile", profiles, source, span)?;
+        let read = profiles.iter().map(|(name, profile)| {
+            let name = name.get_ref().clone().into_owned();
+            let overrides = self.profile(&name, profile.get_ref(), source, profile.span())?;
+            Ok((name, overrides))
+        });
+        read.collect()
+    }
+
+    fn profile(
+        &self,
+        name: &str,
+        profile: &DeValue<'_>,
+        source: Source<'_>,
+        span: Range<usize>,
+    ) -> Result<Self, FileError> {
+        let mut overrides = Self::default();
+        for entry in entries(&format!("profile.{name}"), profile, source, span)? {
+            if entry.name == ABOUT {
+                overrides.about = Some(entry.value.to_text());
+            } else if self.values.contains_key(&entry.name) {
+                overrides.values.insert(entry.name, entry.value);
+            } else {
+                let message = format!("`{}` is not declared in [params]", entry.name);
+                let help = Some(suggestion::help(&entry.name, &self.names()));
+                return Err(source.error_at(&entry.key, message, help, entry.span));
+            }
+        }
+        Ok(overrides)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.values.keys().map(String::as_str).collect()
     }
 
     /// Substitutes parameters. A text that is exactly one `${name}` becomes the parameter with its type.
@@ -172,12 +210,62 @@ impl Params {
     }
 
     fn named(&self, name: &str) -> Result<&Scalar, Unset> {
-        self.values.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.values.keys().map(String::as_str).collect();
-            Unset {
-                name: name.to_owned(),
-                help: suggestion::help(name, &known),
-            }
+        self.values.get(name).ok_or_else(|| Unset {
+            name: name.to_owned(),
+            help: suggestion::help(name, &self.names()),
         })
     }
+}
+
+/// One parameter of a table.
+struct Entry {
+    name: String,
+    /// The full key, for example `profile.short.clients`.
+    key: String,
+    value: Scalar,
+    /// The location of the key.
+    span: Range<usize>,
+}
+
+fn entries(
+    key: &str,
+    values: &DeValue<'_>,
+    source: Source<'_>,
+    span: Range<usize>,
+) -> Result<Vec<Entry>, FileError> {
+    let read = table(key, values, source, span)?
+        .iter()
+        .map(|(name, value)| {
+            let span = name.span();
+            let name = name.get_ref().clone().into_owned();
+            let key = format!("{key}.{name}");
+            let scalar = Scalar::read(value.get_ref()).ok_or_else(|| {
+                let message = "expected a string, a non-negative integer, true or false".to_owned();
+                source.error_at(&key, message, None, value.span())
+            })?;
+            Ok(Entry {
+                name,
+                key,
+                value: scalar,
+                span,
+            })
+        });
+    read.collect()
+}
+
+fn table<'a, 'b>(
+    key: &str,
+    value: &'a DeValue<'b>,
+    source: Source<'_>,
+    span: Range<usize>,
+) -> Result<&'a DeTable<'b>, FileError> {
+    value.as_table().ok_or_else(|| {
+        let message = format!("`{key}` must be a table");
+        source.error_at(key, message, None, span)
+    })
+}
+
+fn not_found(key: &str, name: &str, known: &[&str]) -> FileError {
+    let message = format!("`{name}` not found");
+    FileError::without_location(key, message, Some(suggestion::help(name, known)))
 }

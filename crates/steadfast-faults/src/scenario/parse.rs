@@ -93,7 +93,7 @@ impl Scenario {
         let root = root.get_ref();
         let params = Params::read(root, source, options)?;
         let file = File { source, params };
-        let scenario = scenario(&Table::root(&file, root))?;
+        let scenario = scenario(&Table::root(&file, root), &file.params)?;
         match validation::validate(&scenario) {
             None => Ok(scenario),
             Some(error) => Err(error.locate(root, source)),
@@ -101,7 +101,7 @@ impl Scenario {
     }
 }
 
-fn scenario(root: &Table<'_>) -> Result<Scenario, FileError> {
+fn scenario(root: &Table<'_>, params: &Params) -> Result<Scenario, FileError> {
     root.allow(&ROOT)?;
     let schema = root.required("schema", root.text("schema")?)?;
     if schema != SCHEMA {
@@ -115,7 +115,8 @@ fn scenario(root: &Table<'_>) -> Result<Scenario, FileError> {
     let checks = root.list("check")?.into_iter().zip(1_usize..);
     Ok(Scenario {
         name: name(root)?,
-        about: root.text("about")?.unwrap_or_default(),
+        about: about(root, params)?,
+        params: params.texts(),
         seed: root.number("seed")?,
         services: services
             .into_iter()
@@ -139,6 +140,14 @@ fn name(root: &Table<'_>) -> Result<String, FileError> {
             let help = Some(format!("write name = \"{stem}\""));
             Err(root.error("name", message, help))
         }
+    }
+}
+
+/// The sentence of the last selected profile that has one, otherwise that of the file.
+fn about(root: &Table<'_>, params: &Params) -> Result<String, FileError> {
+    match params.about() {
+        Some(about) => root.substituted("about", about),
+        None => Ok(root.text("about")?.unwrap_or_default()),
     }
 }
 
@@ -170,7 +179,7 @@ fn load((name, table): (String, Table<'_>)) -> Result<Load, FileError> {
 }
 
 fn kinds(table: &Table<'_>) -> Result<Vec<ClientKind>, FileError> {
-    let Some(names) = table.texts("kinds")? else {
+    let Some(names) = table.names("kinds")? else {
         return Ok(vec![ClientKind::Steadfast]);
     };
     let known = ClientKind::ALL.map(|kind| (kind.name(), kind));
@@ -354,7 +363,7 @@ fn check((table, number): (Table<'_>, usize)) -> Result<Check, FileError> {
         &[
             ("unknown", NoData::Unknown),
             ("fail", NoData::Fail),
-            ("pass", NoData::Pass),
+            ("not-applicable", NoData::NotApplicable),
         ],
     )?;
     Ok(Check {

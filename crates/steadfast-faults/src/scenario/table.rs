@@ -114,22 +114,30 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The strings of a list.
-    pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
+    /// The names of a list of strings, or of one string with commas, which may be a parameter.
+    pub(super) fn names(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
         let Some(value) = self.entries.get(key) else {
             return Ok(None);
         };
-        let items = value.get_ref().as_array();
-        let texts = items.and_then(|items| {
-            let texts = items.iter().map(|item| match Scalar::read(item.get_ref()) {
-                Some(Scalar::Text(text)) => Some(text),
-                Some(Scalar::Integer(_) | Scalar::Flag(_)) | None => None,
-            });
-            texts.collect::<Option<Vec<String>>>()
+        let Some(items) = value.get_ref().as_array() else {
+            let text = self.text(key)?.unwrap_or_default();
+            let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+            return Ok(Some(names.map(str::to_owned).collect()));
+        };
+        let texts = items.iter().map(|item| match Scalar::read(item.get_ref()) {
+            Some(Scalar::Text(text)) => Some(text),
+            Some(Scalar::Integer(_) | Scalar::Flag(_)) | None => None,
         });
         texts
+            .collect::<Option<Vec<String>>>()
             .map(Some)
             .ok_or_else(|| self.expected(key, "a list of strings"))
+    }
+
+    /// A text that another place of the file provides for this key, with its parameters substituted.
+    pub(super) fn substituted(&self, key: &str, text: &str) -> Result<String, FileError> {
+        let scalar = self.resolve(key, Scalar::Text(text.to_owned()))?;
+        Ok(scalar.to_text())
     }
 
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, FileError> {
@@ -252,7 +260,11 @@ impl<'a> Table<'a> {
             let message = "expected a string, a non-negative integer, true or false".to_owned();
             return Err(self.error(key, message, None));
         };
-        self.file.params.resolve(scalar).map(Some).map_err(|unset| {
+        self.resolve(key, scalar).map(Some)
+    }
+
+    fn resolve(&self, key: &str, scalar: Scalar) -> Result<Scalar, FileError> {
+        self.file.params.resolve(scalar).map_err(|unset| {
             let message = format!("parameter `{}` is not set", unset.name);
             self.error(key, message, Some(unset.help))
         })

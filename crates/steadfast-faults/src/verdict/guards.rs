@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use steadfast_machine::convert;
+
+use crate::counted::{counted, counted_len, grouped};
 use crate::ledger::event::RunPhase;
 use crate::ledger::{ClientStats, Ledger};
 use crate::quantity::{Quantity, Unit};
@@ -38,7 +41,7 @@ type Rule = fn(&Scenario, &Ledger) -> Option<String>;
 
 /// Every guard, in the order of reports.
 pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) -> Vec<Guard> {
-    const RULES: [(&str, Concern, Rule); 11] = [
+    const RULES: [(&str, Concern, Rule); 10] = [
         ("the harness did not fail", Concern::Harness, failed),
         ("all event records were kept", Concern::Harness, dropped),
         ("the ledger is consistent", Concern::Harness, inconsistent),
@@ -60,7 +63,6 @@ pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>
             Concern::Harness,
             nothing_in_flight,
         ),
-        ("the run was cleaned up", Concern::Harness, not_cleaned_up),
         ("no process exited unexpectedly", Concern::System, exited),
     ];
     let guards = RULES.into_iter().map(|(name, concern, rule)| Guard {
@@ -78,7 +80,14 @@ fn failed(_: &Scenario, ledger: &Ledger) -> Option<String> {
 
 fn dropped(_: &Scenario, ledger: &Ledger) -> Option<String> {
     let dropped = ledger.harness.dropped;
-    (dropped > 0).then(|| format!("{dropped} event records were dropped because the log was full"))
+    (dropped > 0).then(|| {
+        let records = counted(
+            dropped,
+            "event record was dropped",
+            "event records were dropped",
+        );
+        format!("{records} because the log was full")
+    })
 }
 
 fn inconsistent(_: &Scenario, ledger: &Ledger) -> Option<String> {
@@ -92,7 +101,8 @@ fn inconsistent(_: &Scenario, ledger: &Ledger) -> Option<String> {
         .collect();
     let more = inconsistencies.len().saturating_sub(SHOWN);
     let more = if more > 0 {
-        format!("; {more} more")
+        let more = counted_len(more, "more inconsistency", "more inconsistencies");
+        format!("; {more}")
     } else {
         String::new()
     };
@@ -124,11 +134,8 @@ fn subscribed_late(_: &Scenario, ledger: &Ledger) -> Option<String> {
     };
     let late: Vec<&ClientStats> = ledger.clients.iter().filter(late).collect();
     let first = late.first()?;
-    let n = late.len();
-    Some(format!(
-        "{n} clients were not; the first is {}",
-        first.client.name
-    ))
+    let late = counted_len(late.len(), "client was not", "clients were not");
+    Some(format!("{late}; the first is {}", first.client.name))
 }
 
 fn idle(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
@@ -154,9 +161,15 @@ fn too_few(load: &Load, scenario: &Scenario, ledger: &Ledger) -> Option<String> 
     let sent: u64 = of_load.map(|it| it.publications.in_baseline).sum();
     // A baseline shorter than one period plans no publication, and proves nothing.
     (u128::from(sent) < needed.max(1)).then(|| {
+        let planned = counted(
+            convert::saturating(planned),
+            "planned publication",
+            "planned publications",
+        );
         format!(
-            "`{}` sent {sent} of {planned} planned publications in the baseline",
-            load.name
+            "`{}` sent {} of {planned} in the baseline",
+            load.name,
+            grouped(sent)
         )
     })
 }
@@ -174,10 +187,11 @@ fn ineffective(_: &Scenario, ledger: &Ledger) -> Option<String> {
         (None, Some(_)) => "its effect was not confirmed",
         (None, None) => "it was not injected",
     };
-    let n = ledger.faults.iter().filter(|it| !it.is_effective()).count();
+    let ineffective = ledger.faults.iter().filter(|it| !it.is_effective()).count();
+    let ineffective = counted_len(ineffective, "fault did not", "faults did not");
     let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
     Some(format!(
-        "{n} did not; the first is {step} {occurrence}: {reason}"
+        "{ineffective}; the first is {step} {occurrence}: {reason}"
     ))
 }
 
@@ -198,14 +212,12 @@ fn nothing_in_flight(_: &Scenario, ledger: &Ledger) -> Option<String> {
         .then(|| "no publication was in flight at any fault".to_owned())
 }
 
-fn not_cleaned_up(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    let remaining = &ledger.harness.not_cleaned_up;
-    (!remaining.is_empty()).then(|| remaining.join("; "))
-}
-
 fn exited(_: &Scenario, ledger: &Ledger) -> Option<String> {
     let exits = ledger.services.exits_unexpected;
-    (exits > 0).then(|| format!("{exits} exits are not attributed to a fault"))
+    (exits > 0).then(|| {
+        let exits = counted(exits, "exit is", "exits are");
+        format!("{exits} not attributed to a fault")
+    })
 }
 
 fn control_guards(scenario: &Scenario, control: Option<&Ledger>) -> Vec<Guard> {
@@ -228,14 +240,18 @@ fn control_guards(scenario: &Scenario, control: Option<&Ledger>) -> Vec<Guard> {
     });
     let disconnected = disconnects
         .filter(|disconnects| *disconnects > 0)
-        .map(|disconnects| format!("{disconnects} connections ended without a fault"));
+        .map(|disconnects| {
+            let ended = counted_len(disconnects, "connection", "connections");
+            format!("{ended} ended without a fault")
+        });
     let stalls = control.map(|control| {
         let stalls = control.clients.iter().map(|it| it.stalls.len());
         stalls.sum::<usize>()
     });
-    let stalled = stalls
-        .filter(|stalls| *stalls > 0)
-        .map(|stalls| format!("{stalls} stalls without a fault"));
+    let stalled = stalls.filter(|stalls| *stalls > 0).map(|stalls| {
+        let stalls = counted_len(stalls, "stall", "stalls");
+        format!("{stalls} without a fault")
+    });
     vec![
         Guard {
             name: "the control run was completed",

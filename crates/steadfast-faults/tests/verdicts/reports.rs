@@ -2,6 +2,8 @@
 
 use steadfast_faults::ledger::event::ClientEvent;
 use steadfast_faults::report::{Report, json, text};
+use steadfast_faults::scenario::ScenarioOptions;
+use steadfast_faults::scenario::model::Scenario;
 
 use crate::run::{Run, healthy};
 
@@ -43,9 +45,75 @@ fn the_json_report_has_the_same_values_with_units_in_the_names() {
     assert_eq!(total["name"], "total");
     assert_eq!(total["unit"], "us");
     assert_eq!(total["n"], 8);
+    assert!(total["p50"].is_null(), "too few samples: {total}");
     assert!(total["p99"].is_null(), "too few samples: {total}");
+    assert!(total["min"]["value"].as_u64().unwrap() > 300_000);
     assert!(total["max"]["value"].as_u64().unwrap() > 300_000);
     assert_eq!(report["faults"][0]["connections_ended"], 4);
+    assert_eq!(report["params"]["clients"], "8");
+    assert_eq!(report["is_placebo"], false);
+}
+
+#[test]
+fn the_json_report_has_the_measured_value_and_the_limit_of_each_check() {
+    let mut run = healthy();
+    let (reader, lost) = run.early_message();
+    run.retain_events(
+        reader,
+        |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
+    );
+
+    let report: serde_json::Value = serde_json::from_str(&with(&run, json::render)).unwrap();
+
+    let lost = &report["checks"][2];
+    assert_eq!(
+        lost["measured"],
+        "1 lost of 1,792 expected deliveries, must be 0"
+    );
+    let comparison = &lost["comparisons"][0];
+    assert_eq!(comparison["left"]["value"], 1);
+    assert_eq!(comparison["left"]["unit"], "count");
+    assert_eq!(comparison["right"]["value"], 0);
+    assert_eq!(comparison["outcome"], "fails");
+    let bound = &report["checks"][9]["comparisons"][0];
+    assert_eq!(bound["right"]["value"], 6_000_000);
+    assert_eq!(bound["right"]["unit"], "us");
+    let ratio = &report["checks"][11]["comparisons"][0];
+    assert_eq!(ratio["right"]["value"], 0.95);
+}
+
+#[test]
+fn a_placebo_and_a_check_that_is_not_applicable_are_visible_in_the_text() {
+    let text = include_str!("../../../../scenarios/gateway-freeze.toml");
+    let options = ScenarioOptions {
+        profiles: vec!["short".to_owned()],
+        params: Vec::new(),
+    };
+    let mut run = healthy();
+    run.scenario = Scenario::parse("gateway-freeze.toml", text, &options).unwrap();
+    // The run of another scenario: no client is disconnected.
+    run.records = run.control.clone().unwrap();
+    let (ledger, evaluation) = (run.ledger(), run.evaluate());
+
+    let report = text::render(&Report {
+        scenario: &run.scenario,
+        profiles: &[],
+        is_placebo: true,
+        plan: &run.plan,
+        ledger: &ledger,
+        evaluation: &evaluation,
+    });
+
+    let lines: Vec<&str> = report.lines().collect();
+    assert_eq!(lines[0], "INCONCLUSIVE  gateway-freeze  seed 7");
+    assert_eq!(lines.last(), Some(&lines[0]));
+    assert!(report.contains("Placebo: faults were reported, and none was injected."));
+    assert!(report.contains("n/a    detection-bounded"), "{report}");
+    assert!(report.contains("no samples, must be <= 40 s"), "{report}");
+    assert!(
+        report.contains("recovery: no client was disconnected"),
+        "{report}"
+    );
 }
 
 fn check(run: &Run, expected: &str) {
@@ -59,6 +127,7 @@ fn with(run: &Run, render: fn(&Report<'_>) -> String) -> String {
     render(&Report {
         scenario: &run.scenario,
         profiles: &["short".to_owned()],
+        is_placebo: false,
         plan: &run.plan,
         ledger: &ledger,
         evaluation: &evaluation,

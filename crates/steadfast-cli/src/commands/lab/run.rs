@@ -68,6 +68,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     let report = Report {
         scenario: &scenario,
         profiles: &arguments.scenario.profile,
+        is_placebo: arguments.placebo,
         plan: &plan,
         ledger: &ledger,
         evaluation: &evaluation,

@@ -1,0 +1,247 @@
+//! What a check measured, in words, next to its limit: `0 lost of 1,768 expected deliveries`,
+//! `750.81 ms < 6 s (max of 8 samples)`.
+
+use super::{CheckOutcome, measure, samples};
+use crate::counted::{counted, counted_len};
+use crate::ledger::Ledger;
+use crate::metrics::Metric;
+use crate::quantity::{Percent, Quantity, Unit};
+use crate::samples::Aggregate;
+use crate::scenario::expr::{Comparison, Computed, MetricQuery, Operator, Relation, Term};
+use crate::scenario::model::CheckLevel;
+
+/// How the value of a metric is worded.
+enum Wording {
+    /// A count with the noun in the singular and the plural.
+    Count(&'static str, &'static str),
+    /// A part of another metric, which is a [`Self::Count`].
+    PartOf(Metric, &'static str),
+    /// A time or a ratio, which needs no noun.
+    Plain,
+}
+
+/// Describes a comparison with the values of the run.
+pub(super) fn comparison(
+    comparison: &Comparison,
+    outcome: CheckOutcome,
+    level: CheckLevel,
+    ledger: &Ledger,
+) -> String {
+    let Comparison {
+        left,
+        relation,
+        right,
+    } = comparison;
+    let measured = match left {
+        Term::Metric(query) => with_total(query, ledger),
+        Term::Literal(_) | Term::Computed(_) => term(left, false, ledger),
+    };
+    let limit = term(right, is_ratio(left), ledger);
+    let is_zero = |it: &Term| matches!(it, Term::Literal(limit) if *limit == Quantity::count(0));
+    let text = match outcome {
+        // "0 lost" says that none is.
+        CheckOutcome::Holds if *relation == Relation::Equal && is_zero(right) => measured,
+        CheckOutcome::Holds => match relation {
+            Relation::Equal => format!("{measured} = {limit}"),
+            Relation::Unequal
+            | Relation::AtMost
+            | Relation::Below
+            | Relation::AtLeast
+            | Relation::Above => format!("{measured} {} {limit}", relation.symbol()),
+        },
+        CheckOutcome::Fails | CheckOutcome::Unknown | CheckOutcome::NotApplicable => {
+            format!("{measured}, {}{limit}", required(*relation, level))
+        }
+    };
+    let notes: Vec<String> = comparison
+        .metric_queries()
+        .into_iter()
+        .flat_map(|query| notes(query, ledger))
+        .collect();
+    if notes.is_empty() {
+        text
+    } else {
+        format!("{text} ({})", notes.join(", "))
+    }
+}
+
+fn required(relation: Relation, level: CheckLevel) -> String {
+    let required = match level {
+        CheckLevel::Must => "must be",
+        CheckLevel::Should => "should be",
+        CheckLevel::Info => "expected",
+    };
+    match relation {
+        Relation::Equal => format!("{required} "),
+        Relation::Unequal
+        | Relation::AtMost
+        | Relation::Below
+        | Relation::AtLeast
+        | Relation::Above => format!("{required} {} ", relation.symbol()),
+    }
+}
+
+/// The value of a metric; a part with its total, which shows how much was tested.
+fn with_total(query: &MetricQuery, ledger: &Ledger) -> String {
+    let text = metric(query, ledger);
+    let Wording::PartOf(total, _) = wording(query.metric) else {
+        return text;
+    };
+    let total = MetricQuery {
+        metric: total,
+        ..query.clone()
+    };
+    format!("{text} of {}", metric(&total, ledger))
+}
+
+fn term(term: &Term, as_percent: bool, ledger: &Ledger) -> String {
+    match term {
+        Term::Literal(quantity) if as_percent => Percent(*quantity).to_string(),
+        Term::Literal(quantity) => quantity.to_string(),
+        Term::Metric(query) => metric(query, ledger),
+        Term::Computed(computed) => {
+            let side = |operand| self::term(operand, false, ledger);
+            let operator = if is_part_of_total(computed) {
+                "of"
+            } else {
+                computed.operator.symbol()
+            };
+            format!(
+                "{} {operator} {}",
+                side(&computed.left),
+                side(&computed.right)
+            )
+        }
+    }
+}
+
+fn metric(query: &MetricQuery, ledger: &Ledger) -> String {
+    let Some(measured) = measure::evaluate(query, ledger) else {
+        return "no samples".to_owned();
+    };
+    let larger = if measured.is_censored { "> " } else { "" };
+    let nouns = match (query.aggregate, wording(query.metric)) {
+        (Some(Aggregate::Count), _) => Some(("sample", "samples")),
+        (_, Wording::Count(one, many)) => Some((one, many)),
+        (_, Wording::PartOf(_, what)) => Some((what, what)),
+        (_, Wording::Plain) => None,
+    };
+    match nouns.zip(whole(measured.quantity)) {
+        Some(((one, many), count)) => format!("{larger}{}", counted(count, one, many)),
+        None if is_ratio_metric(query.metric) => Percent(measured.quantity).to_string(),
+        None => measured.to_string(),
+    }
+}
+
+/// The value if it is a whole number; a mean of counts may be a fraction.
+fn whole(quantity: Quantity) -> Option<u64> {
+    let count = quantity.as_count()?;
+    (quantity.compare(Quantity::count(count))?)
+        .is_eq()
+        .then_some(count)
+}
+
+/// Of how many samples the value is computed, and to which clients the metric is restricted.
+fn notes(query: &MetricQuery, ledger: &Ledger) -> Vec<String> {
+    let filter = Some(query.filter.to_string()).filter(|it| !it.is_empty());
+    let samples = samples(query.metric, &query.filter, ledger);
+    let aggregate = query
+        .aggregate
+        .zip(samples)
+        .filter(|(requested, samples)| !samples.is_empty() && *requested != Aggregate::Count)
+        .map(|(requested, samples)| {
+            let used = requested.for_samples(samples.len());
+            let of = counted_len(samples.len(), "sample", "samples");
+            if used == requested {
+                format!("{} of {of}", used.name())
+            } else {
+                format!("{} of {of}, too few for {}", used.name(), requested.name())
+            }
+        });
+    aggregate.into_iter().chain(filter).collect()
+}
+
+/// Whether a part is divided by its total, for example `clients.reconnected / clients.affected`.
+fn is_part_of_total(computed: &Computed) -> bool {
+    let Computed {
+        left: Term::Metric(part),
+        operator: Operator::Divide,
+        right: Term::Metric(total),
+    } = computed
+    else {
+        return false;
+    };
+    matches!(wording(part.metric), Wording::PartOf(of, _) if of == total.metric)
+        && part.filter == total.filter
+}
+
+/// Whether a value is a ratio of two counts, which is worded as a percentage.
+fn is_ratio(term: &Term) -> bool {
+    match term {
+        Term::Literal(_) => false,
+        Term::Metric(query) => is_ratio_metric(query.metric),
+        Term::Computed(computed) => {
+            computed.operator == Operator::Divide && term.unit() == Some(Unit::Dimensionless)
+        }
+    }
+}
+
+fn is_ratio_metric(metric: Metric) -> bool {
+    matches!(metric, Metric::DeliveryRatio | Metric::DeliveryRatioAtStop)
+}
+
+const fn wording(metric: Metric) -> Wording {
+    use Metric as M;
+    use Wording::{Count, PartOf, Plain};
+    match metric {
+        M::ClientsTotal => Count("client", "clients"),
+        M::ClientsNeverConnected => PartOf(M::ClientsTotal, "never connected"),
+        M::ClientsNeverDisconnected => PartOf(M::ClientsTotal, "never disconnected"),
+        M::ClientsAffected => Count("affected client", "affected clients"),
+        M::ClientsReconnected => PartOf(M::ClientsAffected, "reconnected"),
+        M::ClientsGaveUp => PartOf(M::ClientsAffected, "gave up"),
+        M::ClientsDownAtEnd => PartOf(M::ClientsAffected, "still down"),
+        M::ClientsSilent => PartOf(M::ClientsTotal, "silent"),
+        M::ClientsStalled => PartOf(M::ClientsTotal, "stalled"),
+        M::DisconnectsTotal => Count("disconnect", "disconnects"),
+        M::DisconnectsAttributed => PartOf(M::DisconnectsTotal, "attributed"),
+        M::DisconnectsUnattributed => PartOf(M::DisconnectsTotal, "unattributed"),
+        M::DisconnectsByFin => PartOf(M::DisconnectsTotal, "by FIN"),
+        M::DisconnectsByReset => PartOf(M::DisconnectsTotal, "by RST"),
+        M::DisconnectsByTimeout => PartOf(M::DisconnectsTotal, "by timeout"),
+        M::DisconnectsByCode => PartOf(M::DisconnectsTotal, "by close code"),
+        M::StallsTotal => Count("stall", "stalls"),
+        M::StallsUnattributed => PartOf(M::StallsTotal, "unattributed"),
+        M::AttemptsCount | M::AttemptsPerRecovery => Count("attempt", "attempts"),
+        M::DeliveryExpected => Count("expected delivery", "expected deliveries"),
+        M::DeliveryDelivered => PartOf(M::DeliveryExpected, "completed"),
+        M::DeliveryLost => PartOf(M::DeliveryExpected, "lost"),
+        M::DeliveryDuplicate => Count("duplicate delivery", "duplicate deliveries"),
+        M::DeliveryReordered => Count("reordered delivery", "reordered deliveries"),
+        M::DeliveryUnknown => Count(
+            "delivery with unknown outcome",
+            "deliveries with unknown outcome",
+        ),
+        M::DeliveryUnexpected => Count("unexpected delivery", "unexpected deliveries"),
+        M::OffsetsGapReported => Count("reported gap", "reported gaps"),
+        M::OffsetsEpochChange => Count("channel epoch change", "channel epoch changes"),
+        M::OffsetsReused => Count("reused offset", "reused offsets"),
+        M::LoadUnsent => Count("unsent publication", "unsent publications"),
+        M::ServiceExitUnexpected => Count("unexpected exit", "unexpected exits"),
+        M::FaultsPlanned => Count("planned fault", "planned faults"),
+        M::FaultsEffective => PartOf(M::FaultsPlanned, "effective"),
+        M::FaultsIneffective => PartOf(M::FaultsPlanned, "ineffective"),
+        M::FaultsWithoutImpact => PartOf(M::FaultsPlanned, "without impact"),
+        M::FaultsInFlight => Count("publication in flight", "publications in flight"),
+        M::RecoveryDetect
+        | M::RecoveryDial
+        | M::RecoveryResume
+        | M::RecoveryTotal
+        | M::RecoveryAfterHeal
+        | M::RecoveryStall
+        | M::DeliveryRatio
+        | M::DeliveryRatioAtStop
+        | M::ServiceRestartTime
+        | M::LabLag => Plain,
+    }
+}
