@@ -20,8 +20,8 @@ pub(crate) trait Backend: Debug {
     /// Starts all services. Each reports that it is ready.
     fn start(&self);
 
-    /// The number of services.
-    fn services(&self) -> usize;
+    /// The last lines that a service printed, for an error; empty if there is no such service.
+    fn output(&self, instance: InstanceId) -> String;
 
     /// The URL of a service for clients; empty if there is no such service.
     fn url(&self, instance: InstanceId) -> String;

@@ -7,35 +7,49 @@ pub mod line;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use steadfast_clock::Clock;
 use steadfast_faults::topology::ClientKind;
 
 use self::line::DriverLine;
+use crate::ending;
 use crate::error::LabError;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
 /// The command that starts the driver of each client kind: a program and its arguments.
 pub type DriverCommands = BTreeMap<ClientKind, Vec<OsString>>;
 
+/// Longest wait for the exit of a driver that has closed its output.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Interval at which a driver that has closed its output is polled.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(10);
+
 /// A running driver.
 #[derive(Debug)]
 pub(crate) struct Driver {
     child: Child,
+    clock: Clock,
+    /// The file with the messages that it writes to standard error.
+    messages: PathBuf,
     /// Closed first at the end: a driver exits at the end of its input.
     commands: Option<ChildStdin>,
 }
 
 impl Driver {
-    /// Starts a driver. A thread sends its lines, and finally [`DriverLine::Ended`], to `inbox`.
+    /// Starts a driver, which writes its messages to a file in `folder`. A thread sends its lines, and finally
+    /// [`DriverLine::Ended`], to `inbox`.
     pub(crate) fn start(
         kind: ClientKind,
         command: &[OsString],
+        folder: &Path,
         clock: Clock,
         inbox: SyncSender<HarnessMessage>,
     ) -> Result<Self, LabError> {
@@ -48,10 +62,15 @@ impl Driver {
                 .into_owned(),
             source,
         };
+        let messages = folder.join(format!("driver-{}.log", kind.name()));
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(File::create(&messages).map_err(|source| LabError::Folder {
+                path: messages.clone(),
+                source,
+            })?)
             .spawn()
             .map_err(failed)?;
         let commands = child.stdin.take();
@@ -76,7 +95,28 @@ impl Driver {
             .name(format!("driver-{}", kind.name()))
             .spawn(read)
             .map_err(LabError::Thread)?;
-        Ok(Self { child, commands })
+        Ok(Self {
+            child,
+            clock,
+            messages,
+            commands,
+        })
+    }
+
+    /// Describes how a driver ended that has closed its output or its input, with its last messages.
+    pub(crate) fn ending(&mut self) -> String {
+        let deadline = self.clock.now() + EXIT_TIMEOUT;
+        let how = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break ending::describe(ending::exit(status)),
+                Ok(None) if self.clock.now() < deadline => {
+                    thread::park_timeout(EXIT_POLL_INTERVAL);
+                }
+                Ok(None) => break "closed its output".to_owned(),
+                Err(error) => break format!("cannot be polled: {error}"),
+            }
+        };
+        format!("{how}; {}", ending::output(&self.messages))
     }
 
     /// Sends a command; fails when the driver has exited.

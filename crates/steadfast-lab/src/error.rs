@@ -21,18 +21,14 @@ pub enum LabError {
         command: String,
         source: io::Error,
     },
-    /// A service could not be started.
-    #[error("failed to start {program} as {instance}")]
-    Service {
-        instance: String,
-        program: PathBuf,
-        source: io::Error,
-    },
+    /// A service or a driver exited, or could not be started, before the load began: which, how, and its output.
+    #[error("{0}")]
+    StartFailed(String),
     /// Services or clients were not ready within the scenario's `ready_timeout`.
     #[error("timed out after {seconds} s waiting for {missing}")]
     NotReady {
         seconds: u64,
-        /// What was not ready, followed by the last message of a driver or service.
+        /// What was not ready, followed by the output of a service or the last message of a driver.
         missing: String,
     },
     /// All ports of the range are in use.

@@ -8,6 +8,7 @@
 
 mod backend;
 pub mod driver;
+mod ending;
 pub mod error;
 pub mod launcher;
 pub mod progress;

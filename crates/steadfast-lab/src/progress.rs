@@ -11,10 +11,14 @@ pub struct Progress {
     pub is_control: bool,
     /// The current phase of the run.
     pub phase: RunPhase,
+    /// What the baseline waits for, for example `gateway:1`; empty from its start on.
+    pub waiting_for: String,
     /// The time since the start of the baseline.
     pub elapsed: Duration,
     /// The time from the start of the baseline to the end of the run.
     pub total: Duration,
+    /// The planned time until the end of this run, and of the run after a control run.
+    pub remaining: Duration,
     /// Clients that are connected and subscribed.
     pub clients_up: usize,
     /// All clients of the run.

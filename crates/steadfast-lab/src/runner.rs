@@ -73,6 +73,7 @@ pub fn run(
             let mut watch = |progress: &Progress| {
                 let progress = Progress {
                     is_control: true,
+                    remaining: progress.remaining + scenario.run().total(),
                     ..progress.clone()
                 };
                 watch(&progress);

@@ -23,8 +23,8 @@ impl Backend for PlaceboBackend {
         self.services.start();
     }
 
-    fn services(&self) -> usize {
-        self.services.services()
+    fn output(&self, instance: InstanceId) -> String {
+        self.services.output(instance)
     }
 
     fn url(&self, instance: InstanceId) -> String {

@@ -78,8 +78,9 @@ impl Backend for ProcessBackend {
         }
     }
 
-    fn services(&self) -> usize {
-        self.services.len()
+    fn output(&self, instance: InstanceId) -> String {
+        let service = self.service(instance);
+        service.map(Service::output).unwrap_or_default()
     }
 
     fn url(&self, instance: InstanceId) -> String {

@@ -210,12 +210,6 @@ impl Clients {
     pub(super) fn kinds(&self) -> BTreeSet<ClientKind> {
         self.all.iter().map(|client| client.kind).collect()
     }
-
-    /// Names of the clients that are not connected and subscribed.
-    pub(super) fn missing(&self) -> Vec<&str> {
-        let missing = self.all.iter().filter(|client| !client.is_up());
-        missing.map(|client| client.name.as_str()).collect()
-    }
 }
 
 fn loss(code: u64) -> LossCause {

@@ -1,12 +1,15 @@
 //! One run, from an empty directory to its end: starts services and clients, executes the schedule, records events.
 
-use std::collections::BTreeMap;
+mod messages;
+mod startup;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_faults::ledger::event::{
-    ClientEvent, EventRecord, FaultEvent, HarnessEvent, MessageId, ProcessEvent, RunEvent, RunPhase,
+    ClientEvent, EventRecord, FaultEvent, HarnessEvent, MessageId, RunEvent, RunPhase,
 };
 use steadfast_faults::ledger::event_log::EventLog;
 use steadfast_faults::scenario::model::Scenario;
@@ -16,13 +19,12 @@ use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::clients::{self, Client, Clients};
-use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
+use super::inbox::{HarnessMessage, MESSAGES_MAX};
 use super::schedule::{DueAction, RunSchedule};
 use super::{FaultsMode, RunSetup};
 use crate::backend::Backend;
 use crate::backend::placebo::PlaceboBackend;
 use crate::backend::processes::{ProcessBackend, Programs};
-use crate::driver::line::{DriverEvent, DriverLine};
 use crate::driver::{self, Driver};
 use crate::error::LabError;
 use crate::progress::Progress;
@@ -62,7 +64,11 @@ pub(super) struct Run<'a> {
     acknowledged: u64,
     delivered: u64,
     progress_event: Option<String>,
-    /// The last message of a driver or service, for the error when a service or client is not ready in time.
+    /// The first failure of the harness.
+    failure: Option<String>,
+    /// Drivers whose end is recorded; each command to one of them fails too.
+    ended_drivers: BTreeSet<ClientKind>,
+    /// The last message of a driver, for the error when a client is not ready in time.
     last_message: String,
 }
 
@@ -91,7 +97,8 @@ impl<'a> Run<'a> {
         for kind in clients.kinds() {
             let command = setup.drivers.get(&kind);
             let command = command.ok_or(LabError::DriverMissing(kind))?;
-            drivers.insert(kind, Driver::start(kind, command, clock, sender.clone())?);
+            let driver = Driver::start(kind, command, &setup.folder, clock, sender.clone())?;
+            drivers.insert(kind, driver);
         }
         Ok(Self {
             scenario,
@@ -114,6 +121,8 @@ impl<'a> Run<'a> {
             acknowledged: 0,
             delivered: 0,
             progress_event: None,
+            failure: None,
+            ended_drivers: BTreeSet::new(),
             last_message: String::new(),
         })
     }
@@ -124,7 +133,7 @@ impl<'a> Run<'a> {
         watch: &mut dyn FnMut(&Progress),
     ) -> Result<EventLog, LabError> {
         self.record(self.clock.now(), RunEvent::PhaseBegan(RunPhase::Connect));
-        self.start_participants()?;
+        self.start_participants(watch)?;
         self.fill_schedule();
         while self.phase != RunPhase::End {
             self.receive_until(self.schedule.next_at());
@@ -138,67 +147,6 @@ impl<'a> Run<'a> {
         }
         self.close();
         Ok(self.history)
-    }
-
-    /// Starts the services, then connects and subscribes all clients.
-    fn start_participants(&mut self) -> Result<(), LabError> {
-        let limit = self.scenario.run().ready_timeout;
-        let deadline = self.clock.now() + limit;
-        self.backend.start();
-        while self.ready.len() < self.backend.services() {
-            self.wait_for_ready(deadline, limit, "services")?;
-        }
-        let participants: Vec<(String, String, ClientKind, InstanceId)> = self
-            .plan
-            .topology()
-            .clients()
-            .iter()
-            .zip(self.clients.all())
-            .map(|(config, client)| {
-                (
-                    client.name.clone(),
-                    client.channel.clone(),
-                    client.kind,
-                    config.instance,
-                )
-            })
-            .collect();
-        for (name, channel, kind, instance) in participants {
-            let url = self.backend.url(instance);
-            self.send_to_driver(kind, driver::open(&name, &url));
-            self.send_to_driver(kind, driver::subscribe(&name, &channel));
-        }
-        while let Some(first) = self.clients.missing().first() {
-            let missing = (*first).to_owned();
-            self.wait_for_ready(deadline, limit, &missing)?;
-        }
-        Ok(())
-    }
-
-    fn wait_for_ready(
-        &mut self,
-        deadline: Instant,
-        limit: Duration,
-        missing: &str,
-    ) -> Result<(), LabError> {
-        let now = self.clock.now();
-        if now >= deadline || self.has_failed() {
-            let details = Some(self.last_message.as_str()).filter(|it| !it.is_empty());
-            let details = details.map(|it| format!("; {it}")).unwrap_or_default();
-            return Err(LabError::NotReady {
-                seconds: limit.as_secs(),
-                missing: format!("{missing}{details}"),
-            });
-        }
-        self.receive_until(Some((now + LAG_SAMPLE_INTERVAL).min(deadline)));
-        Ok(())
-    }
-
-    fn has_failed(&self) -> bool {
-        let failed = |record: &EventRecord| {
-            matches!(record.event, RunEvent::Harness(HarnessEvent::Failed(_)))
-        };
-        self.history.records().iter().any(failed)
     }
 
     fn fill_schedule(&mut self) {
@@ -266,7 +214,7 @@ impl<'a> Run<'a> {
             DueAction::Begin(phase) => {
                 self.phase = phase;
                 self.record(now, RunEvent::PhaseBegan(phase));
-                self.report_progress(watch);
+                self.report_progress(String::new(), watch);
             }
             DueAction::Arm(fault) => self.arm(now, fault),
             DueAction::Inject(fault) => self.inject(fault),
@@ -288,7 +236,7 @@ impl<'a> Run<'a> {
             DueAction::Resend(client) => self.send_pending(client),
             DueAction::SampleLag => self.sample_lag(planned, now),
             DueAction::ReportProgress => {
-                self.report_progress(watch);
+                self.report_progress(String::new(), watch);
                 self.schedule.add(
                     planned.max(now) + PROGRESS_INTERVAL,
                     DueAction::ReportProgress,
@@ -296,7 +244,7 @@ impl<'a> Run<'a> {
             }
         }
         if self.progress_event.is_some() {
-            self.report_progress(watch);
+            self.report_progress(String::new(), watch);
         }
     }
 
@@ -425,117 +373,31 @@ impl<'a> Run<'a> {
             .drivers
             .get_mut(&kind)
             .map(|driver| driver.send(&command));
-        if let Some(Err(error)) = sent {
-            self.fail(format!(
-                "failed to send to the driver for `{}` clients: {error}",
-                kind.name()
-            ));
+        if let Some(Err(_)) = sent {
+            self.on_driver_end(kind);
         }
         id
-    }
-
-    fn on_message(&mut self, message: HarnessMessage) {
-        let HarnessMessage { at, payload } = message;
-        match payload {
-            MessagePayload::RunEvent(event) => {
-                if let RunEvent::Process {
-                    instance,
-                    event: ProcessEvent::Ready,
-                } = event
-                {
-                    self.ready.push(instance);
-                }
-                self.record(at, event);
-            }
-            MessagePayload::Failure(what) => self.fail(what),
-            MessagePayload::Driver(kind, line) => self.on_line(at, kind, line),
-        }
-    }
-
-    fn on_line(&mut self, at: Instant, kind: ClientKind, line: DriverLine) {
-        match line {
-            DriverLine::Ready => {}
-            DriverLine::Response { id, outcome } => {
-                let Some((client, sequence)) = self.calls.remove(&id) else {
-                    if let Err(error) = outcome {
-                        self.last_message =
-                            format!("call of a `{}` client failed: {error:?}", kind.name());
-                    }
-                    return;
-                };
-                let publisher = self.clients.get_mut(client);
-                let what = publisher.and_then(|publisher| publisher.on_outcome(sequence, &outcome));
-                if let Some(what) = what {
-                    self.acknowledged +=
-                        u64::from(matches!(what, ClientEvent::Acknowledged { .. }));
-                    self.record(
-                        at,
-                        RunEvent::Client {
-                            client,
-                            event: what,
-                        },
-                    );
-                    self.send_pending(client);
-                } else {
-                    self.schedule
-                        .add(self.clock.now() + RESEND_DELAY, DueAction::Resend(client));
-                }
-            }
-            DriverLine::Event(event) => self.on_event(at, &event),
-            DriverLine::Unrecognized(text) => {
-                self.last_message = format!(
-                    "unrecognized line from the driver for `{}` clients: {text}",
-                    kind.name()
-                );
-            }
-            DriverLine::Ended => {
-                self.fail(format!("the driver for `{}` clients exited", kind.name()));
-            }
-        }
-    }
-
-    fn on_event(&mut self, at: Instant, event: &DriverEvent) {
-        let Some(client) = self.clients.named_mut(&event.client) else {
-            return;
-        };
-        let id = client.id;
-        let recorded = client.on_event(&event.kind);
-        let is_up = client.is_up();
-        if let Some(what) = recorded {
-            self.delivered += u64::from(matches!(what, ClientEvent::Delivered { .. }));
-            let may_send = is_up && matches!(what, ClientEvent::Subscribed(_));
-            self.record(
-                at,
-                RunEvent::Client {
-                    client: id,
-                    event: what,
-                },
-            );
-            if may_send {
-                self.send_pending(id);
-            }
-        }
-    }
-
-    fn fail(&mut self, what: String) {
-        self.last_message.clone_from(&what);
-        self.record(
-            self.clock.now(),
-            RunEvent::Harness(HarnessEvent::Failed(what)),
-        );
     }
 
     fn record(&mut self, at: Instant, event: RunEvent) {
         self.history.push(EventRecord { at, event });
     }
 
-    fn report_progress(&mut self, watch: &mut dyn FnMut(&Progress)) {
+    fn report_progress(&mut self, waiting_for: String, watch: &mut dyn FnMut(&Progress)) {
+        let total = self.scenario.run().total();
+        let elapsed = if self.phase == RunPhase::Connect {
+            Duration::ZERO
+        } else {
+            self.clock.now().saturating_since(self.baseline_start)
+        };
         let clients = self.clients.all();
         watch(&Progress {
             is_control: false,
             phase: self.phase,
-            elapsed: self.clock.now().saturating_since(self.baseline_start),
-            total: self.scenario.run().total(),
+            waiting_for,
+            elapsed,
+            total,
+            remaining: total.saturating_sub(elapsed),
             clients_up: clients.iter().filter(|client| client.is_up()).count(),
             clients: clients.len(),
             acknowledged: self.acknowledged,

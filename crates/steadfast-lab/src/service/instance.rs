@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use steadfast_clock::Clock;
-use steadfast_faults::ledger::event::{FaultEvent, ProcessEvent, ProcessExit, RunEvent};
+use steadfast_faults::ledger::event::{FaultEvent, ProcessEvent, RunEvent};
 use steadfast_faults::topology::{FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::probe;
+use crate::ending;
 use crate::error::LabError;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
@@ -25,8 +26,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Capacity of the command queue; a plan sends one command at a time.
 const COMMANDS_MAX: usize = 16;
-/// Lines of the service log that are reported when a process exits before it is ready.
-const LOG_LINES_SHOWN: usize = 20;
+/// Name of the file with the output of a process.
+const OUTPUT_FILE: &str = "service.log";
 
 /// What to do to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ pub(crate) struct Service {
     commands: SyncSender<ServiceCommand>,
     thread: Option<JoinHandle<()>>,
     port: u16,
+    output: PathBuf,
 }
 
 impl Service {
@@ -86,6 +88,7 @@ impl Service {
         .map_err(failed)?;
         let (commands, received) = sync_channel(COMMANDS_MAX);
         let port = setup.port;
+        let output = setup.folder.join(OUTPUT_FILE);
         let name = setup.name.clone();
         let supervisor = Supervisor {
             setup,
@@ -103,6 +106,7 @@ impl Service {
             commands,
             thread: Some(thread),
             port,
+            output,
         })
     }
 
@@ -110,6 +114,11 @@ impl Service {
     pub(crate) fn send(&self, command: ServiceCommand) {
         // The thread ends only with the last command; after that there is nothing to do.
         let _ = self.commands.send(command);
+    }
+
+    /// The last lines that the process printed.
+    pub(crate) fn output(&self) -> String {
+        ending::output(&self.output)
     }
 
     /// The URL for clients.
@@ -242,12 +251,13 @@ impl Supervisor {
         match status {
             Ok(status) => {
                 let by = status.signal();
-                self.send_process_event(ProcessEvent::Exited(exit(status)));
+                let exit = ending::exit(status);
+                self.send_process_event(ProcessEvent::Exited(exit));
                 // A process can handle SIGTERM and exit with a code; it cannot handle SIGKILL.
                 if by == Some(expected.as_raw()) || (expected == Signal::TERM && by.is_none()) {
                     self.send_fault_event(fault, self.clock.now(), FaultEvent::Confirmed);
                 } else {
-                    self.report_ineffective(fault, &format!("it exited with {status}"));
+                    self.report_ineffective(fault, &format!("it {}", ending::describe(exit)));
                 }
             }
             Err(error) => self.report_ineffective(fault, &error.to_string()),
@@ -297,15 +307,16 @@ impl Supervisor {
             Ok(None) => {}
             Ok(Some(status)) => {
                 self.child = None;
-                self.is_starting = false;
-                self.send_process_event(ProcessEvent::Exited(exit(status)));
-                if self.healing.is_some() {
-                    let tail = log_tail(&self.setup.folder.join("service.log"));
+                let exit = ending::exit(status);
+                if std::mem::take(&mut self.is_starting) {
                     self.report_failure(format!(
-                        "{} exited with {status}:\n{tail}",
-                        self.setup.name
+                        "{} {} before it was ready; {}",
+                        self.setup.name,
+                        ending::describe(exit),
+                        ending::output(&self.setup.folder.join(OUTPUT_FILE))
                     ));
                 }
+                self.send_process_event(ProcessEvent::Exited(exit));
                 return;
             }
             Err(error) => return self.report_failure(format!("{}: {error}", self.setup.name)),
@@ -347,7 +358,7 @@ impl Supervisor {
     }
 
     fn log(&self) -> io::Result<File> {
-        let path = self.setup.folder.join("service.log");
+        let path = self.setup.folder.join(OUTPUT_FILE);
         OpenOptions::new().create(true).append(true).open(path)
     }
 
@@ -398,18 +409,4 @@ fn is_stopped(id: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")
         .is_some_and(|(_, rest)| rest.starts_with('T'))
-}
-
-fn exit(status: ExitStatus) -> ProcessExit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => ProcessExit::Code(code),
-        (None, Some(signal)) => ProcessExit::Signal(signal),
-        (None, None) => ProcessExit::Code(-1),
-    }
-}
-
-fn log_tail(path: &Path) -> String {
-    let log = fs::read_to_string(path).unwrap_or_default();
-    let skipped = log.lines().count().saturating_sub(LOG_LINES_SHOWN);
-    log.lines().skip(skipped).collect::<Vec<_>>().join("\n")
 }
