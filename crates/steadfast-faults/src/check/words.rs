@@ -2,7 +2,7 @@
 //! `750.81 ms < 6 s (max of 8 samples)`.
 
 use super::{CheckOutcome, measure, samples};
-use crate::counted::{counted, counted_len};
+use crate::counted::{counted, counted_len, grouped};
 use crate::ledger::Ledger;
 use crate::metrics::Metric;
 use crate::quantity::{Percent, Quantity, Unit};
@@ -10,12 +10,36 @@ use crate::samples::Aggregate;
 use crate::scenario::expr::{Comparison, Computed, MetricQuery, Operator, Relation, Term};
 use crate::scenario::model::CheckLevel;
 
+/// A metric of which others are parts.
+#[derive(Clone, Copy)]
+enum Total {
+    Clients,
+    AffectedClients,
+    Disconnects,
+    Stalls,
+    ExpectedDeliveries,
+    PlannedFaults,
+}
+
+impl Total {
+    const fn metric(self) -> Metric {
+        match self {
+            Self::Clients => Metric::ClientsTotal,
+            Self::AffectedClients => Metric::ClientsAffected,
+            Self::Disconnects => Metric::DisconnectsTotal,
+            Self::Stalls => Metric::StallsTotal,
+            Self::ExpectedDeliveries => Metric::DeliveryExpected,
+            Self::PlannedFaults => Metric::FaultsPlanned,
+        }
+    }
+}
+
 /// How the value of a metric is worded.
 enum Wording {
     /// A count with the noun in the singular and the plural.
     Count(&'static str, &'static str),
-    /// A part of another metric, which is a [`Self::Count`].
-    PartOf(Metric, &'static str),
+    /// A part of a total.
+    PartOf(Total, &'static str),
     /// A time or a ratio, which needs no noun.
     Plain,
 }
@@ -83,29 +107,31 @@ fn required(relation: Relation, level: CheckLevel) -> String {
 
 /// The value of a metric; a part with its total, which shows how much was tested.
 fn with_total(query: &MetricQuery, ledger: &Ledger) -> String {
-    let text = metric(query, ledger);
     let Wording::PartOf(total, _) = wording(query.metric) else {
-        return text;
+        return metric(query, false, ledger);
     };
     let total = MetricQuery {
-        metric: total,
+        metric: total.metric(),
         ..query.clone()
     };
-    format!("{text} of {}", metric(&total, ledger))
+    format!(
+        "{} of {}",
+        metric(query, true, ledger),
+        metric(&total, false, ledger)
+    )
 }
 
 fn term(term: &Term, as_percent: bool, ledger: &Ledger) -> String {
     match term {
         Term::Literal(quantity) if as_percent => Percent(*quantity).to_string(),
         Term::Literal(quantity) => quantity.to_string(),
-        Term::Metric(query) => metric(query, ledger),
+        Term::Metric(query) => metric(query, false, ledger),
         Term::Computed(computed) => {
+            if let Some(part) = part_of_total(computed) {
+                return with_total(part, ledger);
+            }
             let side = |operand| self::term(operand, false, ledger);
-            let operator = if is_part_of_total(computed) {
-                "of"
-            } else {
-                computed.operator.symbol()
-            };
+            let operator = computed.operator.symbol();
             format!(
                 "{} {operator} {}",
                 side(&computed.left),
@@ -115,21 +141,38 @@ fn term(term: &Term, as_percent: bool, ledger: &Ledger) -> String {
     }
 }
 
-fn metric(query: &MetricQuery, ledger: &Ledger) -> String {
+fn metric(query: &MetricQuery, names_total: bool, ledger: &Ledger) -> String {
     let Some(measured) = measure::evaluate(query, ledger) else {
         return "no samples".to_owned();
     };
     let larger = if measured.is_censored { "> " } else { "" };
-    let nouns = match (query.aggregate, wording(query.metric)) {
-        (Some(Aggregate::Count), _) => Some(("sample", "samples")),
-        (_, Wording::Count(one, many)) => Some((one, many)),
-        (_, Wording::PartOf(_, what)) => Some((what, what)),
+    let whole = whole(measured.quantity);
+    let worded = whole.and_then(|count| match (query.aggregate, wording(query.metric)) {
+        (Some(Aggregate::Count), _) => Some(counted(count, "sample", "samples")),
+        (_, Wording::Count(one, many)) => Some(counted(count, one, many)),
+        (_, Wording::PartOf(_, what)) if names_total => Some(counted(count, what, what)),
+        (_, Wording::PartOf(total, what)) => {
+            let (one, many) = noun(total);
+            let noun = if count == 1 { one } else { many };
+            Some(format!("{} {what} {noun}", grouped(count)))
+        }
         (_, Wording::Plain) => None,
-    };
-    match nouns.zip(whole(measured.quantity)) {
-        Some(((one, many), count)) => format!("{larger}{}", counted(count, one, many)),
+    });
+    match worded {
+        Some(worded) => format!("{larger}{worded}"),
         None if is_ratio_metric(query.metric) => Percent(measured.quantity).to_string(),
         None => measured.to_string(),
+    }
+}
+
+/// The noun of a part when its total is not named next to it.
+fn noun(total: Total) -> (&'static str, &'static str) {
+    match total {
+        Total::Clients | Total::AffectedClients => ("client", "clients"),
+        Total::Disconnects => ("disconnect", "disconnects"),
+        Total::Stalls => ("stall", "stalls"),
+        Total::ExpectedDeliveries => ("delivery", "deliveries"),
+        Total::PlannedFaults => ("fault", "faults"),
     }
 }
 
@@ -161,18 +204,19 @@ fn notes(query: &MetricQuery, ledger: &Ledger) -> Vec<String> {
     aggregate.into_iter().chain(filter).collect()
 }
 
-/// Whether a part is divided by its total, for example `clients.reconnected / clients.affected`.
-fn is_part_of_total(computed: &Computed) -> bool {
+/// The part that is divided by its total, for example in `clients.reconnected / clients.affected`.
+fn part_of_total(computed: &Computed) -> Option<&MetricQuery> {
     let Computed {
         left: Term::Metric(part),
         operator: Operator::Divide,
         right: Term::Metric(total),
     } = computed
     else {
-        return false;
+        return None;
     };
-    matches!(wording(part.metric), Wording::PartOf(of, _) if of == total.metric)
-        && part.filter == total.filter
+    let is_total =
+        matches!(wording(part.metric), Wording::PartOf(of, _) if of.metric() == total.metric);
+    (is_total && part.filter == total.filter).then_some(part)
 }
 
 /// Whether a value is a ratio of two counts, which is worded as a percentage.
@@ -195,27 +239,27 @@ const fn wording(metric: Metric) -> Wording {
     use Wording::{Count, PartOf, Plain};
     match metric {
         M::ClientsTotal => Count("client", "clients"),
-        M::ClientsNeverConnected => PartOf(M::ClientsTotal, "never connected"),
-        M::ClientsNeverDisconnected => PartOf(M::ClientsTotal, "never disconnected"),
+        M::ClientsNeverConnected => PartOf(Total::Clients, "never connected"),
+        M::ClientsNeverDisconnected => PartOf(Total::Clients, "never disconnected"),
         M::ClientsAffected => Count("affected client", "affected clients"),
-        M::ClientsReconnected => PartOf(M::ClientsAffected, "reconnected"),
-        M::ClientsGaveUp => PartOf(M::ClientsAffected, "gave up"),
-        M::ClientsDownAtEnd => PartOf(M::ClientsAffected, "still down"),
-        M::ClientsSilent => PartOf(M::ClientsTotal, "silent"),
-        M::ClientsStalled => PartOf(M::ClientsTotal, "stalled"),
+        M::ClientsReconnected => PartOf(Total::AffectedClients, "reconnected"),
+        M::ClientsGaveUp => PartOf(Total::AffectedClients, "gave up"),
+        M::ClientsDownAtEnd => PartOf(Total::AffectedClients, "still down"),
+        M::ClientsSilent => PartOf(Total::Clients, "silent"),
+        M::ClientsStalled => PartOf(Total::Clients, "stalled"),
         M::DisconnectsTotal => Count("disconnect", "disconnects"),
-        M::DisconnectsAttributed => PartOf(M::DisconnectsTotal, "attributed"),
-        M::DisconnectsUnattributed => PartOf(M::DisconnectsTotal, "unattributed"),
-        M::DisconnectsByFin => PartOf(M::DisconnectsTotal, "by FIN"),
-        M::DisconnectsByReset => PartOf(M::DisconnectsTotal, "by RST"),
-        M::DisconnectsByTimeout => PartOf(M::DisconnectsTotal, "by timeout"),
-        M::DisconnectsByCode => PartOf(M::DisconnectsTotal, "by close code"),
+        M::DisconnectsAttributed => PartOf(Total::Disconnects, "attributed"),
+        M::DisconnectsUnattributed => PartOf(Total::Disconnects, "unattributed"),
+        M::DisconnectsByFin => PartOf(Total::Disconnects, "by FIN"),
+        M::DisconnectsByReset => PartOf(Total::Disconnects, "by RST"),
+        M::DisconnectsByTimeout => PartOf(Total::Disconnects, "by timeout"),
+        M::DisconnectsByCode => PartOf(Total::Disconnects, "by close code"),
         M::StallsTotal => Count("stall", "stalls"),
-        M::StallsUnattributed => PartOf(M::StallsTotal, "unattributed"),
+        M::StallsUnattributed => PartOf(Total::Stalls, "unattributed"),
         M::AttemptsCount | M::AttemptsPerRecovery => Count("attempt", "attempts"),
         M::DeliveryExpected => Count("expected delivery", "expected deliveries"),
-        M::DeliveryDelivered => PartOf(M::DeliveryExpected, "completed"),
-        M::DeliveryLost => PartOf(M::DeliveryExpected, "lost"),
+        M::DeliveryDelivered => PartOf(Total::ExpectedDeliveries, "completed"),
+        M::DeliveryLost => PartOf(Total::ExpectedDeliveries, "lost"),
         M::DeliveryDuplicate => Count("duplicate delivery", "duplicate deliveries"),
         M::DeliveryReordered => Count("reordered delivery", "reordered deliveries"),
         M::DeliveryUnknown => Count(
@@ -229,9 +273,9 @@ const fn wording(metric: Metric) -> Wording {
         M::LoadUnsent => Count("unsent publication", "unsent publications"),
         M::ServiceExitUnexpected => Count("unexpected exit", "unexpected exits"),
         M::FaultsPlanned => Count("planned fault", "planned faults"),
-        M::FaultsEffective => PartOf(M::FaultsPlanned, "effective"),
-        M::FaultsIneffective => PartOf(M::FaultsPlanned, "ineffective"),
-        M::FaultsWithoutImpact => PartOf(M::FaultsPlanned, "without impact"),
+        M::FaultsEffective => PartOf(Total::PlannedFaults, "effective"),
+        M::FaultsIneffective => PartOf(Total::PlannedFaults, "ineffective"),
+        M::FaultsWithoutImpact => PartOf(Total::PlannedFaults, "without impact"),
         M::FaultsInFlight => Count("publication in flight", "publications in flight"),
         M::RecoveryDetect
         | M::RecoveryDial

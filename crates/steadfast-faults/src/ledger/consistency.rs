@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use steadfast_machine::{Instant, convert};
 
+use crate::counted::counted;
 use crate::ledger::connections::{ClientOutcome, ConnectionInterval};
 use crate::ledger::delivery::Messages;
 use crate::ledger::event::{ClientEvent, RunPhase};
@@ -84,7 +85,9 @@ fn clients(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<String>) {
         };
         if !open_range.contains(&connected.saturating_sub(disconnected)) {
             found.push(format!(
-                "{name}: {connected} connections and {disconnected} disconnects do not match its outcome"
+                "{name}: {} and {} do not match its outcome",
+                counted(connected, "connection", "connections"),
+                counted(disconnected, "disconnect", "disconnects")
             ));
         }
     }
@@ -95,8 +98,12 @@ fn publications(ledger: &Ledger, messages: &Messages, found: &mut Vec<String>) {
         let it = &stats.publications;
         if it.sent != it.acknowledged + it.rejected + it.unknown {
             found.push(format!(
-                "{}: {} publications, but {} acknowledged, {} rejected and {} unknown",
-                stats.client.name, it.sent, it.acknowledged, it.rejected, it.unknown
+                "{}: {}, but {} acknowledged, {} rejected and {} unknown",
+                stats.client.name,
+                counted(it.sent, "publication", "publications"),
+                it.acknowledged,
+                it.rejected,
+                it.unknown
             ));
         }
         let last = messages

@@ -30,7 +30,11 @@ fn every_check_shows_what_was_measured_next_to_its_limit() {
         ),
         (
             "clients.never_disconnected + clients.reconnected == clients.total",
-            "4 never disconnected + 4 reconnected = 8 clients",
+            "4 never disconnected clients + 4 reconnected clients = 8 clients",
+        ),
+        (
+            "stalls.total + disconnects.attributed > 0",
+            "0 stalls + 8 attributed disconnects > 0",
         ),
         ("delivery.ratio_at_stop >= 95%", "99.77 % >= 95 %"),
         ("faults.planned == 1", "2 planned faults, must be 1"),
