@@ -115,13 +115,15 @@ Examples:
                                     use more clients and a longer run
   steadfast lab run scenarios/gateway-kill.toml -p clients=8 --seed 7
                                     set a parameter and the seed
+  steadfast lab run scenarios/gateway-kill.toml -p kinds=steadfast,centrifuge
+                                    select the client libraries
   steadfast lab run scenarios/gateway-kill.toml --placebo
                                     inject no fault; the verdict must be INCONCLUSIVE
   steadfast lab check scenarios/gateway-kill.toml
-                                    print the fault plan without running it
+                                    print the fault plan, the parameters and the duration
 
 Exit codes:
-  0  PASS
+  0  PASS, or the plan was printed
   1  FAIL
   2  INCONCLUSIVE, or invalid arguments
   5  the scenario is invalid or cannot run here";
@@ -368,6 +370,9 @@ pub(crate) struct ScenarioArgs {
     pub(crate) seed: Option<u64>,
 }
 
+/// The drivers of third-party clients in a clone of the project.
+pub(crate) const DRIVERS_DEFAULT: &str = "tests/third-party";
+
 /// The arguments of `lab run`.
 #[derive(Args, Debug)]
 pub(crate) struct LabRun {
@@ -380,7 +385,7 @@ pub(crate) struct LabRun {
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) gateway: Option<PathBuf>,
     /// Directory with the drivers of third-party clients
-    #[arg(long, value_name = "DIR", default_value = "tests/third-party")]
+    #[arg(long, value_name = "DIR", default_value = DRIVERS_DEFAULT)]
     pub(crate) drivers: PathBuf,
     /// Report all faults without injecting them; the verdict must be INCONCLUSIVE
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::builder::StyledStr;
@@ -107,24 +108,24 @@ impl Failure {
     }
 
     /// The verdict of a run is FAIL; its report is printed.
-    pub(crate) fn verdict_fail(command: &str) -> Self {
-        Self::failed("the verdict is FAIL", format!("Run it again: {command}"))
+    pub(crate) fn verdict_fail(hint: impl Into<String>) -> Self {
+        Self::failed("the verdict is FAIL", hint)
     }
 
     /// The verdict of a run is INCONCLUSIVE; its report is printed.
-    pub(crate) fn verdict_inconclusive(command: &str) -> Self {
+    pub(crate) fn verdict_inconclusive(hint: impl Into<String>) -> Self {
         Self {
             code: INCONCLUSIVE,
             text: Text::Error {
                 error: "the verdict is INCONCLUSIVE: the run proves nothing".to_owned(),
-                hint: format!("Run it again: {command}"),
+                hint: hint.into(),
             },
         }
     }
 
-    /// A scenario could not be executed.
-    pub(crate) fn from_lab(error: &LabError) -> Self {
-        let hint = "See the logs in the directory of the run.";
+    /// A scenario could not be executed; its directory has the logs.
+    pub(crate) fn from_lab(error: &LabError, folder: &Path) -> Self {
+        let hint = format!("The logs are in {}", folder.display());
         Self::scenario(with_causes(error), hint)
     }
 

@@ -1,8 +1,11 @@
 //! The lab's scenarios on real gateways and four kinds of clients: they pass on the gateway, and they detect planted
 //! bugs and runs that prove nothing.
 
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStderr, Stdio};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -24,14 +27,155 @@ fn a_freeze_without_disconnects_is_detected_and_nothing_acknowledged_is_lost() {
 
     assert_eq!(report.verdict(), "PASS", "{report}");
     assert_eq!(report.check("freeze-detected"), Some("holds"));
+    let detection = report.check("detection-bounded");
+    assert_eq!(detection, Some("not_applicable"), "no client disconnects");
 }
 
+/// The library of this project needs neither cargo nor Python nor Node: nothing is in the search path.
 #[test]
-fn a_run_without_faults_is_inconclusive() {
-    let report = lab(&["--placebo"]).and_then(Run::wait).unwrap();
+fn a_run_without_faults_is_inconclusive_and_needs_no_other_program() {
+    let mut command = command("gateway-kill", &["--placebo", "-p", "kinds=steadfast"]).unwrap();
+    command.env("PATH", "/nonexistent");
+
+    let report = start(command).and_then(Run::wait).unwrap();
 
     assert_eq!(report.verdict(), "INCONCLUSIVE", "{report}");
     assert_eq!(report.exit, Some(2));
+    let again = report
+        .messages
+        .lines()
+        .find(|line| line.starts_with("Run it again: "));
+    let again = again.unwrap();
+    for option in [
+        "lab run scenarios/gateway-kill.toml",
+        "--seed 5",
+        "--profile short",
+        "-p kinds=steadfast",
+        "--out ",
+        "--placebo",
+        "--json",
+    ] {
+        assert!(again.contains(option), "no {option}: {again}");
+    }
+}
+
+#[test]
+fn a_gateway_that_exits_is_reported_at_once_with_its_output() {
+    let folder = binaries::scratch("lab-exits").unwrap();
+    let gateway = program(&folder, "echo 'no disk'; exit 3").unwrap();
+
+    let (exit, messages) = fail(&["-p", "kinds=steadfast", "--gateway", &gateway]).unwrap();
+
+    assert_eq!(exit, Some(5), "{messages}");
+    assert!(
+        messages.contains(
+            "error: gateway:1 exited with status 3 before it was ready; its output:\n    no disk\n"
+        ) || messages.contains(
+            "error: gateway:2 exited with status 3 before it was ready; its output:\n    no disk\n"
+        ),
+        "{messages}"
+    );
+    assert!(messages.contains("The logs are in "), "{messages}");
+}
+
+#[test]
+fn a_gateway_that_exits_before_the_clients_are_connected_is_reported_at_once() {
+    let folder = binaries::scratch("lab-exits-later").unwrap();
+    // It responds to /readyz, and then it exits.
+    let server = "const port = fs.readFileSync('steadfast.toml', 'utf8').match(/port = (\\d+)/)[1]; \
+                  http.createServer((_, reply) => reply.end(() => process.exit(9))).listen(port, '127.0.0.1')";
+    let gateway = program(&folder, &format!("exec node -e \"{server}\"")).unwrap();
+
+    let (exit, messages) = fail(&["-p", "kinds=steadfast", "--gateway", &gateway]).unwrap();
+
+    assert_eq!(exit, Some(5), "{messages}");
+    assert!(
+        messages
+            .contains("exited with status 9 before all clients were connected; it printed nothing"),
+        "{messages}"
+    );
+}
+
+#[test]
+fn a_gateway_that_never_becomes_ready_is_named() {
+    let folder = binaries::scratch("lab-unready").unwrap();
+    let gateway = program(&folder, "exec sleep 600").unwrap();
+    let scenario = fs::read_to_string(binaries::root().join("scenarios/gateway-kill.toml"));
+    let scenario = scenario
+        .unwrap()
+        .replace("[run]\n", "[run]\nready_timeout = \"1s\"\n");
+    let file = folder.join("gateway-kill.toml");
+    fs::write(&file, scenario).unwrap();
+    let mut command = binaries::command(binaries::gateway().unwrap());
+    command
+        .args(["lab", "run"])
+        .arg(&file)
+        .args(["--profile", "short", "-p", "kinds=steadfast"])
+        .args(["--gateway", &gateway, "--out"])
+        .arg(&folder);
+
+    let output = command.output().unwrap();
+
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5), "{messages}");
+    assert!(
+        messages.contains(
+            "timed out after 1 s waiting for gateway:1, gateway:2: GET /readyz did not return 200; it printed nothing"
+        ),
+        "{messages}"
+    );
+}
+
+#[test]
+fn a_driver_that_exits_is_reported_with_its_messages() {
+    let folder = binaries::scratch("lab-driver").unwrap();
+    fs::create_dir_all(folder.join("node/node_modules/centrifuge")).unwrap();
+    let driver = "console.error('no clients'); process.exit(7);\n";
+    fs::write(folder.join("node/driver.mjs"), driver).unwrap();
+
+    let drivers = folder.to_string_lossy();
+    let (exit, messages) = fail(&["-p", "kinds=centrifuge", "--drivers", &drivers]).unwrap();
+
+    assert_eq!(exit, Some(5), "{messages}");
+    assert!(
+        messages.contains(
+            "error: the driver for `centrifuge` clients exited with status 7; its output:\n    no clients\n"
+        ),
+        "{messages}"
+    );
+}
+
+#[test]
+fn missing_client_libraries_are_named_with_the_option_that_leaves_them_out() {
+    let (exit, messages) = fail(&["--drivers", "/nonexistent"]).unwrap();
+
+    assert_eq!(exit, Some(5), "{messages}");
+    assert!(
+        messages.contains("  `centrifuge`: /nonexistent/node/driver.mjs not found\n"),
+        "{messages}"
+    );
+    assert!(
+        messages.contains("Run without them: -p kinds=steadfast\n"),
+        "{messages}"
+    );
+}
+
+#[test]
+fn the_check_of_a_scenario_prints_the_duration_with_the_control_run() {
+    let output = binaries::command(binaries::gateway().unwrap())
+        .args(["lab", "check", "scenarios/gateway-kill.toml"])
+        .args(["--profile", "short", "--seed", "5"])
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(0));
+    let plan = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        plan.contains(
+            "duration    26 s: 13 s for the control run without faults, then 13 s with faults\n"
+        ),
+        "{plan}"
+    );
 }
 
 #[test]
@@ -105,6 +249,8 @@ struct Report {
     exit: Option<i32>,
     json: Value,
     text: String,
+    /// What the lab printed on standard error, from its start or from the message that was waited for.
+    messages: String,
 }
 
 /// Starts the short profile of the scenario `gateway-kill`.
@@ -114,13 +260,23 @@ fn lab(arguments: &[&str]) -> Result<Run> {
 
 /// Starts the short profile of a scenario.
 fn scenario(name: &str, arguments: &[&str]) -> Result<Run> {
-    // It builds the driver of a third-party client.
-    let mut child = binaries::command(binaries::gateway()?)
+    start(command(name, arguments)?)
+}
+
+/// The command that runs the short profile of a scenario. It builds the driver of a third-party client.
+fn command(name: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = binaries::command(binaries::gateway()?);
+    command
         .args(["lab", "run", &format!("scenarios/{name}.toml")])
         .args(["--profile", "short", "--seed", "5", "--json", "--out"])
         .arg(binaries::scratch("lab")?)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+fn start(mut command: Command) -> Result<Run> {
+    let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -130,6 +286,21 @@ fn scenario(name: &str, arguments: &[&str]) -> Result<Run> {
         child,
         messages: BufReader::new(messages),
     })
+}
+
+/// Runs the short profile of `gateway-kill`, which cannot be executed: the exit code and the messages.
+fn fail(arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = command("gateway-kill", arguments)?.output()?;
+    let messages = String::from_utf8(output.stderr)?;
+    Ok((output.status.code(), messages))
+}
+
+/// Writes a shell script that takes the place of the gateway.
+fn program(folder: &Path, script: &str) -> Result<String> {
+    let path: PathBuf = folder.join("program.sh");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n"))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path.to_string_lossy().into_owned())
 }
 
 impl Run {
@@ -146,15 +317,24 @@ impl Run {
     }
 
     fn wait(self) -> Result<Report> {
-        let mut messages = self.messages;
-        let print = thread::spawn(move || io::copy(&mut messages, &mut io::stderr()));
+        let messages = self.messages;
+        let print = thread::spawn(move || {
+            let mut printed = String::new();
+            for line in messages.lines().map_while(Result::ok) {
+                printed.push_str(&line);
+                printed.push('\n');
+                drop(writeln!(io::stderr(), "{line}"));
+            }
+            printed
+        });
         let output = self.child.wait_with_output()?;
-        drop(print.join());
+        let messages = print.join().unwrap_or_default();
         let text = String::from_utf8(output.stdout)?;
         Ok(Report {
             exit: output.status.code(),
             json: serde_json::from_str(&text).context("no report")?,
             text,
+            messages,
         })
     }
 }

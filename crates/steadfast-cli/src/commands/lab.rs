@@ -5,6 +5,7 @@ mod display;
 mod driver;
 mod drivers;
 mod read;
+mod rerun;
 mod run;
 
 use crate::args::Lab;

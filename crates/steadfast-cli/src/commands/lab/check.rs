@@ -1,9 +1,14 @@
 //! `steadfast lab check`: prints the fault plan of a scenario without running it.
 
-use steadfast_faults::scenario::model::Scenario;
-use steadfast_faults::scenario::plan::Plan;
+use std::time::Duration;
 
-use super::{display, read};
+use steadfast_faults::counted::counted_len;
+use steadfast_faults::scenario::model::{ControlRun, Scenario};
+use steadfast_faults::scenario::plan::{Plan, PlannedFault};
+use steadfast_faults::topology::ClientKind;
+
+use super::display::duration;
+use super::read;
 use crate::args::LabCheck;
 use crate::exit::Failure;
 use crate::output;
@@ -19,29 +24,108 @@ pub(super) fn run(arguments: &LabCheck) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The planned time of the run, with the control run if there is one.
+pub(super) fn total(scenario: &Scenario) -> Duration {
+    match scenario.run().control {
+        ControlRun::Before => scenario.run().total() * 2,
+        ControlRun::Off => scenario.run().total(),
+    }
+}
+
 fn describe(scenario: &Scenario, plan: &Plan) -> String {
-    let topology = plan.topology();
+    let run = scenario.run();
     let mut lines = vec![
         format!("{}: {}", scenario.name(), scenario.about()),
-        format!("seed       {}", plan.seed()),
+        format!("seed        {}", plan.seed()),
+        format!("duration    {}", describe_duration(scenario)),
         format!(
-            "duration   {}; a control run takes as long again",
-            display::seconds(scenario.run().total())
+            "phases      baseline {}, faults {}, quiet {}, drain {}",
+            duration(run.baseline),
+            duration(run.duration),
+            duration(run.quiet),
+            duration(run.drain)
         ),
-        format!("processes  {}", topology.instances().len()),
-        format!("clients    {}", topology.clients().len()),
-        format!("faults     {}", plan.faults().len()),
+        format!("processes   {}", processes(plan)),
+        format!("clients     {}", clients(plan)),
+        format!("parameters  {}", parameters(scenario)),
+        format!(
+            "faults      {}, by the time since the baseline ended",
+            plan.faults().len()
+        ),
     ];
-    for fault in plan.faults() {
-        let targets = fault.targets.iter().filter_map(|id| topology.instance(*id));
-        let targets: Vec<String> = targets.map(ToString::to_string).collect();
-        lines.push(format!(
-            "  {:>7}  {} {} (heal starts at {})",
-            display::seconds(fault.at),
-            fault.action.name(),
-            targets.join(", "),
-            display::seconds(fault.heal_at)
-        ));
-    }
+    lines.extend(plan.faults().iter().map(|it| describe_fault(it, plan)));
     lines.join("\n")
+}
+
+fn describe_duration(scenario: &Scenario) -> String {
+    let each = duration(scenario.run().total());
+    match scenario.run().control {
+        ControlRun::Before => format!(
+            "{}: {each} for the control run without faults, then {each} with faults",
+            duration(total(scenario))
+        ),
+        ControlRun::Off => each,
+    }
+}
+
+fn processes(plan: &Plan) -> String {
+    let instances = plan.topology().instances();
+    let names: Vec<String> = instances.iter().map(ToString::to_string).collect();
+    format!("{}: {}", names.len(), names.join(", "))
+}
+
+fn clients(plan: &Plan) -> String {
+    let clients = plan.topology().clients();
+    let of_kind = |kind: ClientKind| clients.iter().filter(|it| it.kind == kind).count();
+    let kinds: Vec<String> = ClientKind::ALL
+        .into_iter()
+        .map(|kind| (kind, of_kind(kind)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{count} {}", kind.name()))
+        .collect();
+    format!("{}: {}", clients.len(), kinds.join(", "))
+}
+
+fn parameters(scenario: &Scenario) -> String {
+    let params = scenario.params().iter();
+    let params: Vec<String> = params
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    if params.is_empty() {
+        "none".to_owned()
+    } else {
+        params.join(" ")
+    }
+}
+
+fn describe_fault(fault: &PlannedFault, plan: &Plan) -> String {
+    let targets = fault
+        .targets
+        .iter()
+        .filter_map(|id| plan.topology().instance(*id));
+    let targets: Vec<String> = targets.map(ToString::to_string).collect();
+    let healed = if fault.action.ends_process() {
+        "started again"
+    } else {
+        "resumed"
+    };
+    format!(
+        "  {:>8}  {} {}, {healed} at {}",
+        duration(fault.at),
+        fault.action.name(),
+        targets.join(", "),
+        duration(fault.heal_at)
+    )
+}
+
+/// What a run consists of, in one line.
+pub(super) fn summary(scenario: &Scenario, plan: &Plan) -> String {
+    format!(
+        "{}: {}, {}, seed {}, takes {}",
+        scenario.name(),
+        counted_len(plan.topology().clients().len(), "client", "clients"),
+        counted_len(plan.faults().len(), "fault", "faults"),
+        plan.seed(),
+        duration(total(scenario)),
+    )
 }

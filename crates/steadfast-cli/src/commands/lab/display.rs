@@ -1,83 +1,238 @@
-//! Progress display of a run: one line that is updated on a terminal, otherwise a line every few seconds.
+//! Progress display of a run: one line that is updated on a terminal, otherwise a line every ten seconds at most.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use steadfast_clock::Clock;
+use steadfast_faults::counted::grouped;
+use steadfast_faults::ledger::event::RunPhase;
+use steadfast_faults::quantity::Quantity;
 use steadfast_lab::progress::Progress;
+use steadfast_machine::{Instant, convert};
 
 use crate::output;
 
-/// Without a terminal, one of this many progress reports is printed.
-const REPORTS_PER_LINE: u64 = 10;
+/// Without a terminal, the shortest time between two lines.
+pub(super) const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Returns to the start of the line, clears it, and switches off wrapping, so that a narrow terminal shows one line.
+const LINE_START: &str = "\r\x1b[2K\x1b[?7l";
+/// Switches wrapping on again.
+const LINE_END: &str = "\x1b[?7h";
 
 /// Prints the progress of a run on standard error.
 #[derive(Debug)]
 pub(super) struct Display {
     is_terminal: bool,
-    report_count: u64,
+    clock: Clock,
+    lines: LineLimit,
+}
+
+/// Decides which reports are printed when each of them would be a line of its own.
+#[derive(Debug)]
+struct LineLimit {
+    last: Instant,
+    /// The run whose load has begun, and whether it is the control run.
+    run: Option<bool>,
+}
+
+impl LineLimit {
+    const fn new(now: Instant) -> Self {
+        Self {
+            last: now,
+            run: None,
+        }
+    }
+
+    /// The first report of each run under load is printed; otherwise one in each interval.
+    fn permits(&mut self, now: Instant, phase: RunPhase, is_control: bool) -> bool {
+        let run = (phase != RunPhase::Connect).then_some(is_control);
+        let begins = run.is_some() && self.run != run;
+        let permits = begins || now.saturating_since(self.last) >= LINE_INTERVAL;
+        if permits {
+            self.last = now;
+        }
+        if begins {
+            self.run = run;
+        }
+        permits
+    }
 }
 
 impl Display {
     pub(super) fn new() -> Self {
+        let clock = Clock::start();
         Self {
             is_terminal: std::io::stderr().is_terminal(),
-            report_count: 0,
+            clock,
+            lines: LineLimit::new(clock.now()),
         }
     }
 
     pub(super) fn show(&mut self, progress: &Progress) {
-        if self.is_terminal {
-            match &progress.event {
-                Some(event) => {
-                    output::message(&format!("\r\x1b[2K{} {event}", prefix(progress)));
-                }
-                None => output::progress(&format!("\r\x1b[2K{}", line(progress))),
+        if !self.is_terminal {
+            let (phase, is_control) = (progress.phase, progress.is_control);
+            if self.lines.permits(self.clock.now(), phase, is_control) {
+                output::message(&line(progress));
             }
             return;
         }
-        let is_due = self.report_count.is_multiple_of(REPORTS_PER_LINE);
-        self.report_count += 1;
         match &progress.event {
-            Some(event) => output::message(&format!("{} {event}", prefix(progress))),
-            None if is_due => output::message(&line(progress)),
-            None => {}
+            Some(event) => output::message(&format!(
+                "{LINE_START}{LINE_END}{}: {event}",
+                position(progress)
+            )),
+            None => self.show_status(&line(progress)),
         }
     }
 
-    pub(super) fn end(&self) {
+    /// Replaces the line on a terminal.
+    pub(super) fn show_status(&self, text: &str) {
         if self.is_terminal {
-            output::progress("\r\x1b[2K");
+            output::progress(&format!("{LINE_START}{text}{LINE_END}"));
         }
     }
-}
 
-fn prefix(progress: &Progress) -> String {
-    let part = if progress.is_control {
-        "control"
-    } else {
-        "run"
-    };
-    format!(
-        "{part} {:>4.0}/{:.0} s",
-        progress.elapsed.as_secs_f64(),
-        progress.total.as_secs_f64()
-    )
+    /// Clears the line on a terminal.
+    pub(super) fn end(&self) {
+        self.show_status("");
+    }
 }
 
 fn line(progress: &Progress) -> String {
+    // Rounded up, so that it and the elapsed time add up to the total.
+    let remaining = (progress.remaining + Duration::from_millis(999)).as_secs();
+    if progress.phase == RunPhase::Connect {
+        return format!(
+            "{}: waiting for {}, then {remaining} s",
+            run(progress),
+            progress.waiting_for
+        );
+    }
     format!(
-        "{} {:8}  clients {}/{}  acknowledged {}  pending {}  delivered {}",
-        prefix(progress),
-        progress.phase.name(),
+        "{}, {remaining} s left: {}, clients {}/{}, {} acknowledged, {} pending",
+        position(progress),
+        phase(progress),
         progress.clients_up,
         progress.clients,
-        progress.acknowledged,
-        progress.pending,
-        progress.delivered
+        grouped(progress.acknowledged),
+        grouped(convert::to_u64(progress.pending)),
     )
 }
 
-/// A duration with its unit.
-pub(super) fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
+/// Which run it is, and its time.
+fn position(progress: &Progress) -> String {
+    format!(
+        "{} {:>3}/{} s",
+        run(progress),
+        progress.elapsed.as_secs(),
+        progress.total.as_secs()
+    )
+}
+
+const fn run(progress: &Progress) -> &'static str {
+    if progress.is_control {
+        "control run"
+    } else {
+        "run"
+    }
+}
+
+const fn phase(progress: &Progress) -> &'static str {
+    match progress.phase {
+        RunPhase::Connect => "starting",
+        RunPhase::Baseline => "baseline",
+        RunPhase::Steps if progress.is_control => "no faults",
+        RunPhase::Steps => "faults",
+        RunPhase::Quiet => "quiet",
+        RunPhase::Drain => "drain",
+        RunPhase::End => "stopping",
+    }
+}
+
+/// A duration with its unit, from a minute on in minutes and seconds.
+pub(super) fn duration(time: Duration) -> String {
+    const MINUTE: u64 = 60;
+    let seconds = time.as_secs();
+    match (seconds / MINUTE, seconds % MINUTE) {
+        (0, _) => Quantity::time(time).to_string(),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_terminal_each_run_has_a_first_line_and_then_one_in_ten_seconds() {
+        let at = |seconds| Instant::START + Duration::from_secs(seconds);
+        let mut lines = LineLimit::new(at(0));
+        let mut printed = |seconds: std::ops::Range<u64>, phase, is_control| -> Vec<u64> {
+            seconds
+                .filter(|second| lines.permits(at(*second), phase, is_control))
+                .collect()
+        };
+
+        let starting = printed(0..15, RunPhase::Connect, true);
+        let control = printed(15..37, RunPhase::Baseline, true);
+        let starting_again = printed(37..39, RunPhase::Connect, false);
+        let run = printed(39..60, RunPhase::Baseline, false);
+
+        assert_eq!(starting, [10], "a short start has no line");
+        assert_eq!(control, [15, 25, 35]);
+        assert!(starting_again.is_empty(), "{starting_again:?}");
+        assert_eq!(run, [39, 49, 59]);
+    }
+
+    #[test]
+    fn a_line_says_which_run_it_is_and_what_remains() {
+        let connecting = Progress {
+            is_control: true,
+            phase: RunPhase::Connect,
+            waiting_for: "gateway:1".to_owned(),
+            elapsed: Duration::ZERO,
+            total: Duration::from_secs(13),
+            remaining: Duration::from_secs(26),
+            clients_up: 0,
+            clients: 8,
+            acknowledged: 0,
+            pending: 0,
+            delivered: 0,
+            event: None,
+        };
+        let faults = Progress {
+            is_control: false,
+            phase: RunPhase::Steps,
+            elapsed: Duration::from_secs(4),
+            remaining: Duration::from_secs(9),
+            clients_up: 4,
+            acknowledged: 1_234,
+            pending: 12,
+            ..connecting.clone()
+        };
+
+        assert_eq!(
+            line(&connecting),
+            "control run: waiting for gateway:1, then 26 s"
+        );
+        assert_eq!(
+            line(&faults),
+            "run   4/13 s, 9 s left: faults, clients 4/8, 1,234 acknowledged, 12 pending"
+        );
+    }
+
+    #[test]
+    fn durations_have_one_unit_below_a_minute_and_two_above() {
+        for (millis, expected) in [
+            (300, "300 ms"),
+            (2_300, "2.3 s"),
+            (26_000, "26 s"),
+            (120_000, "2 min"),
+            (160_000, "2 min 40 s"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), expected);
+        }
+    }
 }

@@ -11,6 +11,7 @@ use steadfast::{
     Client, DisconnectCause, DropReason, Position, PublishOutcome, SessionEvent, Subscription,
     SubscriptionEvent,
 };
+use steadfast_faults::counted::counted;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::runtime;
 use tokio::sync::broadcast;
@@ -176,7 +177,8 @@ async fn report_connection(name: String, mut events: broadcast::Receiver<Session
             Ok(SessionEvent::Closed) => report("disconnected", CODE_REQUESTED, "close called"),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 output::message(&format!(
-                    "{name}: {missed} events were lost: the event queue was full"
+                    "{name}: {} lost: the event queue was full",
+                    counted(missed, "event was", "events were")
                 ));
             }
             Err(broadcast::error::RecvError::Closed) => return,

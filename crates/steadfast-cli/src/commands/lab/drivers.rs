@@ -1,93 +1,162 @@
 //! The commands that start client drivers: this binary for the Rust client library, programs for third-party clients.
 
+mod build;
+
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::topology::ClientKind;
 use steadfast_lab::driver::DriverCommands;
 
 use crate::exit::Failure;
-use crate::output;
 
-/// Returns the command of the driver for each of these kinds.
+/// The parameter of a scenario that selects the kinds of its clients.
+const KINDS_PARAM: &str = "kinds";
+
+/// Returns the command of the driver for each kind of client of a scenario.
 ///
 /// # Errors
 ///
-/// When a driver is not installed or cannot be built.
+/// When drivers are not installed, or one cannot be built.
 pub(super) fn find(
-    kinds: impl Iterator<Item = ClientKind>,
+    scenario: &Scenario,
     folder: &Path,
     own: &Path,
 ) -> Result<DriverCommands, Failure> {
+    let loads = scenario.loads().iter();
+    let kinds: BTreeSet<ClientKind> = loads.flat_map(|load| load.kinds.clone()).collect();
     let mut commands = DriverCommands::new();
+    let mut missing = Vec::new();
     for kind in kinds {
-        if commands.contains_key(&kind) {
-            continue;
+        match locate(kind, folder, own) {
+            Ok(command) => {
+                commands.insert(kind, command);
+            }
+            Err(reason) => missing.push((kind, reason)),
         }
-        let command = match kind {
-            ClientKind::Steadfast => vec![own.into(), "lab".into(), "driver".into()],
-            ClientKind::Centrifuge => node(folder)?,
-            ClientKind::CentrifugePython => python(folder)?,
-            ClientKind::CentrifugeClient => rust(folder)?,
-        };
-        commands.insert(kind, command);
+    }
+    if !missing.is_empty() {
+        return Err(not_found(scenario, &commands, &missing));
+    }
+    if commands.contains_key(&ClientKind::CentrifugeClient) {
+        build::build(&manifest(folder), &target()).map_err(|error| {
+            let kind = ClientKind::CentrifugeClient;
+            commands.remove(&kind);
+            Failure::scenario(
+                format!(
+                    "failed to build the driver for `{}` clients: {error}",
+                    kind.name()
+                ),
+                format!("Run without it: {}", without(scenario, &commands)),
+            )
+        })?;
     }
     Ok(commands)
 }
 
-fn node(folder: &Path) -> Result<Vec<OsString>, Failure> {
-    let folder = folder.join("node");
-    if !folder.join("node_modules/centrifuge").is_dir() {
-        return Err(missing(ClientKind::Centrifuge, &folder));
+/// The command of a driver, or why it cannot be started.
+fn locate(kind: ClientKind, folder: &Path, own: &Path) -> Result<Vec<OsString>, String> {
+    match kind {
+        ClientKind::Steadfast => Ok(vec![own.into(), "lab".into(), "driver".into()]),
+        ClientKind::Centrifuge => node(&folder.join("node")),
+        ClientKind::CentrifugePython => python(&folder.join("python/driver.py")),
+        ClientKind::CentrifugeClient => rust(folder),
     }
+}
+
+fn node(folder: &Path) -> Result<Vec<OsString>, String> {
+    exists(&folder.join("driver.mjs"))?;
+    exists(&folder.join("node_modules/centrifuge"))?;
+    succeeds("node", &["--version"])?;
     Ok(vec!["node".into(), folder.join("driver.mjs").into()])
 }
 
-fn python(folder: &Path) -> Result<Vec<OsString>, Failure> {
-    let driver = folder.join("python/driver.py");
+fn python(driver: &Path) -> Result<Vec<OsString>, String> {
     let python = PathBuf::from(".venv/bin/python");
-    let has_client = Command::new(&python)
-        .args(["-c", "import centrifuge"])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !has_client || !driver.is_file() {
-        return Err(missing(ClientKind::CentrifugePython, &driver));
-    }
+    exists(driver)?;
+    exists(&python)?;
+    succeeds(&python, &["-c", "import centrifuge"])?;
     Ok(vec![python.into(), driver.into()])
 }
 
-/// Builds the driver if it is not up to date. The driver is not in the product's workspace and target directory.
-fn rust(folder: &Path) -> Result<Vec<OsString>, Failure> {
-    let manifest = folder.join("rust/Cargo.toml");
-    if !manifest.is_file() {
-        return Err(missing(ClientKind::CentrifugeClient, &manifest));
-    }
-    output::message("building the driver for `centrifuge-client` clients, if it is not up to date");
-    let target = PathBuf::from("target/third-party");
-    let built = Command::new("cargo")
-        .args(["build", "--quiet", "--locked", "--manifest-path"])
-        .arg(&manifest)
-        .arg("--target-dir")
-        .arg(&target)
-        .status();
-    if !built.is_ok_and(|status| status.success()) {
-        return Err(Failure::scenario(
-            "failed to build the driver for `centrifuge-client` clients",
-            "See the output of cargo above.",
-        ));
-    }
-    Ok(vec![target.join("debug/steadfast-third-party-rust").into()])
+/// The driver is not in the product's workspace and target directory.
+fn rust(folder: &Path) -> Result<Vec<OsString>, String> {
+    exists(&manifest(folder))?;
+    succeeds("cargo", &["--version"])?;
+    Ok(vec![
+        target().join("debug/steadfast-third-party-rust").into(),
+    ])
 }
 
-fn missing(kind: ClientKind, at: &Path) -> Failure {
+fn manifest(folder: &Path) -> PathBuf {
+    folder.join("rust/Cargo.toml")
+}
+
+fn target() -> PathBuf {
+    PathBuf::from("target/third-party")
+}
+
+fn exists(path: &Path) -> Result<(), String> {
+    if path.exists() {
+        Ok(())
+    } else {
+        Err(format!("{} not found", path.display()))
+    }
+}
+
+fn succeeds(program: impl AsRef<Path>, arguments: &[&str]) -> Result<(), String> {
+    let program = program.as_ref();
+    let status = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let command = format!("{} {}", program.display(), arguments.join(" "));
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{command}` failed: {status}")),
+        Err(error) => Err(format!("failed to start `{command}`: {error}")),
+    }
+}
+
+fn not_found(
+    scenario: &Scenario,
+    found: &DriverCommands,
+    missing: &[(ClientKind, String)],
+) -> Failure {
+    let missing: Vec<String> = missing
+        .iter()
+        .map(|(kind, reason)| format!("\n  `{}`: {reason}", kind.name()))
+        .collect();
     Failure::scenario(
+        format!("client libraries not found:{}", missing.concat()),
         format!(
-            "client library `{}` not found: {}",
-            kind.name(),
-            at.display()
+            "Run without them: {}\nOr install them: in a clone of Steadfast, run `make setup`",
+            without(scenario, found)
         ),
-        "In a clone of Steadfast, run `make setup`, or remove the kind from `kinds` in the scenario.",
     )
+}
+
+/// The option that leaves out all kinds but these.
+fn without(scenario: &Scenario, found: &DriverCommands) -> String {
+    let names: Vec<&str> = found.keys().map(|kind| kind.name()).collect();
+    let has_param = scenario
+        .params()
+        .iter()
+        .any(|(name, _)| name == KINDS_PARAM);
+    // The library of this project needs no installation.
+    let names = if names.is_empty() {
+        ClientKind::Steadfast.name().to_owned()
+    } else {
+        names.join(",")
+    };
+    if has_param {
+        format!("-p {KINDS_PARAM}={names}")
+    } else {
+        format!("write {names} as `kinds` into the scenario")
+    }
 }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use steadfast_faults::ledger::Ledger;
 use steadfast_faults::report::{Report, json, text};
+use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::verdict::{Verdict, evaluate};
 use steadfast_lab::runner::{self, FaultsMode, RunSetup};
 
 use super::display::Display;
-use super::{drivers, read};
+use super::{check, drivers, read, rerun};
 use crate::args::LabRun;
 use crate::exit::Failure;
 use crate::output;
@@ -26,30 +27,11 @@ const PARENT_DEFAULT: &str = "steadfast-lab";
 /// When it cannot be run, or the verdict is not PASS.
 pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     let (scenario, plan) = read::read(&arguments.scenario)?;
-    let this_program = env::current_exe()
-        .map_err(|error| Failure::failed(format!("failed to find this program: {error}"), ""))?;
-    let kinds = plan.topology().clients().iter().map(|client| client.kind);
-    let setup = RunSetup {
-        gateway: arguments
-            .gateway
-            .as_deref()
-            .map_or_else(|| Ok(this_program.clone()), absolute)?,
-        drivers: drivers::find(kinds, &arguments.drivers, &this_program)?,
-        launcher: Some(this_program),
-        folder: folder(arguments, scenario.name(), &plan)?,
-        faults: if arguments.placebo {
-            FaultsMode::Placebo
-        } else {
-            FaultsMode::Real
-        },
-    };
+    let setup = prepare(arguments, &scenario, &plan)?;
     output::detach_messages()?;
     output::message(&format!(
-        "{}: {} clients, {} faults, seed {}; files in {}",
-        scenario.name(),
-        plan.topology().clients().len(),
-        plan.faults().len(),
-        plan.seed(),
+        "{}; files in {}",
+        check::summary(&scenario, &plan),
         setup.folder.display()
     ));
     let mut display = Display::new();
@@ -57,7 +39,8 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         display.show(progress);
     });
     display.end();
-    let outcome = outcome.map_err(|error| Failure::from_lab(&error))?;
+    let outcome = outcome.map_err(|error| Failure::from_lab(&error, &setup.folder))?;
+    display.show_status("evaluating");
     let ledger = Ledger::reconcile(&scenario, &plan, &outcome.run);
     let without_faults = plan.without_faults();
     let control = outcome
@@ -65,6 +48,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         .as_ref()
         .map(|history| Ledger::reconcile(&scenario, &without_faults, history));
     let evaluation = evaluate(&scenario, &ledger, control.as_ref());
+    display.end();
     let report = Report {
         scenario: &scenario,
         profiles: &arguments.scenario.profile,
@@ -80,19 +64,53 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     } else {
         output::print(text::render(&report).trim_end());
     }
-    match evaluation.verdict {
+    conclude(arguments, &plan, evaluation.verdict)
+}
+
+/// Finds the programs of the run, and creates its directory.
+fn prepare(arguments: &LabRun, scenario: &Scenario, plan: &Plan) -> Result<RunSetup, Failure> {
+    let this_program = env::current_exe()
+        .map_err(|error| Failure::failed(format!("failed to find this program: {error}"), ""))?;
+    Ok(RunSetup {
+        gateway: arguments
+            .gateway
+            .as_deref()
+            .map_or_else(|| Ok(this_program.clone()), absolute)?,
+        drivers: drivers::find(scenario, &arguments.drivers, &this_program)?,
+        launcher: Some(this_program),
+        folder: folder(arguments, scenario.name(), plan)?,
+        faults: if arguments.placebo {
+            FaultsMode::Placebo
+        } else {
+            FaultsMode::Real
+        },
+    })
+}
+
+/// Turns the verdict into the exit code, with the command that repeats the run.
+fn conclude(arguments: &LabRun, plan: &Plan, verdict: Verdict) -> Result<(), Failure> {
+    // As it was started, which may be a path: the program need not be in the search path of the shell.
+    let program = env::args_os().next();
+    let program = program.unwrap_or_else(|| "steadfast".into());
+    let again = rerun::command(&program, arguments, plan.seed());
+    let again = format!("Run it again: {again}");
+    match verdict {
         Verdict::Pass => Ok(()),
-        Verdict::Fail => Err(Failure::verdict_fail(&rerun_command(arguments, &plan))),
-        Verdict::Inconclusive => Err(Failure::verdict_inconclusive(&rerun_command(
-            arguments, &plan,
+        Verdict::Fail => Err(Failure::verdict_fail(again)),
+        Verdict::Inconclusive if arguments.placebo => Err(Failure::verdict_inconclusive(format!(
+            "With --placebo it must be so: no fault was injected.\n{again}"
         ))),
+        Verdict::Inconclusive => Err(Failure::verdict_inconclusive(again)),
     }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     // Each service is started in its own directory, where a relative path would not be valid.
     fs::canonicalize(path).map_err(|error| {
-        Failure::usage(format!("program {} not found: {error}", path.display()), "")
+        Failure::usage(
+            format!("program {} not found: {error}", path.display()),
+            "Give its path, for example --gateway target/release/steadfast",
+        )
     })
 }
 
@@ -129,16 +147,4 @@ fn write_report(folder: &Path, report: &str) -> Result<(), Failure> {
     fs::write(&path, report).map_err(|error| {
         Failure::failed(format!("failed to write {}: {error}", path.display()), "")
     })
-}
-
-/// The command that runs the scenario again with the same plan.
-fn rerun_command(arguments: &LabRun, plan: &Plan) -> String {
-    let file = arguments.scenario.file.display();
-    let seed = plan.seed();
-    let profiles = arguments.scenario.profile.iter();
-    let profiles = profiles.map(|profile| format!(" --profile {profile}"));
-    let params = arguments.scenario.params.iter();
-    let params = params.map(|param| format!(" -p {param}"));
-    let rest: String = profiles.chain(params).collect();
-    format!("steadfast lab run {file} --seed {seed}{rest}")
 }
