@@ -98,3 +98,22 @@ fn receive(lines: &Receiver<String>, clock: &Clock) -> VecDeque<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_of_cargo_are_kept_for_the_report_of_a_failure() {
+        let (sender, lines) = sync_channel(2 * LINES_KEPT);
+        for number in 0..2 * LINES_KEPT {
+            sender.send(format!("line {number}")).unwrap();
+        }
+        drop(sender);
+
+        let kept = receive(&lines, &Clock::start());
+
+        assert_eq!(kept.len(), LINES_KEPT);
+        assert_eq!(kept.front(), Some(&format!("line {LINES_KEPT}")));
+    }
+}
