@@ -17,7 +17,7 @@ use crate::report::table::{Align, Table};
 use crate::samples::{Aggregate, Samples};
 use crate::scenario::model::CheckLevel;
 use crate::topology::ClientKind;
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, guards};
 
 /// Renders the report as text.
 pub fn render(report: &Report<'_>) -> String {
@@ -301,9 +301,10 @@ fn write_guards(out: &mut String, report: &Report<'_>) -> fmt::Result {
     }
     let filter = MetricFilter::default();
     if let Some(lag) = samples(Metric::LabLag, &filter, report.ledger) {
+        let limit = Quantity::time(guards::lag_limit(report.scenario));
         writeln!(
             out,
-            "  timers of the harness fired late by {}",
+            "  timers of the harness fired late by {}, limit {limit}",
             lateness(&lag)
         )?;
     }
@@ -318,7 +319,7 @@ fn lateness(lag: &Samples) -> String {
             upper.name(),
             counted_len(lag.len(), "sample", "samples")
         ),
-        None => "an unknown time: no samples".to_owned(),
+        None => "an unknown time (no samples)".to_owned(),
     }
 }
 

@@ -109,10 +109,15 @@ fn inconsistent(_: &Scenario, ledger: &Ledger) -> Option<String> {
     (!inconsistencies.is_empty()).then(|| format!("{}{more}", shown.join("; ")))
 }
 
-fn slow(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
-    let limit = scenario
+/// How late the timers of the harness may fire in a valid run of this scenario.
+pub fn lag_limit(scenario: &Scenario) -> Duration {
+    scenario
         .tightest_time()
-        .map_or(LAG_MAX, |time| time / LAG_DIVISOR);
+        .map_or(LAG_MAX, |time| time / LAG_DIVISOR)
+}
+
+fn slow(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
+    let limit = lag_limit(scenario);
     let samples = Samples::new(ledger.harness.lag.clone(), Unit::Time);
     let Some(lag) = samples.aggregate(Aggregate::P99) else {
         return Some("no timer lag was measured".to_owned());
