@@ -112,10 +112,9 @@ fn tests() -> Vec<Step> {
         end_to_end("slow-links", "slow_links"),
         end_to_end("known-bad", "known_bad"),
         end_to_end("demo", "demo"),
-        // Its runs mostly wait for scheduled faults, so more of them run at a time than the machine has cores.
-        end_to_end("lab", "lab").and(vec!["--test-threads".to_owned(), "4".to_owned()]),
-        // Its commands are those of the documents, which expect one server on the machine: mostly it waits.
-        end_to_end("documents", "documents"),
+        // They mostly wait, for scheduled faults and for programs, so more of them run at a time than the machine has cores.
+        end_to_end("lab", "lab")
+            .and(["--test", "documents", "--test-threads", "4"].map(str::to_owned).to_vec()),
         bench_smoke().alone(),
     ]
 }
