@@ -17,31 +17,47 @@ pub(super) const COLORS: [&str; 16] = [
 ];
 
 /// The picture at the position of the last applied publication.
+///
+/// A stroke in the background, as the painters publish, never replaces a stroke that is not. All replicas apply this
+/// rule in the order of the channel, so that a user's pixel stays also when a painter's stroke was sent before it, or
+/// is stored after it. Names do not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Board {
+    /// Row by row: the index of the colour, or [`BLANK`].
     pixels: Vec<u8>,
+    /// For each pixel, whether its stroke was not in the background.
+    foreground: Vec<bool>,
     position: Position,
 }
 
-/// One painted pixel, as in the data of a publication.
+/// A change of the picture, as in the data of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stroke {
-    pub(super) x: usize,
-    pub(super) y: usize,
-    pub(super) color: u8,
+enum Stroke {
+    Pixel {
+        x: usize,
+        y: usize,
+        color: u8,
+        is_background: bool,
+    },
+    /// Removes all pixels.
+    Clear,
 }
 
 impl Stroke {
     /// Parses a stroke. All participants ignore data that is not a valid stroke.
     fn parse(data: &[u8]) -> Option<Self> {
         let data: Value = serde_json::from_slice(data).ok()?;
+        data.get("by")?.as_str()?;
+        if data.get("clear") == Some(&Value::Bool(true)) {
+            return Some(Self::Clear);
+        }
         let number = |name: &str| usize::try_from(data.get(name)?.as_u64()?).ok();
-        let stroke = Self {
+        Some(Self::Pixel {
             x: number("x").filter(|x| *x < SIDE)?,
             y: number("y").filter(|y| *y < SIDE)?,
             color: u8::try_from(number("color").filter(|color| *color < COLORS.len())?).ok()?,
-        };
-        data.get("by")?.as_str().map(|_| stroke)
+            is_background: data.get("background") == Some(&Value::Bool(true)),
+        })
     }
 }
 
@@ -49,6 +65,7 @@ impl Board {
     pub(super) fn new() -> Self {
         Self {
             pixels: vec![BLANK; SIDE * SIDE],
+            foreground: vec![false; SIDE * SIDE],
             position: Position::default(),
         }
     }
@@ -74,33 +91,61 @@ impl Board {
             return;
         }
         self.position.offset = publication.offset;
-        if let Some(stroke) = Stroke::parse(&publication.data)
-            && let Some(pixel) = self.pixels.get_mut(stroke.y * SIDE + stroke.x)
-        {
-            *pixel = stroke.color;
+        match Stroke::parse(&publication.data) {
+            Some(Stroke::Pixel {
+                x,
+                y,
+                color,
+                is_background,
+            }) => self.paint(y * SIDE + x, color, is_background),
+            Some(Stroke::Clear) => {
+                self.pixels.fill(BLANK);
+                self.foreground.fill(false);
+            }
+            None => {}
         }
+    }
+
+    fn paint(&mut self, at: usize, color: u8, is_background: bool) {
+        let (Some(pixel), Some(is_foreground)) =
+            (self.pixels.get_mut(at), self.foreground.get_mut(at))
+        else {
+            return;
+        };
+        if is_background && *is_foreground {
+            return;
+        }
+        *pixel = color;
+        *is_foreground = !is_background;
     }
 
     /// Encodes the picture for the page and for the file.
     pub(super) fn to_json(&self) -> Value {
+        let foreground: Vec<u8> = self.foreground.iter().map(|it| u8::from(*it)).collect();
         json!({
             "epoch": self.position.epoch,
             "offset": self.position.offset,
             "width": SIDE,
             "height": SIDE,
             "pixels": STANDARD.encode(&self.pixels),
+            "foreground": STANDARD.encode(foreground),
         })
     }
 
     /// Decodes the output of [`Self::to_json`]; `None` when it has another size or is invalid.
     pub(super) fn from_json(value: &Value) -> Option<Self> {
-        let pixels = STANDARD.decode(value.get("pixels")?.as_str()?).ok()?;
-        let is_valid = pixels.len() == SIDE * SIDE
-            && pixels
-                .iter()
-                .all(|pixel| *pixel == BLANK || usize::from(*pixel) < COLORS.len());
+        let decode = |name: &str| {
+            let bytes = STANDARD.decode(value.get(name)?.as_str()?).ok()?;
+            (bytes.len() == SIDE * SIDE).then_some(bytes)
+        };
+        let pixels = decode("pixels")?;
+        let foreground = decode("foreground")?;
+        let is_valid = pixels
+            .iter()
+            .all(|pixel| *pixel == BLANK || usize::from(*pixel) < COLORS.len());
         is_valid.then_some(Self {
             pixels,
+            foreground: foreground.iter().map(|it| *it != 0).collect(),
             position: Position {
                 epoch: value.get("epoch")?.as_str()?.to_owned(),
                 offset: value.get("offset")?.as_u64()?,
@@ -148,8 +193,50 @@ mod tests {
         let mut saved = board.to_json();
 
         assert_eq!(Board::from_json(&saved), Some(board));
-        saved["pixels"] = json!(STANDARD.encode([16; SIDE * SIDE]));
-        assert_eq!(Board::from_json(&saved), None);
+        for (field, invalid) in [
+            ("foreground", STANDARD.encode([1; SIDE])),
+            ("pixels", STANDARD.encode([16; SIDE * SIDE])),
+        ] {
+            saved[field] = json!(invalid);
+            assert_eq!(Board::from_json(&saved), None, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_background_stroke_never_replaces_one_of_a_user_in_any_order_or_after_a_restart() {
+        let mut board = Board::new();
+        board.reset("one");
+        let by_painter = |color: u8| json!({"x": 1, "y": 0, "color": color, "by": "painter 1", "background": true});
+        let by_user = json!({"x": 1, "y": 0, "color": 5, "by": "painter 1"});
+
+        board.apply(&publication(1, &by_painter(2)));
+        assert_eq!(board.pixels[1], 2);
+        board.apply(&publication(2, &by_user));
+        board.apply(&publication(3, &by_painter(3)));
+        assert_eq!(board.pixels[1], 5);
+
+        let mut restarted = Board::from_json(&board.to_json()).expect("a saved picture");
+        restarted.apply(&publication(4, &by_painter(4)));
+        assert_eq!(restarted.pixels[1], 5);
+    }
+
+    #[test]
+    fn a_clear_removes_all_earlier_pixels_once() {
+        let mut board = Board::new();
+        board.reset("one");
+        let pixel = |color: u8| json!({"x": 1, "y": 0, "color": color, "by": "me"});
+        let clear = json!({"clear": true, "by": "me"});
+
+        board.apply(&publication(1, &pixel(5)));
+        board.apply(&publication(2, &clear));
+        assert_eq!(board.pixels, vec![BLANK; SIDE * SIDE]);
+        board.apply(&publication(
+            3,
+            &json!({"x": 1, "y": 0, "color": 7, "by": "painter 1", "background": true}),
+        ));
+        board.apply(&publication(2, &clear));
+
+        assert_eq!(board.pixels[1], 7);
     }
 
     fn publication(offset: u64, data: &Value) -> Publication {

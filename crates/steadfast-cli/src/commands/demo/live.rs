@@ -4,6 +4,8 @@
 //! lost, even if the gap was reported; a repeated offset is a duplicate; and acknowledged publications after the
 //! painter's offset are undelivered.
 
+mod cause;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,10 +38,15 @@ pub(super) struct LiveStats {
 #[derive(Debug)]
 struct Stats {
     gateway: GatewayState,
+    /// When the demo started; a report with another value is not comparable with earlier ones.
+    started_ms: u64,
     process: Option<u32>,
     kills: u64,
+    /// How often the gateway went down, for any reason.
+    outages: u64,
     down_since_ms: Option<u64>,
     last_outage_ms: Option<u64>,
+    /// The number of clients that the gateway reported last; 0 while it is down.
     connections: u32,
     resumes: u64,
     /// When each publication within the rate window was received.
@@ -95,8 +102,10 @@ impl LiveStats {
         Self {
             stats: Mutex::new(Stats {
                 gateway: GatewayState::Starting,
+                started_ms: now_ms(),
                 process: None,
                 kills: 0,
+                outages: 0,
                 down_since_ms: None,
                 last_outage_ms: None,
                 connections: 0,
@@ -128,7 +137,12 @@ impl LiveStats {
                     .or(stats.last_outage_ms);
             }
             // A failed start does not begin another outage.
-            GatewayState::Down => stats.down_since_ms = stats.down_since_ms.or(Some(now)),
+            GatewayState::Down => {
+                stats.outages += u64::from(stats.down_since_ms.is_none());
+                stats.down_since_ms = stats.down_since_ms.or(Some(now));
+                stats.connections = 0;
+                stats.received_ms.clear();
+            }
             GatewayState::Starting => {}
         }
         stats.gateway = gateway;
@@ -148,7 +162,11 @@ impl LiveStats {
     }
 
     pub(super) fn set_connections(&self, clients: u32) {
-        self.lock().connections = clients;
+        let mut stats = self.lock();
+        // A reply can arrive after the decision to kill the gateway.
+        if stats.gateway != GatewayState::Down {
+            stats.connections = clients;
+        }
     }
 
     /// The state of a painter's session changed.
@@ -171,7 +189,7 @@ impl LiveStats {
         let now = now_ms();
         self.with(painter, |it| it.disconnected_since_ms = Some(now));
         let mut stats = self.lock();
-        let (cause, code) = describe(cause);
+        let (cause, code) = cause::describe(cause);
         stats.disconnects.push_front(Disconnect {
             at_ms: now,
             painter,
@@ -289,6 +307,7 @@ impl Stats {
         let seconds = Duration::from_millis(RATE_WINDOW_MS).as_secs_f64();
         json!({
             "now_ms": now,
+            "started_ms": self.started_ms,
             "gateway": {
                 "state": match self.gateway {
                     GatewayState::Starting => "starting",
@@ -297,10 +316,11 @@ impl Stats {
                 },
                 "pid": self.process,
                 "kills": self.kills,
+                "outages": self.outages,
                 "down_since_ms": self.down_since_ms,
                 "last_outage_ms": self.last_outage_ms,
             },
-            "connections": self.connections,
+            "connections": self.connections(),
             "messages_per_second": f64::from(received) / seconds,
             "resumes": self.resumes,
             "clients": self.painters.iter().map(|it| self.painter_json(it, now)).collect::<Vec<_>>(),
@@ -310,6 +330,18 @@ impl Stats {
             "duplicated": sum(|it| it.duplicated),
             "disconnects": self.disconnects.iter().map(|it| self.disconnect_json(it)).collect::<Vec<_>>(),
         })
+    }
+
+    /// The gateway's number of clients may be slightly older than the states of the painters.
+    fn connections(&self) -> u32 {
+        if self.gateway == GatewayState::Down {
+            return 0;
+        }
+        let connected = self
+            .painters
+            .iter()
+            .filter(|it| it.state == SessionState::Connected);
+        self.connections.max(convert::saturating(connected.count()))
     }
 
     fn undelivered(&self, painter: &Painter) -> u64 {
@@ -363,30 +395,6 @@ impl Stats {
     }
 }
 
-/// A short text of the cause, and the code if there is one.
-fn describe(cause: &DisconnectCause) -> (String, Option<u16>) {
-    match cause {
-        DisconnectCause::Closed { code, reason } => (reason.clone(), Some(*code)),
-        DisconnectCause::ConnectionFailed(text)
-        | DisconnectCause::Dial(text)
-        | DisconnectCause::LocalNetwork(text)
-        | DisconnectCause::Protocol(text) => (text.clone(), None),
-        DisconnectCause::PongTimeout(time) => (
-            format!("no data received for {:.1} s", time.as_secs_f64()),
-            None,
-        ),
-        DisconnectCause::WriteTimeout(time) => (
-            format!("no write progress for {:.1} s", time.as_secs_f64()),
-            None,
-        ),
-        DisconnectCause::ConnectRejected { message, .. } => (message.clone(), None),
-        DisconnectCause::ConnectTimeout => ("connect timeout".to_owned(), None),
-        DisconnectCause::AttemptsExhausted(attempts) => {
-            (format!("gave up after {attempts} attempts"), None)
-        }
-    }
-}
-
 fn now_ms() -> u64 {
     Clock::wall().as_millis()
 }
@@ -396,59 +404,4 @@ fn millis(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn publications_missing_in_a_reported_gap_are_lost() {
-        let stats = LiveStats::new(1);
-        stats.record_subscribed(0, 0, false);
-        stats.record_delivery(0, 1);
-        stats.record_outcome(0, Some(4));
-
-        stats.record_gap(0, Some(&at("one", 1)), &at("one", 4));
-        stats.record_delivery(0, 5);
-
-        let report = stats.to_json();
-        assert_eq!(
-            (&report["lost"], &report["undelivered"]),
-            (&json!(3), &json!(0))
-        );
-    }
-
-    #[test]
-    fn acknowledged_publications_of_an_earlier_history_are_lost() {
-        let stats = LiveStats::new(1);
-        stats.record_subscribed(0, 0, false);
-        stats.record_delivery(0, 1);
-        stats.record_delivery(0, 2);
-        stats.record_outcome(0, Some(2));
-
-        stats.record_gap(0, Some(&at("one", 2)), &at("other", 0));
-
-        let report = stats.to_json();
-        assert_eq!(
-            (&report["lost"], &report["undelivered"]),
-            (&json!(2), &json!(0))
-        );
-    }
-
-    #[test]
-    fn a_failed_start_does_not_begin_another_outage() {
-        let stats = LiveStats::new(1);
-        stats.set_gateway_state(GatewayState::Down, None);
-        stats.lock().down_since_ms = Some(5);
-
-        stats.set_gateway_state(GatewayState::Starting, None);
-        stats.set_gateway_state(GatewayState::Down, None);
-
-        assert_eq!(stats.lock().down_since_ms, Some(5));
-    }
-
-    fn at(epoch: &str, offset: u64) -> Position {
-        Position {
-            epoch: epoch.to_owned(),
-            offset,
-        }
-    }
-}
+mod tests;

@@ -5,21 +5,27 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use steadfast::error::BuildError;
 use steadfast::{Client, Position, SubscribeOptions, Subscription, SubscriptionEvent};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
-use super::CHANNEL;
 use super::board::Board;
 use super::live::LiveStats;
+use super::{CHANNEL, painter};
 use crate::output;
 
 /// Publications per history request when the picture is rebuilt.
 const HISTORY_PAGE: i32 = 300;
 /// The delay before a failed history request is repeated.
 const HISTORY_RETRY_DELAY: Duration = Duration::from_millis(500);
-/// How often the number of clients is requested.
+/// How often the number of clients is requested at least; a join or leave requests it immediately.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// The minimum time between two such requests: many clients join at the same time after a restart.
+const COUNT_PAUSE: Duration = Duration::from_millis(50);
+/// The name of this client in the list of participants.
+const NAME: &str = "demo server";
 /// The capacity of the subscription's queue.
 const BUFFER_LEN_MAX: usize = 4_096;
 
@@ -45,21 +51,27 @@ impl Canvas {
             .unwrap_or_else(Board::new);
         let since = board.position().clone();
         let board = Arc::new(Mutex::new(board));
-        let (client, driver) = Client::builder(url)?.name("canvas").build()?;
+        let (client, driver) = Client::builder(url)?
+            .name("canvas")
+            .data(&json!({ "name": NAME }))?
+            .backoff(painter::BACKOFF)
+            .build()?;
         tokio::spawn(driver);
         let subscription = client.subscribe_with(SubscribeOptions {
             channel: CHANNEL.to_owned(),
             since: Some(since),
-            join_leave: false,
+            join_leave: true,
             buffer_len_max: BUFFER_LEN_MAX,
         });
+        let changed = Arc::new(Notify::new());
         tokio::spawn(replicate(
             client.clone(),
             subscription,
             Arc::clone(&board),
             Arc::clone(&stats),
+            Arc::clone(&changed),
         ));
-        tokio::spawn(count_clients(client, stats));
+        tokio::spawn(count_clients(client, stats, changed));
         Ok(Self { board, file })
     }
 
@@ -93,19 +105,23 @@ async fn replicate(
     mut subscription: Subscription,
     board: Arc<Mutex<Board>>,
     stats: Arc<LiveStats>,
+    members_changed: Arc<Notify>,
 ) {
     while let Some(event) = subscription.next().await {
         match event {
             SubscriptionEvent::Subscribed { position }
             | SubscriptionEvent::Resumed { position } => {
                 lock(&board).set_epoch(&position.epoch);
+                members_changed.notify_one();
             }
             SubscriptionEvent::Gap { to, .. } => rebuild(&client, &board, &to).await,
             SubscriptionEvent::Publication(publication) => {
                 stats.record_message();
                 lock(&board).apply(&publication);
             }
-            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
+            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {
+                members_changed.notify_one();
+            }
             SubscriptionEvent::Unsubscribed { code, reason } => {
                 output::message(&format!(
                     "the subscription to the canvas ended: {code} {reason}"
@@ -125,17 +141,19 @@ async fn rebuild(client: &Client, board: &Mutex<Board>, to: &Position) {
             // The history has no further publications: the picture shows what is left.
             Ok(page) if page.publications.is_empty() => break,
             Ok(page) => page.publications.iter().for_each(|it| rebuilt.apply(it)),
-            Err(_) => tokio::time::sleep(HISTORY_RETRY_DELAY).await,
+            Err(_) => sleep(HISTORY_RETRY_DELAY).await,
         }
     }
     *lock(board) = rebuilt;
 }
 
-async fn count_clients(client: Client, stats: Arc<LiveStats>) {
+async fn count_clients(client: Client, stats: Arc<LiveStats>, members_changed: Arc<Notify>) {
     loop {
-        tokio::time::sleep(COUNT_EVERY).await;
+        // An error is a timeout: joins and leaves can be missed when a shard of the gateway lags.
+        let _ = timeout(COUNT_EVERY, members_changed.notified()).await;
         if let Ok(reply) = client.presence_stats(CHANNEL).await {
             stats.set_connections(reply.num_clients);
         }
+        sleep(COUNT_PAUSE).await;
     }
 }

@@ -1,24 +1,36 @@
-//! A painter: an ordinary client that draws a random line, and records its deliveries and acknowledgements.
+//! A painter: an ordinary client that draws a motif, and records its deliveries and acknowledgements.
+
+mod motif;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use steadfast::error::BuildError;
-use steadfast::{Client, PublishOutcome, SessionEvent, Subscription, SubscriptionEvent};
-use steadfast_clock::Clock;
-use steadfast_machine::convert;
+use steadfast::{
+    BackoffSettings, Client, PublishOutcome, SessionEvent, Subscription, SubscriptionEvent,
+    defaults,
+};
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
 
+use self::motif::Brush;
 use super::CHANNEL;
-use super::board::{COLORS, SIDE};
 use super::live::LiveStats;
 
 /// The time between two strokes.
 const STROKE_EVERY: Duration = Duration::from_millis(250);
-/// The maximum number of strokes in one direction before the line turns.
-const STRAIGHT_MAX: u32 = 12;
+/// The delay between two attempts to connect: at most 0.85 s, also after many kills in a row. The gateway runs on the
+/// same machine and is restarted within about a second, and the demo has at most 100 painters, so that shorter delays
+/// than the library's defaults, which suit thousands of clients of a remote server, do not overload it.
+pub(super) const BACKOFF: BackoffSettings = BackoffSettings {
+    base: Duration::from_millis(200),
+    cap: Duration::from_millis(800),
+    first_delay_max: Duration::from_millis(400),
+    going_away_jitter: Duration::from_millis(800),
+    retry_after_max: Duration::from_secs(1),
+    ..defaults::BACKOFF
+};
 
 /// Starts a painter; the first has the number 0.
 pub(super) fn start(url: &str, number: usize, stats: Arc<LiveStats>) -> Result<(), BuildError> {
@@ -26,6 +38,7 @@ pub(super) fn start(url: &str, number: usize, stats: Arc<LiveStats>) -> Result<(
     let (client, driver) = Client::builder(url)?
         .name("painter")
         .data(&json!({ "name": name }))?
+        .backoff(BACKOFF)
         .build()?;
     tokio::spawn(watch_state(number, client.clone(), Arc::clone(&stats)));
     tokio::spawn(watch_events(number, client.events(), Arc::clone(&stats)));
@@ -42,8 +55,12 @@ async fn paint(client: Client, number: usize, name: String, stats: Arc<LiveStats
     let mut brush = Brush::new(number);
     loop {
         ticks.tick().await;
-        let (x, y) = brush.step();
-        let stroke = json!({"x": x, "y": y, "color": brush.color, "by": name});
+        let Some((cell, color)) = brush.step() else {
+            return;
+        };
+        // A background stroke never replaces what a user drew, in whatever order the two arrive.
+        let stroke =
+            json!({"x": cell.x, "y": cell.y, "color": color, "by": name, "background": true});
         // If the client's queue is full while the gateway is down, the stroke is dropped.
         let Ok(receipt) = client.publish(CHANNEL, &stroke) else {
             continue;
@@ -59,52 +76,6 @@ async fn paint(client: Client, number: usize, name: String, stats: Arc<LiveStats
             };
             stats.record_outcome(number, offset);
         });
-    }
-}
-
-/// A random line that wraps around at the edges of the canvas.
-struct Brush {
-    x: usize,
-    y: usize,
-    color: usize,
-    direction: u64,
-    left: u64,
-    random: steadfast_machine::Generator,
-}
-
-impl Brush {
-    fn new(number: usize) -> Self {
-        let seed = convert::to_u64(number) ^ Clock::wall().as_millis();
-        Self {
-            x: (number * 13 + 7) % SIDE,
-            y: (number * 29 + 11) % SIDE,
-            // Bright colours first; the first six painters leave black and white to the users.
-            color: (number * 2 + 4) % COLORS.len(),
-            direction: 0,
-            left: 0,
-            random: steadfast_machine::Seed::new(seed).generator(),
-        }
-    }
-
-    fn step(&mut self) -> (usize, usize) {
-        if self.left == 0 {
-            self.left = 1 + self.random.below(u64::from(STRAIGHT_MAX));
-            self.direction = self.random.below(8);
-        }
-        self.left -= 1;
-        let (right, down) = match self.direction {
-            0 => (1, 0),
-            1 => (1, 1),
-            2 => (0, 1),
-            3 => (SIDE - 1, 1),
-            4 => (SIDE - 1, 0),
-            5 => (SIDE - 1, SIDE - 1),
-            6 => (0, SIDE - 1),
-            _ => (1, SIDE - 1),
-        };
-        self.x = (self.x + right) % SIDE;
-        self.y = (self.y + down) % SIDE;
-        (self.x, self.y)
     }
 }
 

@@ -1,0 +1,27 @@
+//! Why a painter was disconnected, as the page shows it.
+
+use steadfast::DisconnectCause;
+
+/// A short text of the cause, and the code if there is one.
+pub(super) fn describe(cause: &DisconnectCause) -> (String, Option<u16>) {
+    match cause {
+        DisconnectCause::Closed { code, reason } => (reason.clone(), Some(*code)),
+        DisconnectCause::ConnectionFailed(text)
+        | DisconnectCause::Dial(text)
+        | DisconnectCause::LocalNetwork(text)
+        | DisconnectCause::Protocol(text) => (text.clone(), None),
+        DisconnectCause::PongTimeout(time) => (
+            format!("no data received for {:.1} s", time.as_secs_f64()),
+            None,
+        ),
+        DisconnectCause::WriteTimeout(time) => (
+            format!("no write progress for {:.1} s", time.as_secs_f64()),
+            None,
+        ),
+        DisconnectCause::ConnectRejected { message, .. } => (message.clone(), None),
+        DisconnectCause::ConnectTimeout => ("connect timeout".to_owned(), None),
+        DisconnectCause::AttemptsExhausted(attempts) => {
+            (format!("gave up after {attempts} attempts"), None)
+        }
+    }
+}
