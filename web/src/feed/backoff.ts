@@ -4,15 +4,18 @@
 /** Too short to be noticed, and long enough to prevent a busy loop. */
 export const FLOOR_MS = 50;
 export const BASE_MS = 250;
-/** A user watches this page, so it retries more often than an unattended program. */
-export const CAP_MS = 5_000;
+/** A user watches this page, and the gateway is restarted within about a second, also after many kills in a row. */
+export const CAP_MS = 1_000;
 /** For each such period that a connection lasted, the level decreases by one. */
 export const STABLE_MS = 10_000;
-/** 2^5 times the base is above the cap. */
-const LEVEL_MAX = 5;
+/** 2^2 times the base is the cap. */
+const LEVEL_MAX = 2;
 
-export function delayMs(level: number, random: () => number): number {
-  return FLOOR_MS + Math.floor(random() * Math.min(CAP_MS, BASE_MS * 2 ** Math.min(level, LEVEL_MAX)));
+/** The exponent is limited, so that the power stays finite. */
+const EXPONENT_MAX = 10;
+
+export function delayMs(level: number, random: () => number, capMs = CAP_MS): number {
+  return FLOOR_MS + Math.floor(random() * Math.min(capMs, BASE_MS * 2 ** Math.min(level, EXPONENT_MAX)));
 }
 
 /** The level after a connection of this duration. A server that closes each connection early keeps the level high. */

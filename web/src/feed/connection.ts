@@ -10,6 +10,8 @@ import * as parse from "./parse";
 const NEVER_MS = 3_600_000;
 /** After this time the library ends a call without a reply, and an attempt that does not succeed. */
 export const CALL_TIMEOUT_MS = 5_000;
+/** The delay between attempts while the device reports no network, which may be wrong. */
+const OFFLINE_DELAY_MS = 5_000;
 /** A connection is considered dead when a ping of the gateway is overdue by this time. */
 const PING_GRACE_MS = 5_000;
 
@@ -41,6 +43,7 @@ export class Connection {
   readonly #listener: Listener;
   readonly #environment: Environment;
   readonly #channel: string;
+  readonly #isLoopback: boolean;
   #subscription: Subscription | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #level = 0;
@@ -54,6 +57,7 @@ export class Connection {
     this.#listener = listener;
     this.#environment = environment;
     this.#channel = channel;
+    this.#isLoopback = isLoopback(new URL(url).hostname);
     this.#client = new Centrifuge(url, {
       data: { name },
       name: "canvas",
@@ -70,7 +74,7 @@ export class Connection {
     this.#client.on("error", ({ error }) => this.#onFailed(error.message));
     this.#client.on("disconnected", ({ code, reason }) => this.#onDisconnected(code, reason));
     const { signal } = this.#closing;
-    environment.network.addEventListener("offline", () => this.#goOffline(), { signal });
+    environment.network.addEventListener("offline", () => this.#onOffline(), { signal });
     environment.network.addEventListener("online", () => this.reconnectNow(), { signal });
   }
 
@@ -89,11 +93,7 @@ export class Connection {
     subscription.on("join", ({ info }) => this.#listener.joined(info.client, info.connInfo));
     subscription.on("leave", ({ info }) => this.#listener.left(info.client));
     subscription.subscribe();
-    if (this.#environment.isOnline()) {
-      this.#startAttempt();
-    } else {
-      this.#setLink({ kind: "offline" });
-    }
+    this.#startAttempt();
   }
 
   /** Closes the connection, which stays closed, and removes the timer and the listeners. */
@@ -151,7 +151,13 @@ export class Connection {
   }
 
   #isAttempting(): boolean {
-    return this.#link.kind === "reconnecting" && this.#link.nextAttemptAtMs === null;
+    const { kind } = this.#link;
+    return (kind === "reconnecting" || kind === "offline") && this.#link.nextAttemptAtMs === null;
+  }
+
+  /** A gateway on this device needs no network. */
+  get #isOffline(): boolean {
+    return !this.#isLoopback && !this.#environment.isOnline();
   }
 
   #startAttempt(): void {
@@ -161,12 +167,7 @@ export class Connection {
     }
     const isFirst = this.#attempt === 0 && this.#link.kind === "connecting";
     this.#attempt += 1;
-    const cause = this.#cause;
-    this.#setLink(
-      isFirst
-        ? { kind: "connecting" }
-        : { kind: "reconnecting", attempt: this.#attempt, nextAttemptAtMs: null, cause },
-    );
+    this.#setLink(isFirst && !this.#isOffline ? { kind: "connecting" } : this.#waiting(this.#attempt, null));
     // The library's own next attempt is an hour away; after a disconnect, it connects immediately.
     this.#client.disconnect();
     this.#client.connect();
@@ -188,17 +189,23 @@ export class Connection {
   }
 
   #onFailed(reason: string): void {
-    const isClosed = this.#closing.signal.aborted;
-    if (isClosed || this.#client.state === State.Connected || this.#link.kind === "offline") {
+    if (this.#closing.signal.aborted || this.#client.state === State.Connected) {
       return;
     }
     clearTimeout(this.#timer);
     this.#cause = reason;
-    const delay = delayMs(this.#level, this.#environment.random);
+    const jittered = delayMs(this.#level, this.#environment.random);
+    const delay = this.#isOffline ? OFFLINE_DELAY_MS + jittered : jittered;
     this.#level += 1;
     this.#timer = setTimeout(() => this.#startAttempt(), delay);
-    const nextAttemptAtMs = Date.now() + delay;
-    this.#setLink({ kind: "reconnecting", attempt: this.#attempt + 1, nextAttemptAtMs, cause: reason });
+    this.#setLink(this.#waiting(this.#attempt + 1, Date.now() + delay));
+  }
+
+  /** The state before an attempt at a time, or during it if the time is null. */
+  #waiting(attempt: number, nextAttemptAtMs: number | null): Link {
+    return this.#isOffline
+      ? { kind: "offline", nextAttemptAtMs }
+      : { kind: "reconnecting", attempt, nextAttemptAtMs, cause: this.#cause };
   }
 
   #onDisconnected(code: number, reason: string): void {
@@ -209,16 +216,24 @@ export class Connection {
     }
   }
 
-  #goOffline(): void {
-    clearTimeout(this.#timer);
-    this.#setLink({ kind: "offline" });
+  #onOffline(): void {
+    if (this.#isLoopback || this.#closing.signal.aborted) {
+      return;
+    }
+    // The browser does not report that its connections are dead; the next attempt shows whether the network is.
     this.#client.disconnect();
+    this.#onFailed("no network");
   }
 
   #setLink(link: Link, self: string | null = null): void {
     this.#link = link;
     this.#listener.linkChanged(link, self);
   }
+}
+
+/** True for a host name of this device, which is reached without a network. */
+export function isLoopback(hostname: string): boolean {
+  return /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/u.test(hostname);
 }
 
 /** Converts an error that the library throws. */

@@ -23,6 +23,10 @@ export interface PageActions {
   /** The current state. The rendered state may be one frame older, and keys may arrive faster than frames. */
   readonly currentState: () => State;
   readonly paint: (cells: readonly Cell[]) => void;
+  /** Removes all pixels, of all participants. */
+  readonly clear: () => void;
+  /** Highlights the user's own pixels, or ends that. */
+  readonly toggleOwn: () => void;
   readonly rename: (name: string) => void;
   readonly chooseColor: (color: number) => void;
   readonly moveCursor: (cell: Cell) => void;
@@ -62,9 +66,15 @@ function pageActions(store: Store, parts: Parts, live: Live): PageActions {
       const { color, name } = store.get();
       parts.sender?.paint(cells.map(({ x, y }) => ({ x, y, color, by: name })));
     },
+    clear: () => parts.sender?.clear(store.get().name),
+    toggleOwn: () => store.dispatch({ type: "ownToggled" }),
     rename: (input) => {
       const name = parse.cleanName(input) || persistence.newName();
       store.dispatch({ type: "nameChanged", name });
+      if (parse.isTooLong(input)) {
+        const text = `Your name was cut to ${parse.NAME_MAX} characters.`;
+        store.dispatch({ type: "noticeAdded", text, tone: "info" });
+      }
       persistence.saveName(name);
       parts.connection?.rename(name);
     },
@@ -82,7 +92,7 @@ function pageActions(store: Store, parts: Parts, live: Live): PageActions {
 async function start(store: Store, parts: Parts, signal: AbortSignal): Promise<void> {
   const configFailed = (reason: string): void => store.dispatch({ type: "startFailed", reason });
   const config = await retry(http.config, configFailed, signal);
-  store.dispatch({ type: "configured", config });
+  store.dispatch({ type: "configured", config, own: persistence.own(config.channel) });
   const connection = connect(store, config, signal);
   parts.connection = connection;
   parts.sender = startSender(store, config, connection, signal);
@@ -148,7 +158,10 @@ function startSender(store: Store, config: Config, connection: Connection, signa
     replica: () => store.get().replica,
     acked: () => store.get().acked,
     queueChanged,
-    acknowledged: (pixel) => store.dispatch({ type: "acknowledged", pixel }),
+    acknowledged: (stroke) => {
+      store.dispatch({ type: "acknowledged", stroke });
+      persistence.saveOwn(config.channel, stroke, config);
+    },
     notifyUser: (text) => store.dispatch({ type: "noticeAdded", text, tone: "bad" }),
     dedupWindowMs: config.dedupWindowMs,
     tab: persistence.tab(),

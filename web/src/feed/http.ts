@@ -38,17 +38,23 @@ export async function live(): Promise<Report> {
   return valid(parse.report(await get("demo/live")), "demo/live");
 }
 
-/** Returns null when the gateway was killed, else the reason why it was not killed. */
-export async function kill(): Promise<string | null> {
+/** Why the gateway was not killed; `isTransient` when a later request may succeed. */
+export interface Rejection {
+  readonly reason: string;
+  readonly isTransient: boolean;
+}
+
+/** Returns null when the gateway was killed. */
+export async function kill(): Promise<Rejection | null> {
   const response = await send("demo/kill", "POST");
   switch (response.status) {
     case 202:
       return null;
     case 403:
-      return "Killing the gateway is disabled in this demo.";
+      return { reason: "Killing the gateway is disabled in this demo.", isTransient: false };
     case 409:
-      return "The gateway is already down. It restarts automatically.";
+      return { reason: "The gateway is already down. It restarts automatically.", isTransient: true };
     default:
-      return `The demo's server returned HTTP status ${response.status}.`;
+      return { reason: `The demo's server returned HTTP status ${response.status}.`, isTransient: true };
   }
 }

@@ -3,14 +3,16 @@
 import {
   type Ack,
   CLIENT_STATES,
+  type Clear,
   type Config,
   type Disconnect,
   GATEWAY_STATES,
   type Item,
   type LiveClient,
   type Participant,
-  type Pixel,
   type Position,
+  type Queued,
+  type ReceivedPixel,
   type Report,
 } from "../state/model";
 import type { Picture, Publication } from "../state/replica";
@@ -43,12 +45,21 @@ function integer(value: unknown, below: number): number | null {
     : null;
 }
 
-/** The maximum length of a name, in characters. */
+/** The maximum length of a name, in characters; a longer one is cut. */
 export const NAME_MAX = 24;
 
 /** Normalises a name: one line, at most `NAME_MAX` characters. */
 export function cleanName(name: string): string {
-  return [...name.replace(/\s+/gu, " ").trim()].slice(0, NAME_MAX).join("");
+  return [...oneLine(name)].slice(0, NAME_MAX).join("");
+}
+
+/** True when `cleanName` cuts the name. */
+export function isTooLong(name: string): boolean {
+  return [...oneLine(name)].length > NAME_MAX;
+}
+
+function oneLine(name: string): string {
+  return name.replace(/\s+/gu, " ").trim();
 }
 
 export function config(value: unknown): Config | null {
@@ -58,7 +69,14 @@ export function config(value: unknown): Config | null {
   const width = integer(input["width"], 1_025);
   const height = integer(input["height"], 1_025);
   const colors = list(input["colors"]).filter((color) => /^#[0-9a-f]{6}$/iu.test(String(color)));
-  if (gateway === null || channel === null || !width || !height || colors.length === 0) {
+  if (
+    gateway === null ||
+    !/^wss?:\/\/[^/\s]+/u.test(gateway) ||
+    channel === null ||
+    !width ||
+    !height ||
+    colors.length === 0
+  ) {
     return null;
   }
   return {
@@ -75,13 +93,19 @@ export function config(value: unknown): Config | null {
 export function picture(value: unknown, size: Config): Picture | null {
   const input = fields(value);
   const at = position(input);
-  const encoded = text(input["pixels"]);
-  if (at === null || encoded === null || input["width"] !== size.width || input["height"] !== size.height) {
+  const pixels = bytes(input["pixels"]);
+  const foreground = bytes(input["foreground"]);
+  const length = size.width * size.height;
+  if (at === null || input["width"] !== size.width || input["height"] !== size.height) {
     return null;
   }
+  return pixels?.length === length && foreground?.length === length ? { ...at, pixels, foreground } : null;
+}
+
+/** The decoded bytes of a base64 text; null if it is invalid. */
+export function bytes(value: unknown): Uint8Array | null {
   try {
-    const pixels = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
-    return pixels.length === size.width * size.height ? { ...at, pixels } : null;
+    return Uint8Array.from(atob(text(value) ?? "?"), (character) => character.charCodeAt(0));
   } catch {
     return null;
   }
@@ -100,18 +124,25 @@ export function ack(value: unknown): Ack | null {
   return at === null || typeof duplicate !== "boolean" ? null : { ...at, isDuplicate: duplicate };
 }
 
-/** A publication of the channel. A publication that is not a pixel of this canvas still has an offset. */
+/** A publication of the channel. A publication that does not change this canvas still has an offset. */
 export function publication(offset: number, data: unknown, size: Config): Publication {
-  return { offset, pixel: pixel(data, size) };
+  return { offset, stroke: stroke(data, size) };
 }
 
-function pixel(data: unknown, size: Config): Pixel | null {
+function stroke(data: unknown, size: Config): ReceivedPixel | Clear | null {
   const input = fields(data);
   const x = integer(input["x"], size.width);
   const y = integer(input["y"], size.height);
   const color = integer(input["color"], size.colors.length);
   const by = text(input["by"]);
-  return x === null || y === null || color === null || by === null ? null : { x, y, color, by };
+  if (by === null) {
+    return null;
+  }
+  if (input["clear"] === true) {
+    return { clear: true, by };
+  }
+  const isBackground = input["background"] === true;
+  return x === null || y === null || color === null ? null : { x, y, color, by, isBackground };
 }
 
 export function participant(client: string, info: unknown): Participant {
@@ -130,14 +161,22 @@ export function item(value: unknown): Item | null {
     integer(input["color"], 255),
   ];
   const createdMs = number(input["createdMs"]);
-  if (key === null || by === null || x === null || y === null || color === null || createdMs === null) {
+  if (key === null || by === null || createdMs === null) {
     return null;
   }
+  const settings = queued(input, key, createdMs);
+  if (input["clear"] === true) {
+    return { clear: true, by, ...settings };
+  }
+  return x === null || y === null || color === null ? null : { x, y, color, by, ...settings };
+}
+
+function queued(input: Fields, key: string, createdMs: number): Queued {
   const lease = fields(input["lease"]);
   const tab = text(lease["tab"]);
   const untilMs = number(lease["untilMs"]);
   return {
-    ...{ key, by, x, y, color, createdMs },
+    ...{ key, createdMs },
     sequence: number(input["sequence"]) ?? 0,
     sentMs: number(input["sentMs"]),
     lease: tab === null || untilMs === null ? null : { tab, untilMs },
@@ -153,9 +192,10 @@ export function report(value: unknown): Report | null {
   const gateway = fields(input["gateway"]);
   return {
     nowMs,
+    startedMs: number(input["started_ms"]) ?? 0,
     gateway: {
       state: oneOf(gateway["state"], GATEWAY_STATES) ?? "unknown",
-      kills: number(gateway["kills"]) ?? 0,
+      outages: number(gateway["outages"]) ?? 0,
       downSinceMs: number(gateway["down_since_ms"]),
       lastOutageMs: number(gateway["last_outage_ms"]),
     },

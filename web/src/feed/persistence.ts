@@ -1,9 +1,14 @@
 // What the browser stores between visits, and the random names and keys that this page generates.
 
+import { isClear, type Stroke } from "../state/model";
+import { noOwnPixels, type OwnPixels, withOwn } from "../state/own";
+import type { Size } from "../state/replica";
+import * as parse from "./parse";
 import type { StorageLike } from "./queue-store";
 
 const NAME = "steadfast.name";
 const COLOR = "steadfast.color";
+const OWN = "steadfast.own.";
 const TAB = "steadfast.tab";
 
 /** The browser's storage; null where access is denied. */
@@ -27,7 +32,8 @@ function write(entry: string, value: string): void {
   try {
     window.localStorage.setItem(entry, value);
   } catch {
-    // Access is denied or the storage is full. The name and colour are then lost at a reload, without a message.
+    // Access is denied or the storage is full. The name, the colour and the list of own pixels are then lost at a reload,
+    // without a message.
   }
 }
 
@@ -52,6 +58,19 @@ export function color(): number {
 
 export function saveColor(value: number): void {
   write(COLOR, String(value));
+}
+
+/** The cells that the user of this browser painted; null if none are stored. */
+export function own(channel: string): OwnPixels | null {
+  const stored = read(OWN + channel);
+  return stored === null ? null : parse.bytes(stored);
+}
+
+/** Adds a stroke to the stored cells, which all tabs share. */
+export function saveOwn(channel: string, stroke: Stroke, size: Size): void {
+  const stored = isClear(stroke) ? null : own(channel);
+  const before = stored?.length === size.width * size.height ? stored : noOwnPixels(size);
+  write(OWN + channel, btoa(String.fromCharCode(...withOwn(before, stroke, size))));
 }
 
 export function newName(): string {

@@ -2,12 +2,9 @@
 
 import { delayMs } from "./backoff";
 
-/** 2^3 times the base delay: the page stays responsive when the server starts again. */
-const LEVEL_MAX = 3;
-
 /** The delay after this number of earlier failures. */
 export function retryDelayMs(failures: number): number {
-  return delayMs(Math.min(failures, LEVEL_MAX), Math.random);
+  return delayMs(failures, Math.random);
 }
 
 /** Repeats the call until it succeeds. Rejects when the signal is aborted. */

@@ -2,7 +2,15 @@
 // item is settled exactly once: acknowledged, rejected with a reason, or compared with the picture. The rules are in
 // `state/queue`.
 
-import type { Ack, Acked, Item, Pixel, Position } from "../state/model";
+import {
+  type Ack,
+  type Acked,
+  type Item,
+  isClear,
+  type Pixel,
+  type Position,
+  type Stroke,
+} from "../state/model";
 import {
   IN_FLIGHT_MAX,
   isOverdue,
@@ -10,9 +18,9 @@ import {
   QUEUE_MAX,
   sendable,
   supersededBy,
-  visiblePixel,
+  unconfirmed,
 } from "../state/queue";
-import { BLANK, colorAt, hasReached, type Replica } from "../state/replica";
+import { colorAt, hasReached, isForeground, type Replica } from "../state/replica";
 import { delayMs } from "./backoff";
 import type { PageClock } from "./clock";
 import { callError } from "./connection";
@@ -20,10 +28,12 @@ import type { QueueStore } from "./queue-store";
 
 /** The interval at which the queue is checked. */
 export const POLL_MS = 500;
+/** The cap of the pauses while the gateway rejects calls temporarily, which means that it is overloaded. */
+const REJECTED_CAP_MS = 5_000;
 
 export interface Transport {
   readonly isSubscribed: boolean;
-  publish(data: Pixel, key: string): Promise<Ack>;
+  publish(data: Stroke, key: string): Promise<Ack>;
   highWatermark(): Promise<Position>;
 }
 
@@ -32,7 +42,7 @@ export interface SenderContext {
   readonly replica: () => Replica;
   readonly acked: () => readonly Acked[];
   readonly queueChanged: () => void;
-  readonly acknowledged: (pixel: Acked) => void;
+  readonly acknowledged: (stroke: Acked) => void;
   readonly notifyUser: (text: string) => void;
   readonly dedupWindowMs: number;
   readonly tab: string;
@@ -59,39 +69,44 @@ export class Sender {
 
   /** Queues pixels, except those that would change nothing. If the queue is full, the user is notified. */
   paint(pixels: readonly Pixel[]): void {
-    let items = this.#store.items();
-    let dropped = 0;
+    let isFull = false;
     for (const pixel of pixels) {
-      if (this.#isVisible(items, pixel)) {
-        continue;
-      }
-      const superseded = supersededBy(items, pixel).filter((item) => !this.#inFlight.has(item.key));
-      if (items.length - superseded.length >= QUEUE_MAX) {
-        dropped += 1;
-        continue;
-      }
-      for (const { key } of superseded) {
-        this.#store.remove(key);
-      }
-      this.#sequence += 1;
-      const key = this.#context.newKey();
-      this.#store.put({
-        ...pixel,
-        key,
-        createdMs: this.#context.now(),
-        sequence: this.#sequence,
-        sentMs: null,
-        lease: null,
-      });
-      items = this.#store.items();
+      const items = this.#store.items();
+      isFull = (!this.#isVisible(items, pixel) && !this.#enqueue(items, pixel)) || isFull;
     }
-    if (dropped > 0) {
+    if (isFull) {
       this.#context.notifyUser(
         `The queue is full (${QUEUE_MAX} pixels). You can draw again when the gateway has acknowledged some of them.`,
       );
     }
     this.#context.queueChanged();
     this.poll();
+  }
+
+  /** Queues the removal of all pixels, of all participants. Queued pixels that were never sent are dropped. */
+  clear(by: string): void {
+    if (!this.#enqueue(this.#store.items(), { clear: true, by })) {
+      this.#context.notifyUser(
+        "The canvas was not cleared: the queue is full. Clear it when the gateway is up.",
+      );
+    }
+    this.#context.queueChanged();
+    this.poll();
+  }
+
+  /** Returns false when the queue is full. */
+  #enqueue(items: readonly Item[], stroke: Stroke): boolean {
+    const superseded = supersededBy(items, stroke).filter((item) => !this.#inFlight.has(item.key));
+    if (items.length - superseded.length >= QUEUE_MAX) {
+      return false;
+    }
+    for (const { key } of superseded) {
+      this.#store.remove(key);
+    }
+    this.#sequence += 1;
+    const [key, createdMs, sequence] = [this.#context.newKey(), this.#context.now(), this.#sequence];
+    this.#store.put({ ...stroke, key, createdMs, sequence, sentMs: null, lease: null });
+    return true;
   }
 
   /** Sends the items that may be sent now, and verifies those that may not be repeated. */
@@ -127,8 +142,7 @@ export class Sender {
     // The item is stored before it is sent: a tab that reads the item later must know that it may have arrived.
     this.#store.put({ ...item, sentMs: item.sentMs ?? now, lease: { tab, untilMs: now + LEASE_MS } });
     this.#inFlight.add(key);
-    const { x, y, color, by } = item;
-    this.#transport.publish({ x, y, color, by }, key).then(
+    this.#transport.publish(strokeOf(item), key).then(
       (ack) => this.#onAck(item, ack),
       (thrown: unknown) => this.#onError(item, thrown),
     );
@@ -137,8 +151,8 @@ export class Sender {
   #onAck(item: Item, ack: Ack): void {
     this.#failures = 0;
     this.#settle(item.key);
-    const { key, x, y, color, by } = item;
-    this.#context.acknowledged({ key, x, y, color, by, at: { epoch: ack.epoch, offset: ack.offset } });
+    const at = { epoch: ack.epoch, offset: ack.offset };
+    this.#context.acknowledged({ ...strokeOf(item), key: item.key, at });
     this.poll();
   }
 
@@ -146,9 +160,10 @@ export class Sender {
     const error = callError(thrown);
     if (!error.isTemporary) {
       this.#settle(item.key);
-      this.#context.notifyUser(
-        `Your pixel at ${cellName(item)} was removed: the gateway rejected it (${error.message}).`,
-      );
+      const what = isClear(item)
+        ? "The canvas was not cleared"
+        : `Your pixel at ${cellName(item)} was removed`;
+      this.#context.notifyUser(`${what}: the gateway rejected it (${error.message}).`);
       return;
     }
     this.#inFlight.delete(item.key);
@@ -158,7 +173,8 @@ export class Sender {
     }
     if (error.code >= 100) {
       // The gateway rejected the call temporarily. A lost connection needs no pause, because the reconnect is a delay.
-      this.#pausedUntilMs = this.#context.now() + delayMs(this.#failures, this.#context.random);
+      this.#pausedUntilMs =
+        this.#context.now() + delayMs(this.#failures, this.#context.random, REJECTED_CAP_MS);
       this.#failures += 1;
     }
     this.#context.queueChanged();
@@ -202,7 +218,12 @@ export class Sender {
         continue;
       }
       this.#store.remove(key);
-      if (colorAt(replica, item.x, item.y) !== item.color) {
+      if (isClear(item)) {
+        // The picture does not show it: pixels may have been drawn since.
+        this.#context.notifyUser(
+          "The canvas may not have been cleared: not acknowledged in time to be sent again safely.",
+        );
+      } else if (colorAt(replica, item.x, item.y) !== item.color) {
         missing += 1;
       }
     }
@@ -216,10 +237,23 @@ export class Sender {
   }
 
   #isVisible(items: readonly Item[], pixel: Pixel): boolean {
-    const visible = visiblePixel(items, this.#context.acked(), pixel);
-    const color = visible?.color ?? colorAt(this.#context.replica(), pixel.x, pixel.y);
-    return color !== BLANK && color === pixel.color;
+    const own = unconfirmed(items, this.#context.acked(), pixel);
+    if (own !== undefined) {
+      return own?.color === pixel.color;
+    }
+    const replica = this.#context.replica();
+    // A pixel in the background may be replaced by a painter, so the same colour is published by the user too.
+    return isForeground(replica, pixel.x, pixel.y) && colorAt(replica, pixel.x, pixel.y) === pixel.color;
   }
+}
+
+/** The published part of an item. */
+function strokeOf(item: Item): Stroke {
+  if (isClear(item)) {
+    return { clear: true, by: item.by };
+  }
+  const { x, y, color, by } = item;
+  return { x, y, color, by };
 }
 
 function cellName({ x, y }: Pixel): string {

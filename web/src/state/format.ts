@@ -46,19 +46,28 @@ const NAMED: readonly (readonly [string, number, number, number])[] = [
   ["beige", 245, 215, 175],
 ];
 
-/** The name of the nearest named colour, for users who cannot see it. */
-export function colorName(hex: string): string {
-  const [red, green, blue] = rgb(hex);
-  let best = "";
-  let least = Number.POSITIVE_INFINITY;
-  for (const [name, r, g, b] of NAMED) {
-    const distance = (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2;
-    if (distance < least) {
-      least = distance;
-      best = name;
+/**
+ * The names of a palette's colours, for users who cannot see them: the nearest named colours, each used once as long as
+ * there are enough.
+ */
+export function colorNames(colors: readonly string[]): readonly string[] {
+  const pairs = colors.flatMap((hex, index) =>
+    NAMED.map(([name, ...named]) => ({ index, name, distance: distance(rgb(hex), named) })),
+  );
+  pairs.sort((a, b) => a.distance - b.distance);
+  const names: string[] = [];
+  const used = new Set<string>();
+  for (const { index, name } of pairs) {
+    if (names[index] === undefined && !used.has(name)) {
+      names[index] = name;
+      used.add(name);
     }
   }
-  return best;
+  return colors.map((hex, index) => names[index] ?? hex);
+}
+
+function distance(a: readonly number[], b: readonly number[]): number {
+  return a.reduce((sum, value, at) => sum + (value - (b[at] ?? 0)) ** 2, 0);
 }
 
 export function rgb(hex: string): readonly [number, number, number] {

@@ -1,83 +1,112 @@
-// One kill of the gateway, from the click to the verdict, evaluated from the server's reports.
+// One outage of the gateway, from the click or the first report that shows it to the verdict. A kill by another viewer, or
+// a crash, is evaluated in the same way.
 
-import type { Report } from "./model";
+import type { Outage, Report } from "./model";
 
 /** Longer than a restart and a backoff. The verdict lists the clients that have not reconnected within this time. */
 export const RECOVERY_TIMEOUT_MS = 30_000;
+/** The name of this page in the list of clients. */
+export const THIS_PAGE = "this page";
 
-/** The recovery of one client of the demo after this kill. */
+/** The connection of this page, as far as it matters for the verdict. */
+export interface PageLink {
+  readonly isConnected: boolean;
+  readonly outage: Outage;
+}
+
+/** The recovery of one client after this kill. */
 export interface ClientRecovery {
   readonly name: string;
   readonly wasDisconnected: boolean;
   readonly hasReconnected: boolean;
   /** True once the client has had no undelivered pixel since its reconnect; later pixels do not count. */
   readonly hasCaughtUp: boolean;
-  /** Null when unknown. */
-  readonly downtimeMs: number | null;
   readonly resumedBefore: number;
   readonly lastDowntimeBefore: number | null;
+}
+
+/** A kill whose recovery is being observed, or was. */
+export interface Recovery {
+  readonly kind: "recovering" | "finished";
+  readonly sinceMs: number;
+  /** The number of outages of the gateway, and of this page, before the kill. */
+  readonly outagesBefore: number;
+  readonly pageOutagesBefore: number;
+  /** The demo's clients, and this page as the last. */
+  readonly clients: readonly ClientRecovery[];
+  readonly lostBefore: number;
+  readonly lost: number;
+  readonly undelivered: number;
+  /** The downtime of the gateway; null until it is up again. */
+  readonly outageMs: number | null;
 }
 
 export type Kill =
   | { readonly kind: "idle" }
   /** `before` is the last report before the click, with which later reports are compared. */
-  | { readonly kind: "requested"; readonly before: Report | null; readonly outagesBefore: number }
-  | { readonly kind: "rejected"; readonly reason: string }
-  | {
-      readonly kind: "recovering" | "finished";
-      readonly sinceMs: number;
-      readonly killsBefore: number;
-      /** The number of outages of this page before the kill. */
-      readonly outagesBefore: number;
-      readonly clients: readonly ClientRecovery[];
-      readonly lostBefore: number;
-      readonly lost: number;
-      readonly undelivered: number;
-      readonly outageMs: number | null;
-      /** The number of acknowledged pixels in the report before the kill; `acked` is the number since then. */
-      readonly ackedBefore: number;
-      readonly acked: number;
-    };
+  | { readonly kind: "requested"; readonly before: Report | null; readonly pageOutagesBefore: number }
+  /** `isTransient` when the next report can show that the reason no longer holds. */
+  | { readonly kind: "rejected"; readonly reason: string; readonly isTransient: boolean }
+  | Recovery;
 
-/** The gateway was killed; later reports are compared with `report`, the last before the kill. */
-export function begin(report: Report, outagesBefore: number, nowMs: number): Kill {
+/** The number of outages of this page before one that is in progress. */
+export function outagesBefore({ count, sinceMs }: Outage): number {
+  return sinceMs === null ? count : count - 1;
+}
+
+/** The gateway went down; later reports are compared with `before`, the last report from before that. */
+export function begin(before: Report, pageOutagesBefore: number, nowMs: number): Recovery {
+  const page = { name: THIS_PAGE, resumed: 0, lastDowntimeMs: null };
   return {
     kind: "recovering",
     sinceMs: nowMs,
-    killsBefore: report.gateway.kills,
-    outagesBefore,
-    clients: report.clients.map((client) => ({
+    outagesBefore: before.gateway.outages,
+    pageOutagesBefore,
+    clients: [...before.clients, page].map((client) => ({
       name: client.name,
       wasDisconnected: false,
       hasReconnected: false,
       hasCaughtUp: false,
-      downtimeMs: null,
       resumedBefore: client.resumed,
       lastDowntimeBefore: client.lastDowntimeMs,
     })),
-    lostBefore: report.lost,
+    lostBefore: before.lost,
     lost: 0,
-    undelivered: report.undelivered,
+    undelivered: 0,
     outageMs: null,
-    ackedBefore: report.acked,
-    acked: 0,
   };
 }
 
+/** True when a report was made before the gateway went down. */
+export function isBefore(report: Report, kill: Kill): boolean {
+  return kill.kind === "recovering" && report.gateway.outages <= kill.outagesBefore;
+}
+
 /** Evaluates the next report. The kill is finished when all clients have caught up, or after `RECOVERY_TIMEOUT_MS`. */
-export function observe(kill: Kill, report: Report, nowMs: number): Kill {
-  if (kill.kind !== "recovering" || report.gateway.kills <= kill.killsBefore) {
+export function observe(kill: Kill, report: Report, page: PageLink, nowMs: number): Kill {
+  if (kill.kind === "rejected") {
+    return kill.isTransient && report.gateway.state === "up" ? { kind: "idle" } : kill;
+  }
+  if (kill.kind !== "recovering") {
     return kill;
   }
-  const clients = kill.clients.map((client) => observeClient(client, report));
+  const isOverdue = nowMs - kill.sinceMs > RECOVERY_TIMEOUT_MS;
+  if (isBefore(report, kill)) {
+    const reason = `The gateway did not go down within ${RECOVERY_TIMEOUT_MS / 1_000} s.`;
+    return isOverdue ? { kind: "rejected", reason, isTransient: false } : kill;
+  }
+  const clients = kill.clients.map((client, index) =>
+    index === kill.clients.length - 1
+      ? observePage(client, page, kill.pageOutagesBefore)
+      : observeClient(client, report),
+  );
   const isUp = report.gateway.state === "up";
   const isSettled = isUp && clients.every((client) => client.hasCaughtUp);
   const isCatchingUp = (name: string): boolean =>
     clients.some((client) => client.name === name && !client.hasCaughtUp);
-  const isFinished = isSettled || nowMs - kill.sinceMs > RECOVERY_TIMEOUT_MS;
   return {
     ...kill,
-    kind: isFinished ? "finished" : "recovering",
+    kind: isSettled || isOverdue ? "finished" : "recovering",
     clients,
     lost: report.lost - kill.lostBefore,
     undelivered: report.clients.reduce(
@@ -85,8 +114,14 @@ export function observe(kill: Kill, report: Report, nowMs: number): Kill {
       0,
     ),
     outageMs: isUp ? report.gateway.lastOutageMs : null,
-    acked: report.acked - kill.ackedBefore,
   };
+}
+
+function observePage(client: ClientRecovery, page: PageLink, before: number): ClientRecovery {
+  const { isConnected, outage } = page;
+  const wasDisconnected = client.wasDisconnected || !isConnected || outage.count > before;
+  const hasReconnected = wasDisconnected && isConnected && outage.sinceMs === null;
+  return { ...client, wasDisconnected, hasReconnected, hasCaughtUp: hasReconnected };
 }
 
 function observeClient(client: ClientRecovery, report: Report): ClientRecovery {
@@ -96,15 +131,12 @@ function observeClient(client: ClientRecovery, report: Report): ClientRecovery {
   }
   const isConnected = now.state === "connected";
   const hasRecovered = now.resumed > client.resumedBefore || now.lastDowntimeMs !== client.lastDowntimeBefore;
-  const wasDisconnected = client.wasDisconnected || !isConnected || hasRecovered;
   // The server ends an outage when the client has resubscribed, which is later than the connect.
   const hasReconnected = hasRecovered && isConnected && now.downtimeMs === 0;
-  const hasCaughtUp = hasReconnected && (client.hasCaughtUp || now.undelivered === 0);
   return {
     ...client,
-    wasDisconnected,
+    wasDisconnected: client.wasDisconnected || !isConnected || hasRecovered,
     hasReconnected,
-    hasCaughtUp,
-    downtimeMs: hasReconnected ? now.lastDowntimeMs : wasDisconnected ? now.downtimeMs : null,
+    hasCaughtUp: hasReconnected && (client.hasCaughtUp || now.undelivered === 0),
   };
 }

@@ -17,10 +17,28 @@ export interface Cell {
   readonly y: number;
 }
 
-/** A pixel as it is published. */
+/** A pixel that a user draws, as it is published. */
 export interface Pixel extends Cell {
   readonly color: number;
   readonly by: string;
+}
+
+/** Removes all pixels of the canvas, as it is published. */
+export interface Clear {
+  readonly clear: true;
+  readonly by: string;
+}
+
+/** What a user publishes. */
+export type Stroke = Pixel | Clear;
+
+export function isClear<T extends object>(stroke: T): stroke is Extract<T, Clear> {
+  return "clear" in stroke;
+}
+
+/** A received pixel. One in the background, as the painters publish, never replaces one that is not. */
+export interface ReceivedPixel extends Pixel {
+  readonly isBackground: boolean;
 }
 
 /** A position in the history of the channel; the epoch identifies the history in which the offset counts. */
@@ -40,8 +58,8 @@ export type Link =
       readonly nextAttemptAtMs: number | null;
       readonly cause: string;
     }
-  /** The device has no network. */
-  | { readonly kind: "offline" }
+  /** The device reports no network, which may be wrong. `nextAttemptAtMs` is null while an attempt is in progress. */
+  | { readonly kind: "offline"; readonly nextAttemptAtMs: number | null }
   /** The gateway closed the connection with a code that forbids reconnecting. */
   | { readonly kind: "stopped"; readonly cause: string };
 
@@ -49,6 +67,7 @@ export type Link =
 export interface Outage {
   readonly sinceMs: number | null;
   readonly lastMs: number | null;
+  readonly maxMs: number | null;
   readonly count: number;
 }
 
@@ -58,8 +77,10 @@ export interface Lease {
   readonly untilMs: number;
 }
 
-/** A drawn pixel that is not acknowledged. The gateway recognises a repeated publication by the key. */
-export interface Item extends Pixel {
+/** A stroke that is not acknowledged. The gateway recognises a repeated publication by the key. */
+export type Item = Stroke & Queued;
+
+export interface Queued {
   readonly key: string;
   readonly createdMs: number;
   /** Orders items of the same millisecond. */
@@ -69,11 +90,8 @@ export interface Item extends Pixel {
   readonly lease: Lease | null;
 }
 
-/** An acknowledged pixel whose publication has not arrived on the channel yet. */
-export interface Acked extends Pixel {
-  readonly key: string;
-  readonly at: Position;
-}
+/** An acknowledged stroke whose publication has not arrived on the channel yet. */
+export type Acked = Stroke & { readonly key: string; readonly at: Position };
 
 export interface Participant {
   readonly client: string;
@@ -124,9 +142,12 @@ export interface Disconnect {
 /** The live report of the demo's server about the gateway and the demo's own clients. */
 export interface Report {
   readonly nowMs: number;
+  /** When the demo started. Reports with different values are not comparable. */
+  readonly startedMs: number;
   readonly gateway: {
     readonly state: GatewayState;
-    readonly kills: number;
+    /** How often the gateway went down, for any reason. */
+    readonly outages: number;
     readonly downSinceMs: number | null;
     readonly lastOutageMs: number | null;
   };

@@ -1,14 +1,27 @@
 // The reducer: computes the next state from the current state and an action.
 
 import * as kill from "./kill";
-import type { Acked, Cell, Config, Item, Link, Notice, Participant, Position, Report } from "./model";
+import { assumeDown, nextKill } from "./live";
+import {
+  type Acked,
+  type Cell,
+  type Config,
+  type Item,
+  isClear,
+  type Link,
+  type Notice,
+  type Participant,
+  type Position,
+  type Report,
+} from "./model";
+import { noOwnPixels, type OwnPixels, withOwn } from "./own";
 import { ACKED_MAX, notInPicture } from "./queue";
 import type { Picture, Publication } from "./replica";
 import * as replica from "./replica";
 import { NOTICES_MAX, PARTICIPANTS_MAX, RATES_MAX, type State } from "./state";
 
 export type Action =
-  | { readonly type: "configured"; readonly config: Config }
+  | { readonly type: "configured"; readonly config: Config; readonly own: OwnPixels | null }
   | { readonly type: "startFailed"; readonly reason: string }
   | { readonly type: "nameChanged"; readonly name: string }
   | { readonly type: "colorChosen"; readonly color: number }
@@ -29,22 +42,28 @@ export type Action =
     }
   | { readonly type: "published"; readonly publication: Publication }
   | { readonly type: "queueChanged"; readonly items: readonly Item[]; readonly isPersisted: boolean }
-  | { readonly type: "acknowledged"; readonly pixel: Acked }
+  | { readonly type: "acknowledged"; readonly stroke: Acked }
+  | { readonly type: "ownToggled" }
   | { readonly type: "noticeAdded"; readonly text: string; readonly tone: Notice["tone"] }
   | { readonly type: "noticeClosed"; readonly id: number }
   | { readonly type: "presenceLoaded"; readonly participants: readonly Participant[] }
   | { readonly type: "joined"; readonly participant: Participant }
   | { readonly type: "left"; readonly client: string }
-  | { readonly type: "reported"; readonly report: Report; readonly nowMs: number }
+  | {
+      readonly type: "reported";
+      readonly report: Report;
+      readonly requestedMs: number;
+      readonly nowMs: number;
+    }
   | { readonly type: "reportFailed" }
   | { readonly type: "killRequested" }
   | { readonly type: "killed"; readonly nowMs: number }
-  | { readonly type: "killRejected"; readonly reason: string };
+  | { readonly type: "killRejected"; readonly reason: string; readonly isTransient: boolean };
 
 export function reduce(state: State, action: Action): State {
   switch (action.type) {
     case "configured":
-      return configure(state, action.config);
+      return configure(state, action.config, action.own);
     case "startFailed":
       return { ...state, startError: action.reason };
     case "nameChanged":
@@ -68,11 +87,13 @@ export function reduce(state: State, action: Action): State {
         action.nowMs,
       );
     case "published":
-      return withReplica(state, replica.published(state.replica, action.publication));
+      return published(state, action.publication);
     case "queueChanged":
       return { ...state, queue: action.items, isPersisted: action.isPersisted };
     case "acknowledged":
-      return acknowledge(state, action.pixel);
+      return acknowledge(state, action.stroke);
+    case "ownToggled":
+      return { ...state, isOwnHighlighted: !state.isOwnHighlighted };
     case "noticeAdded":
       return notice(state, action.text, action.tone);
     case "noticeClosed":
@@ -87,22 +108,29 @@ export function reduce(state: State, action: Action): State {
         participants: byClient([...state.participants.values()].filter((it) => it.client !== action.client)),
       };
     case "reported":
-      return report(state, action.report, action.nowMs);
+      return report(state, action.report, action.requestedMs, action.nowMs);
     case "reportFailed":
-      return { ...state, live: { ...state.live, isStale: true } };
+      return { ...state, live: { ...state.live, isStale: true, upSinceMs: null } };
     case "killRequested":
       return {
         ...state,
-        kill: { kind: "requested", before: state.live.report, outagesBefore: state.outage.count },
+        kill: {
+          kind: "requested",
+          before: state.live.report,
+          pageOutagesBefore: kill.outagesBefore(state.outage),
+        },
       };
     case "killed":
       return killed(state, action.nowMs);
     case "killRejected":
-      return { ...state, kill: { kind: "rejected", reason: action.reason } };
+      return {
+        ...state,
+        kill: { kind: "rejected", reason: action.reason, isTransient: action.isTransient },
+      };
   }
 }
 
-function configure(state: State, config: Config): State {
+function configure(state: State, config: Config, own: OwnPixels | null): State {
   const { width, height } = config;
   return {
     ...state,
@@ -111,6 +139,7 @@ function configure(state: State, config: Config): State {
     color: Math.min(state.color, config.colors.length - 1),
     cursor: { x: Math.floor(width / 2), y: Math.floor(height / 2) },
     replica: replica.emptyReplica({ width, height }),
+    own: own?.length === width * height ? own : noOwnPixels(config),
   };
 }
 
@@ -129,7 +158,9 @@ function settle(state: State, nowMs: number): State {
   if (outage.sinceMs === null || link.kind !== "connected" || current.requiredPosition !== null) {
     return state;
   }
-  return { ...state, outage: { ...outage, sinceMs: null, lastMs: nowMs - outage.sinceMs } };
+  const lastMs = nowMs - outage.sinceMs;
+  const maxMs = Math.max(outage.maxMs ?? 0, lastMs);
+  return { ...state, outage: { ...outage, sinceMs: null, lastMs, maxMs } };
 }
 
 function withReplica(state: State, next: replica.Replica): State {
@@ -140,9 +171,19 @@ function withReplica(state: State, next: replica.Replica): State {
   return { ...state, replica: next, acked: notInPicture(state.acked, at) };
 }
 
-function acknowledge(state: State, pixel: Acked): State {
+function published(state: State, publication: Publication): State {
+  const next = withReplica(state, replica.published(state.replica, publication));
+  const isCleared = publication.stroke !== null && isClear(publication.stroke);
+  return isCleared ? { ...next, own: noOwnPixels(state.replica.size) } : next;
+}
+
+function acknowledge(state: State, stroke: Acked): State {
   const at = state.replica.requiredPosition === null ? state.replica.picture : null;
-  return { ...state, acked: notInPicture([...state.acked, pixel].slice(-ACKED_MAX), at) };
+  return {
+    ...state,
+    acked: notInPicture([...state.acked, stroke].slice(-ACKED_MAX), at),
+    own: withOwn(state.own, stroke, state.replica.size),
+  };
 }
 
 function notice(state: State, text: string, tone: Notice["tone"]): State {
@@ -157,24 +198,28 @@ function byClient(participants: readonly Participant[]): ReadonlyMap<string, Par
   );
 }
 
-function report(state: State, next: Report, nowMs: number): State {
+function report(state: State, next: Report, requestedMs: number, nowMs: number): State {
   const rates = [...state.live.rates, next.messagesPerSecond].slice(-RATES_MAX);
+  const nextState = nextKill(state, next, nowMs);
+  const known = kill.isBefore(next, nextState) ? assumeDown(next) : next;
+  const upSinceMs = known.gateway.state === "up" ? (state.live.upSinceMs ?? nowMs) : null;
   return {
     ...state,
-    live: { report: next, isStale: false, rates },
-    kill: kill.observe(state.kill, next, nowMs),
+    live: { report: known, requestedMs, receivedMs: nowMs, upSinceMs, isStale: false, rates },
+    kill: nextState,
   };
 }
 
 function killed(state: State, nowMs: number): State {
   if (state.kill.kind !== "requested" || state.kill.before === null) {
-    return {
-      ...state,
-      kill: {
-        kind: "rejected",
-        reason: "The gateway was killed, but there is no earlier report to compare with.",
-      },
-    };
+    const reason = "The gateway was killed, but there is no earlier report to compare with.";
+    return { ...state, kill: { kind: "rejected", reason, isTransient: true } };
   }
-  return { ...state, kill: kill.begin(state.kill.before, state.kill.outagesBefore, nowMs) };
+  const { before, pageOutagesBefore } = state.kill;
+  const recovery = kill.begin(before, pageOutagesBefore, nowMs);
+  const { report: current } = state.live;
+  // A report that arrived before the response may already show the outage.
+  const isKnown = current === null || !kill.isBefore(current, recovery);
+  const live = isKnown ? state.live : { ...state.live, report: assumeDown(current), upSinceMs: null };
+  return { ...state, live, kill: recovery };
 }

@@ -5,7 +5,7 @@
 //
 // While a reload is required, publications are buffered; those that the new picture already contains are dropped.
 
-import type { Pixel, Position } from "./model";
+import { type Clear, isClear, type Position, type ReceivedPixel } from "./model";
 
 /** The colour of a cell that was never painted. */
 export const BLANK = 255;
@@ -15,12 +15,14 @@ export const BUFFERED_MAX = 5_000;
 
 export interface Picture extends Position {
   readonly pixels: Uint8Array;
+  /** For each pixel, 1 if it was drawn by a user, and 0 if it is blank or in the background. */
+  readonly foreground: Uint8Array;
 }
 
-/** A publication at its offset; `pixel` is null when the publication is not a pixel of this canvas. */
+/** A publication at its offset; `stroke` is null when the publication does not change this canvas. */
 export interface Publication {
   readonly offset: number;
-  readonly pixel: Pixel | null;
+  readonly stroke: ReceivedPixel | Clear | null;
 }
 
 export interface Size {
@@ -112,17 +114,43 @@ function buffer(replica: Replica, requiredPosition: Position, buffered: readonly
   return { ...replica, requiredPosition: { epoch: requiredPosition.epoch, offset }, buffered: rest };
 }
 
-function apply(picture: Picture, publication: Publication, size: Size): Picture {
-  const { pixel, offset } = publication;
-  if (pixel === null) {
+function apply(picture: Picture, { stroke, offset }: Publication, size: Size): Picture {
+  if (stroke === null) {
     return { ...picture, offset };
   }
-  const pixels = picture.pixels.slice();
-  pixels[pixel.y * size.width + pixel.x] = pixel.color;
-  return { epoch: picture.epoch, offset, pixels };
+  if (isClear(stroke)) {
+    const { length } = picture.pixels;
+    const { epoch } = picture;
+    return { epoch, offset, pixels: new Uint8Array(length).fill(BLANK), foreground: new Uint8Array(length) };
+  }
+  const at = stroke.y * size.width + stroke.x;
+  if (stroke.isBackground && picture.foreground[at] === 1) {
+    return { ...picture, offset };
+  }
+  return {
+    epoch: picture.epoch,
+    offset,
+    pixels: replaced(picture.pixels, at, stroke.color),
+    foreground: replaced(picture.foreground, at, stroke.isBackground ? 0 : 1),
+  };
+}
+
+/** Returns the same array when the value does not change. */
+function replaced(values: Uint8Array, at: number, value: number): Uint8Array {
+  if (values[at] === value) {
+    return values;
+  }
+  const changed = values.slice();
+  changed[at] = value;
+  return changed;
 }
 
 /** The colour of a cell; `BLANK` before the first picture. */
 export function colorAt(replica: Replica, x: number, y: number): number {
   return replica.picture?.pixels[y * replica.size.width + x] ?? BLANK;
+}
+
+/** True when the cell was drawn by a user. */
+export function isForeground(replica: Replica, x: number, y: number): boolean {
+  return replica.picture?.foreground[y * replica.size.width + x] === 1;
 }

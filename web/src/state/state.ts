@@ -1,7 +1,9 @@
 // The state of the page, and its initial value.
 
 import type { Kill } from "./kill";
-import type { Acked, Cell, Config, Item, Link, Notice, Outage, Participant, Report } from "./model";
+import { type LiveState, NO_REPORT } from "./live";
+import type { Acked, Cell, Config, Item, Link, Notice, Outage, Participant } from "./model";
+import { noOwnPixels, type OwnPixels } from "./own";
 import type { Replica } from "./replica";
 import { emptyReplica } from "./replica";
 
@@ -25,6 +27,9 @@ export interface State {
   readonly pictureError: string | null;
   readonly queue: readonly Item[];
   readonly acked: readonly Acked[];
+  readonly own: OwnPixels;
+  /** True while the user's own pixels are highlighted. */
+  readonly isOwnHighlighted: boolean;
   /** False when a reload loses drawn pixels. */
   readonly isPersisted: boolean;
   readonly participants: ReadonlyMap<string, Participant>;
@@ -32,11 +37,7 @@ export interface State {
   readonly self: string | null;
   readonly notices: readonly Notice[];
   readonly noticeCount: number;
-  readonly live: {
-    readonly report: Report | null;
-    readonly isStale: boolean;
-    readonly rates: readonly number[];
-  };
+  readonly live: LiveState;
   readonly kill: Kill;
 }
 
@@ -48,17 +49,19 @@ export function initial(name: string, color: number): State {
     color,
     cursor: { x: 32, y: 32 },
     link: { kind: "connecting" },
-    outage: { sinceMs: null, lastMs: null, count: 0 },
+    outage: { sinceMs: null, lastMs: null, maxMs: null, count: 0 },
     replica: emptyReplica({ width: 64, height: 64 }),
     pictureError: null,
     queue: [],
     acked: [],
+    own: noOwnPixels({ width: 64, height: 64 }),
+    isOwnHighlighted: false,
     isPersisted: true,
     participants: new Map(),
     self: null,
     notices: [],
     noticeCount: 0,
-    live: { report: null, isStale: false, rates: [] },
+    live: NO_REPORT,
     kill: { kind: "idle" },
   };
 }

@@ -4,15 +4,18 @@ import { useEffect, useState } from "preact/hooks";
 import type { PageActions } from "../feed/feed";
 import type { State } from "../state/state";
 import type { Store } from "../state/store";
+import { Alerts } from "./alerts";
 import { Badge } from "./badge";
 import { CanvasView } from "./canvas";
 import { Join } from "./join";
+import { KillPanel } from "./kill";
 import { Live } from "./live";
 import { NameField } from "./name";
 import { Notices } from "./notices";
 import { Palette } from "./palette";
 import { Participants } from "./participants";
 import { QueueStatus } from "./queue-status";
+import { Tools } from "./tools";
 
 /** The current state; updates at most once per animation frame. */
 function useStore(store: Store): State {
@@ -47,6 +50,7 @@ export function App({ store, actions }: { store: Store; actions: PageActions }) 
         <NameField name={state.name} rename={actions.rename} />
         <Badge link={state.link} outage={state.outage} reconnectNow={actions.reconnectNow} />
       </header>
+      <Alerts state={state} />
       <Content state={state} actions={actions} />
       <Notices notices={state.notices} close={actions.closeNotice} />
     </>
@@ -70,13 +74,19 @@ function Content({ state, actions }: { state: State; actions: PageActions }) {
         <CanvasView state={state} config={config} actions={actions} />
         <Palette colors={config.colors} chosen={state.color} choose={actions.chooseColor} />
         <QueueStatus state={state} />
-        <Participants
-          participants={state.participants}
-          self={state.self}
-          isCurrent={state.link.kind === "connected"}
+        <Tools
+          isOwnHighlighted={state.isOwnHighlighted}
+          toggleOwn={actions.toggleOwn}
+          clear={actions.clear}
         />
       </section>
-      <Live state={state} config={config} kill={actions.kill} />
+      {config.isKillAllowed && <KillPanel state={state} requestKill={actions.kill} />}
+      <Live state={state} />
+      <Participants
+        participants={state.participants}
+        self={state.self}
+        isCurrent={state.link.kind === "connected"}
+      />
       <Join config={config} />
     </main>
   );

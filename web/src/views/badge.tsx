@@ -11,7 +11,9 @@ interface Props {
 }
 
 export function Badge({ link, outage, reconnectNow }: Props) {
-  const canRetry = link.kind === "stopped" || (link.kind === "reconnecting" && link.nextAttemptAtMs !== null);
+  const isWaiting =
+    (link.kind === "reconnecting" || link.kind === "offline") && link.nextAttemptAtMs !== null;
+  const canRetry = link.kind === "stopped" || isWaiting;
   return (
     <div class={`badge ${link.kind}`} data-testid="badge" data-link={link.kind}>
       <span class="dot" aria-hidden="true" />
@@ -52,7 +54,7 @@ function Detail({ link, outage }: { link: Link; outage: Outage }) {
         <Countdown {...link} nextAttemptAtMs={link.nextAttemptAtMs} />
       );
     case "offline":
-      return <>no network; drawn pixels are queued</>;
+      return <>the browser reports no network; drawn pixels are queued</>;
     case "stopped":
       return <>{link.cause}</>;
   }

@@ -2,10 +2,10 @@
 
 import { useRef, useState } from "preact/hooks";
 import type { PageActions } from "../feed/feed";
-import { colorName } from "../state/format";
+import { colorNames } from "../state/format";
 import { between } from "../state/line";
-import type { Cell, Config } from "../state/model";
-import { visiblePixel } from "../state/queue";
+import { type Cell, type Config, isClear } from "../state/model";
+import { unconfirmed } from "../state/queue";
 import { BLANK, colorAt } from "../state/replica";
 import type { State } from "../state/state";
 import { useSurface } from "./surface";
@@ -108,7 +108,7 @@ function step(key: string, by: number, from: Cell, config: Config): Cell | null 
 }
 
 function nameOf({ colors }: Config, color: number): string {
-  return colorName(colors[color] ?? "#000000");
+  return colorNames(colors)[color] ?? "unknown";
 }
 
 function cellName({ x, y }: Cell): string {
@@ -116,10 +116,10 @@ function cellName({ x, y }: Cell): string {
 }
 
 function describeCell(state: State, config: Config, cell: Cell): string {
-  const own = visiblePixel(state.queue, state.acked, cell);
-  const color = own?.color ?? colorAt(state.replica, cell.x, cell.y);
+  const own = unconfirmed(state.queue, state.acked, cell);
+  const color = own === undefined ? colorAt(state.replica, cell.x, cell.y) : (own?.color ?? BLANK);
   const name = color === BLANK ? "empty" : nameOf(config, color);
-  const isQueued = state.queue.some((item) => item.x === cell.x && item.y === cell.y);
+  const isQueued = state.queue.some((item) => !isClear(item) && item.x === cell.x && item.y === cell.y);
   return `${cellName(cell)}: ${name}${isQueued ? ", not acknowledged yet" : ""}`;
 }
 

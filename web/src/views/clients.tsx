@@ -1,25 +1,33 @@
-// The demo's clients: the state and the last downtime of each.
+// The list of clients: the state, the last downtime and the longest of each.
 
+import { type ClientRow, clientRows } from "../state/clients";
 import { duration } from "../state/format";
-import type { LiveClient } from "../state/model";
+import type { State } from "../state/state";
+import { useNow } from "./now";
 
-export function Clients({ clients }: { clients: readonly LiveClient[] }) {
-  const longest = Math.max(1, ...clients.map(downtimeMs));
+/** The interval at which running durations and countdowns are shown. */
+const RUNNING_MS = 100;
+const IDLE_MS = 60_000;
+
+export function Clients({ state }: { state: State }) {
+  const isRunning = clientRows(state, state.live.receivedMs).some(({ isConnected }) => !isConnected);
+  const rows = clientRows(state, useNow(isRunning ? RUNNING_MS : IDLE_MS));
+  const longest = Math.max(1, ...rows.map(({ downtimeMs }) => downtimeMs ?? 0));
   return (
-    <section class="clients">
-      <h2>Downtime per client</h2>
+    <section class="clients" aria-labelledby="clients-title">
+      <h2 id="clients-title">Clients and their last downtime</h2>
       <table>
         <thead class="hidden">
           <tr>
             <th scope="col">Client</th>
             <th scope="col">State</th>
             <th scope="col">Last downtime</th>
-            <th scope="col">Longest</th>
+            <th scope="col">Longest downtime</th>
           </tr>
         </thead>
         <tbody>
-          {clients.map((client) => (
-            <Row key={client.name} client={client} longest={longest} />
+          {rows.map((row) => (
+            <Row key={row.name} row={row} longest={longest} />
           ))}
         </tbody>
       </table>
@@ -27,34 +35,25 @@ export function Clients({ clients }: { clients: readonly LiveClient[] }) {
   );
 }
 
-function downtimeMs({ state, downtimeMs: current, lastDowntimeMs }: LiveClient): number {
-  return state === "connected" ? (lastDowntimeMs ?? 0) : current;
-}
-
-function Row({ client, longest }: { client: LiveClient; longest: number }) {
-  const isDisconnected = client.state !== "connected";
-  const downtime = downtimeMs(client);
+function Row({ row, longest }: { row: ClientRow; longest: number }) {
+  const { name, isConnected, status, nextAttemptInMs, downtimeMs, maxMs } = row;
   return (
-    <tr class={isDisconnected ? "disconnected" : ""}>
+    <tr class={isConnected ? "" : "disconnected"}>
       <th scope="row">
         <span class="dot" aria-hidden="true" />
-        {client.name}
+        {name}
       </th>
       <td class="state">
-        {isDisconnected && client.attempt > 0 ? `attempt ${client.attempt}` : client.state}
+        {nextAttemptInMs === null ? status : `next attempt in ${(nextAttemptInMs / 1_000).toFixed(1)} s`}
       </td>
       <td class="bar">
         <svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
           <rect class="track" width="100" height="8" rx="2" />
-          <rect class="fill" width={(downtime / longest) * 100} height="8" rx="2" />
+          <rect class="fill" width={((downtimeMs ?? 0) / longest) * 100} height="8" rx="2" />
         </svg>
-        <span>{downtime === 0 ? "none" : duration(downtime)}</span>
       </td>
-      <td class="maximum">
-        {client.downtimeMaxMs === null || client.downtimeMaxMs === 0
-          ? ""
-          : `max ${duration(client.downtimeMaxMs)}`}
-      </td>
+      <td class="downtime">{downtimeMs === null ? "none" : duration(downtimeMs)}</td>
+      <td class="maximum">{maxMs === null || maxMs === 0 ? "" : `longest ${duration(maxMs)}`}</td>
     </tr>
   );
 }

@@ -1,54 +1,62 @@
-// The button that kills the gateway, and the result.
+// The state of the gateway, the button that kills it, and the result.
 
 import { count, duration } from "../state/format";
-import type { Kill } from "../state/kill";
-import type { Outage, Report } from "../state/model";
-import { useNow } from "./now";
+import type { Kill, Recovery } from "../state/kill";
+import { canKill, type ShownGateway, shownGateway } from "../state/live";
+import type { State } from "../state/state";
 
 interface Props {
-  readonly kill: Kill;
-  readonly outage: Outage;
-  readonly report: Report | null;
+  readonly state: State;
   readonly requestKill: () => void;
 }
 
-export function KillPanel({ kill, outage, report, requestKill }: Props) {
-  const isBusy = kill.kind === "requested" || kill.kind === "recovering" || report?.gateway.state !== "up";
+export function KillPanel({ state, requestKill }: Props) {
+  const isBusy = !canKill(state);
+  const shown = shownGateway(state);
   return (
     <section class="kill" aria-labelledby="kill-title">
       <div class="kill-head">
-        <div>
-          <h2 id="kill-title">
-            The gateway is <GatewayState report={report} />
-          </h2>
-          <p class="dim">
-            All clients on this page connect to one gateway process. Kill it, and it is restarted.
-          </p>
-        </div>
+        <h2 id="kill-title" data-testid="gateway" data-state={shown}>
+          <span class={`dot ${TONES[shown]}`} aria-hidden="true" />
+          {TEXTS[shown]}
+        </h2>
         {/* `aria-disabled` instead of `disabled`, so that the button keeps the keyboard focus. */}
         <button type="button" class="danger" aria-disabled={isBusy} onClick={() => !isBusy && requestKill()}>
           Kill the gateway
         </button>
       </div>
-      <div data-testid="verdict" data-kill={kill.kind}>
-        {/* Only the result is announced: a screen reader would read the running durations continuously. */}
+      <div class="verdict" data-testid="verdict" data-kill={state.kill.kind}>
+        {/* Only the result is announced: a screen reader would read the running numbers continuously. */}
         <div role="status">
-          <Result kill={kill} />
+          <Result kill={state.kill} />
         </div>
-        <Progress kill={kill} outage={outage} />
+        <Progress kill={state.kill} />
       </div>
     </section>
   );
 }
 
-function GatewayState({ report }: { report: Report | null }) {
-  const state = report?.gateway.state ?? "unknown";
-  return (
-    <span class={`state ${state === "up" ? "good" : "bad"}`}>
-      {state === "starting" ? "restarting" : state}
-    </span>
-  );
-}
+const TEXTS: Readonly<Record<ShownGateway, string>> = {
+  up: "The gateway is up",
+  down: "The gateway is down",
+  starting: "The gateway is starting",
+  unknown: "The state of the gateway is unknown",
+  unreachable: "The demo is not running",
+  killing: "The gateway is being killed",
+  checking: "Checking the gateway",
+  restarted: "The gateway has restarted",
+};
+
+const TONES: Readonly<Record<ShownGateway, "good" | "warn" | "bad">> = {
+  up: "good",
+  down: "bad",
+  starting: "warn",
+  unknown: "warn",
+  unreachable: "bad",
+  killing: "bad",
+  checking: "warn",
+  restarted: "good",
+};
 
 function Result({ kill }: { kill: Kill }) {
   switch (kill.kind) {
@@ -57,65 +65,42 @@ function Result({ kill }: { kill: Kill }) {
     case "recovering":
       return null;
     case "rejected":
-      return <p class="verdict bad">{kill.reason}</p>;
+      return <p class="bad">{kill.reason}</p>;
     case "finished":
       return (
-        <p class="verdict">
+        <p>
           <Verdict kill={kill} />
         </p>
       );
   }
 }
 
-function Progress({ kill, outage }: { kill: Kill; outage: Outage }) {
+function Progress({ kill }: { kill: Kill }) {
   switch (kill.kind) {
-    case "idle":
     case "rejected":
-      return null;
-    case "requested":
-      return <p class="verdict">Killing…</p>;
-    case "recovering":
-      return (
-        <>
-          <p class="verdict">{progress(kill)}</p>
-          <Downtimes kill={kill} outage={outage} />
-        </>
-      );
     case "finished":
-      return <Downtimes kill={kill} outage={outage} />;
+      return null;
+    case "idle":
+      return (
+        <p class="dim">
+          All clients of this page connect to one gateway process. Kill it while you draw: it is restarted,
+          and nothing that it acknowledged is lost.
+        </p>
+      );
+    case "requested":
+      return <p>The gateway is being killed…</p>;
+    case "recovering":
+      return <p>{progress(kill)}</p>;
   }
 }
 
-type StartedKill = Extract<Kill, { readonly kind: "recovering" | "finished" }>;
-
-function Downtimes({ kill, outage }: { kill: StartedKill; outage: Outage }) {
-  const now = useNow(200);
-  const own = outage.sinceMs === null ? outage.lastMs : now - outage.sinceMs;
-  const longest = Math.max(1, own ?? 0, ...kill.clients.map(({ downtimeMs }) => downtimeMs ?? 0));
-  return (
-    <ul class="downtimes">
-      {kill.clients.map(({ name, downtimeMs, hasReconnected }) => (
-        <DowntimeRow
-          key={name}
-          name={name}
-          ms={downtimeMs}
-          hasReconnected={hasReconnected}
-          longest={longest}
-        />
-      ))}
-      {outage.count > kill.outagesBefore && (
-        <DowntimeRow name="this page" ms={own} hasReconnected={outage.sinceMs === null} longest={longest} />
-      )}
-    </ul>
-  );
-}
-
-function progress({ clients, undelivered }: StartedKill): string {
+function progress({ clients, undelivered }: Recovery): string {
   const reconnected = clients.filter(({ hasReconnected }) => hasReconnected).length;
-  return `${reconnected} of ${count(clients.length, "client")} reconnected, ${count(undelivered, "pixel")} undelivered…`;
+  const waiting = undelivered === 0 ? "" : `, ${count(undelivered, "pixel")} not delivered yet`;
+  return `${reconnected} of ${count(clients.length, "client")} reconnected${waiting}…`;
 }
 
-function Verdict({ kill }: { kill: StartedKill }) {
+function Verdict({ kill }: { kill: Recovery }) {
   const all = kill.clients.length;
   const missing = kill.clients.filter(({ hasReconnected }) => !hasReconnected).map(({ name }) => name);
   return (
@@ -133,24 +118,5 @@ function Verdict({ kill }: { kill: StartedKill }) {
         {kill.undelivered > 0 && `, ${kill.undelivered} not delivered yet`}.
       </b>
     </>
-  );
-}
-
-interface DowntimeRowProps {
-  readonly name: string;
-  readonly ms: number | null;
-  readonly hasReconnected: boolean;
-  readonly longest: number;
-}
-
-function DowntimeRow({ name, ms, hasReconnected, longest }: DowntimeRowProps) {
-  return (
-    <li class={hasReconnected ? "connected" : "disconnected"}>
-      <span class="client">{name}</span>
-      <span class="bar">
-        <i style={{ "--part": (ms ?? 0) / longest }} />
-      </span>
-      <span class="ms">{ms === null ? "…" : duration(ms)}</span>
-    </li>
   );
 }

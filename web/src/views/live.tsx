@@ -1,54 +1,47 @@
-// The live report: the state of the gateway and the demo's clients, and the button that kills the gateway.
+// The live report: the numbers, the clients, and the last disconnects.
 
-import type { Config, Report } from "../state/model";
+import { shownGateway } from "../state/live";
+import type { Report } from "../state/model";
 import type { State } from "../state/state";
 import { Clients } from "./clients";
 import { Disconnects } from "./disconnects";
-import { KillPanel } from "./kill";
 import { Spark } from "./spark";
 
-interface Props {
-  readonly state: State;
-  readonly config: Config;
-  readonly kill: () => void;
-}
-
-export function Live({ state, config, kill }: Props) {
+export function Live({ state }: { state: State }) {
   const { report, isStale, rates } = state.live;
   return (
     <section class={`live ${isStale ? "stale" : ""}`} aria-label="Live">
-      {config.isKillAllowed && (
-        <KillPanel kill={state.kill} outage={state.outage} report={report} requestKill={kill} />
-      )}
       {report === null ? (
         <p class="dim">Waiting for the first report from the demo's server.</p>
       ) : (
         <>
-          <Tiles report={report} rates={rates} />
-          <Clients clients={report.clients} />
+          <Clients state={state} />
+          <Tiles report={report} rates={rates} isDown={shownGateway(state) === "killing"} />
           <Disconnects disconnects={report.disconnects} nowMs={report.nowMs} />
         </>
-      )}
-      {isStale && (
-        <p role="status" class="bad">
-          The demo's server does not respond; these numbers are outdated.
-        </p>
       )}
     </section>
   );
 }
 
-function Tiles({ report, rates }: { report: Report; rates: readonly number[] }) {
+interface TilesProps {
+  readonly report: Report;
+  readonly rates: readonly number[];
+  /** True from the click on, before the demo's server has confirmed the kill. */
+  readonly isDown: boolean;
+}
+
+function Tiles({ report, rates, isDown }: TilesProps) {
   return (
     <dl class="tiles">
       <Tile name="Messages per second" value={report.messagesPerSecond.toFixed(0)}>
         <Spark values={rates} />
       </Tile>
-      <Tile name="Connections" value={formatInteger(report.connections)} />
-      <Tile name="Resumes" value={formatInteger(report.resumes)} />
-      <Tile name="Acknowledged" value={formatInteger(report.acked)} />
-      <Tile name="Undelivered" value={formatInteger(report.undelivered)} />
-      <Tile name="Lost" value={formatInteger(report.lost)} tone={report.lost === 0 ? "good" : "bad"} />
+      <Tile name="Connections" value={formatInteger(isDown ? 0 : report.connections)} />
+      <Tile name="Resumed connections" value={formatInteger(report.resumes)} />
+      <Tile name="Acknowledged pixels" value={formatInteger(report.acked)} />
+      <Tile name="Not delivered yet" value={formatInteger(report.undelivered)} />
+      <Tile name="Lost pixels" value={formatInteger(report.lost)} tone={report.lost === 0 ? "good" : "bad"} />
     </dl>
   );
 }

@@ -1,7 +1,5 @@
 // The user's name, as other participants see it. It changes when the field loses the focus or Enter is pressed.
 
-import { NAME_MAX } from "../feed/parse";
-
 export function NameField({ name, rename }: { name: string; rename: (name: string) => void }) {
   return (
     <form
@@ -15,7 +13,6 @@ export function NameField({ name, rename }: { name: string; rename: (name: strin
       <input
         id="name"
         value={name}
-        maxLength={NAME_MAX}
         autocomplete="nickname"
         spellcheck={false}
         onChange={(event) => {

@@ -2,11 +2,12 @@
 
 import { useEffect, useState } from "preact/hooks";
 
+/** Returns the time of this rendering, and renders the component again at this interval. */
 export function useNow(everyMs: number): number {
-  const [now, setNow] = useState(Date.now());
+  const [, setRenderedAt] = useState(0);
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    const timer = setInterval(() => setRenderedAt(Date.now()), everyMs);
     return () => clearInterval(timer);
   }, [everyMs]);
-  return now;
+  return Date.now();
 }

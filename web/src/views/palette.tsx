@@ -1,6 +1,6 @@
 // The colours, as radio buttons, so that the browser handles the keyboard.
 
-import { colorName } from "../state/format";
+import { colorNames } from "../state/format";
 
 interface Props {
   readonly colors: readonly string[];
@@ -9,13 +9,14 @@ interface Props {
 }
 
 export function Palette({ colors, chosen, choose }: Props) {
+  const names = colorNames(colors);
   return (
     <fieldset class="palette">
       <legend class="hidden">Colour</legend>
       {colors.map((color, index) => (
-        <label key={color} title={colorName(color)} style={{ "--color": color }}>
+        <label key={color} title={names[index]} style={{ "--color": color }}>
           <input type="radio" name="color" checked={index === chosen} onChange={() => choose(index)} />
-          <span class="hidden">{colorName(color)}</span>
+          <span class="hidden">{names[index]}</span>
         </label>
       ))}
     </fieldset>

@@ -1,6 +1,7 @@
-// The state of the queue: pixels without an acknowledgement, and a picture that is being reloaded.
+// The state of the queue: strokes without an acknowledgement, and a picture that is being reloaded.
 
 import { count } from "../state/format";
+import { isClear } from "../state/model";
 import type { State } from "../state/state";
 
 export function QueueStatus({ state }: { state: State }) {
@@ -10,27 +11,38 @@ export function QueueStatus({ state }: { state: State }) {
         {queueText(state)}
       </span>
       <span class="keys" id="keys">
-        Hollow pixels are not acknowledged yet. Keys: arrows move, Enter or Space paints, <kbd>[</kbd> and{" "}
-        <kbd>]</kbd> change the colour.
+        Hollow pixels are not acknowledged yet.
+        <span class="keyboard-only">
+          {" "}
+          Keys: arrows move, Enter or Space paints, <kbd>[</kbd> and <kbd>]</kbd> change the colour.
+        </span>
       </span>
     </p>
   );
 }
 
-function queueText({ queue, replica, link, isPersisted, pictureError }: State): string {
+function queueText(state: State): string {
+  const { queue, replica, link, isPersisted, pictureError } = state;
   if (queue.length > 0) {
-    const pixels = count(queue.length, "pixel");
     if (link.kind === "connected") {
-      return `${pixels} in flight`;
+      return `${queued(state)} in flight`;
     }
-    const where = isPersisted
-      ? "stored in this browser until they are sent"
-      : "not stored: a reload of the page loses them";
-    return `${pixels} waiting for a connection, ${where}`;
+    const where = isPersisted ? "stored in this browser" : "not stored: a reload of the page loses them";
+    return `${queued(state)} waiting for a connection, ${where}`;
   }
   if (replica.picture !== null && replica.requiredPosition === null) {
     return "All pixels that you drew are acknowledged";
   }
   const what = replica.picture === null ? "Loading the picture" : "Reloading the picture after a gap";
   return pictureError === null ? what : `${what}; the last attempt failed (${pictureError})`;
+}
+
+function queued({ queue }: State): string {
+  const pixels = queue.filter((item) => !isClear(item)).length;
+  const clears = queue.length - pixels;
+  const parts = [
+    ...(clears === 0 ? [] : ["The clearing of the canvas"]),
+    ...(pixels === 0 ? [] : [count(pixels, "pixel")]),
+  ];
+  return parts.join(" and ");
 }

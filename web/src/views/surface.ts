@@ -2,14 +2,18 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { rgb } from "../state/format";
-import type { Config } from "../state/model";
+import type { Config, Pixel } from "../state/model";
+import { visibleOwn } from "../state/own";
+import { overlay } from "../state/queue";
 import { BLANK } from "../state/replica";
 import type { State } from "../state/state";
 
 /** The line width of a hollow pixel, as a fraction of the pixel's width. */
 const RING = 0.24;
+/** The opacity of what is not highlighted, or is going to be cleared. */
+const DIMMED = 0.2;
 
-interface Scene extends Pick<State, "replica" | "queue" | "acked"> {
+interface Scene extends Pick<State, "replica" | "queue" | "acked" | "own" | "isOwnHighlighted"> {
   readonly config: Config;
 }
 
@@ -18,7 +22,7 @@ export function useSurface(state: State, config: Config): { current: HTMLCanvasE
   const canvas = useRef<HTMLCanvasElement>(null);
   const [edge, setEdge] = useState(0);
   const source = useMemo(() => new OffscreenCanvas(config.width, config.height), [config]);
-  const { replica, queue, acked } = state;
+  const { replica, queue, acked, own, isOwnHighlighted } = state;
   useEffect(() => {
     const element = canvas.current;
     if (element === null) {
@@ -31,9 +35,9 @@ export function useSurface(state: State, config: Config): { current: HTMLCanvasE
   useLayoutEffect(() => {
     const element = canvas.current;
     if (element !== null && edge > 0) {
-      paint(element, source, edge, { replica, queue, acked, config });
+      paint(element, source, edge, { replica, queue, acked, own, isOwnHighlighted, config });
     }
-  }, [edge, source, replica, queue, acked, config]);
+  }, [edge, source, replica, queue, acked, own, isOwnHighlighted, config]);
   return canvas;
 }
 
@@ -51,13 +55,25 @@ function paint(canvas: HTMLCanvasElement, source: OffscreenCanvas, edge: number,
   paintConfirmed(source, scene);
   context.imageSmoothingEnabled = false;
   context.clearRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(source, 0, 0, canvas.width, canvas.height);
-  for (const { x, y, color } of scene.acked) {
+  const unconfirmed = overlay(scene.queue, scene.acked);
+  if (unconfirmed.picture !== "hidden") {
+    context.globalAlpha = unconfirmed.picture === "dimmed" || scene.isOwnHighlighted ? DIMMED : 1;
+    context.drawImage(source, 0, 0, canvas.width, canvas.height);
+    context.globalAlpha = 1;
+  }
+  const fill = ({ x, y, color }: Pick<Pixel, "x" | "y" | "color">): void => {
+    context.clearRect(x * cell, y * cell, cell, cell);
     context.fillStyle = colors[color] ?? "transparent";
     context.fillRect(x * cell, y * cell, cell, cell);
+  };
+  if (scene.isOwnHighlighted && unconfirmed.picture === "visible") {
+    for (const at of visibleOwn(scene.own, scene.replica)) {
+      fill({ x: at % width, y: Math.floor(at / width), color: scene.own[at] ?? BLANK });
+    }
   }
+  unconfirmed.acked.forEach(fill);
   const ring = Math.max(1, Math.round(cell * RING));
-  for (const { x, y, color } of scene.queue) {
+  for (const { x, y, color } of unconfirmed.queued) {
     context.clearRect(x * cell, y * cell, cell, cell);
     context.strokeStyle = colors[color] ?? "transparent";
     context.lineWidth = ring;

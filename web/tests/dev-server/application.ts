@@ -5,6 +5,7 @@ import WebSocket from "ws";
 
 export const WIDTH = 64;
 export const HEIGHT = 64;
+const BLANK = 255;
 export const CHANNEL = "canvas";
 export const COLORS = [
   ...["#1b1b1f", "#5c6370", "#a9b0bb", "#f5f2ea", "#c8342f", "#e8743b", "#f2b632", "#f7e08b"],
@@ -12,7 +13,8 @@ export const COLORS = [
 ] as const;
 
 export class Application {
-  readonly #pixels = new Uint8Array(WIDTH * HEIGHT).fill(255);
+  readonly #pixels = new Uint8Array(WIDTH * HEIGHT).fill(BLANK);
+  readonly #foreground = new Uint8Array(WIDTH * HEIGHT);
   #epoch: string | null = null;
   #offset = 0;
   readonly received = new Set<number>();
@@ -52,6 +54,7 @@ export class Application {
           width: WIDTH,
           height: HEIGHT,
           pixels: Buffer.from(this.#pixels).toString("base64"),
+          foreground: Buffer.from(this.#foreground).toString("base64"),
         };
   }
 
@@ -59,10 +62,21 @@ export class Application {
     this.#offset = offset;
     this.received.add(offset);
     this.#receivedAtMs.push(Date.now());
-    const { x, y, color, by } = (data ?? {}) as Record<string, unknown>;
+    const { x, y, color, by, clear, background } = (data ?? {}) as Record<string, unknown>;
+    if (typeof by !== "string") {
+      return;
+    }
+    if (clear === true) {
+      this.#pixels.fill(BLANK);
+      this.#foreground.fill(0);
+      return;
+    }
     const isPixel = [x, y, color].every((value) => Number.isInteger(value) && (value as number) >= 0);
-    if (isPixel && typeof by === "string" && Number(x) < WIDTH && Number(y) < HEIGHT && Number(color) < 16) {
-      this.#pixels[Number(y) * WIDTH + Number(x)] = Number(color);
+    const at = Number(y) * WIDTH + Number(x);
+    const isCovered = background === true && this.#foreground[at] === 1;
+    if (isPixel && !isCovered && Number(x) < WIDTH && Number(y) < HEIGHT && Number(color) < 16) {
+      this.#pixels[at] = Number(color);
+      this.#foreground[at] = background === true ? 0 : 1;
     }
   }
 }

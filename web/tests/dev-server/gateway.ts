@@ -14,6 +14,7 @@ export class Gateway {
   #process: ChildProcess | null = null;
   #isStopping = false;
   kills = 0;
+  outages = 0;
   downSinceMs: number | null = null;
   lastOutageMs: number | null = null;
 
@@ -67,6 +68,7 @@ export class Gateway {
     });
     child.once("exit", () => {
       this.#process = null;
+      this.outages += this.downSinceMs === null ? 1 : 0;
       this.downSinceMs ??= Date.now();
       if (!this.#isStopping) {
         setTimeout(() => this.#start(), RESTART_MS);

@@ -98,7 +98,7 @@ export class Painter {
     const x = this.#step % WIDTH;
     const wave = Math.round(Math.sin((this.#step + this.#row * 5) / 9) * 5 + this.#row);
     const color = (Math.floor(this.#step / WIDTH) * 3 + this.#row) % 16;
-    const data = { x, y: Math.min(HEIGHT - 1, Math.max(0, wave)), color, by: this.name };
+    const data = { x, y: Math.min(HEIGHT - 1, Math.max(0, wave)), color, by: this.name, background: true };
     const key = randomUUID();
     while (this.#inFlight > 0) {
       try {

@@ -13,6 +13,7 @@ import { Painter } from "./painter.ts";
 
 const PAINTERS = 5;
 const EVERY_MS = 150;
+const STARTED_MS = Date.now();
 
 export function devServer(): Plugin {
   const port = Number(process.env["DEV_GATEWAY_PORT"] ?? "");
@@ -100,10 +101,12 @@ function live(gateway: Gateway, application: Application, painters: readonly Pai
   const disconnects = painters.flatMap((painter) => painter.disconnects).sort((a, b) => b.at_ms - a.at_ms);
   return {
     now_ms: Date.now(),
+    started_ms: STARTED_MS,
     gateway: {
       state: gateway.state,
       pid: gateway.pid,
       kills: gateway.kills,
+      outages: gateway.outages,
       down_since_ms: gateway.downSinceMs,
       last_outage_ms: gateway.lastOutageMs,
     },

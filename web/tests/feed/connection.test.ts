@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BASE_MS, CAP_MS, delayMs, FLOOR_MS, levelAfter, STABLE_MS } from "../../src/feed/backoff";
-import { CALL_TIMEOUT_MS, Connection, callError } from "../../src/feed/connection";
+import { CALL_TIMEOUT_MS, Connection, callError, isLoopback } from "../../src/feed/connection";
 import type { Link, Position } from "../../src/state/model";
 import { accept, FakeSocket } from "./fake-socket";
 
@@ -27,15 +27,9 @@ async function connect(): Promise<void> {
   await tick();
 }
 
-beforeEach(() => {
-  vi.useFakeTimers({ now: 1_000_000 });
-  FakeSocket.made.length = 0;
-  network.target = new EventTarget();
-  network.isOnline = true;
-  events = { links: [], subscriptions: [], offsets: [] };
-  accept(() => ({ recovered: true, at: { epoch: "e", offset: 5 } }));
-  connection = new Connection(
-    "ws://here",
+function create(url: string): Connection {
+  return new Connection(
+    url,
     "canvas",
     "Ada",
     {
@@ -47,6 +41,16 @@ beforeEach(() => {
     },
     { network: network.target, isOnline: () => network.isOnline, random: () => 0.5, websocket: FakeSocket },
   );
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_000_000 });
+  FakeSocket.made.length = 0;
+  network.target = new EventTarget();
+  network.isOnline = true;
+  events = { links: [], subscriptions: [], offsets: [] };
+  accept(() => ({ recovered: true, at: { epoch: "e", offset: 5 } }));
+  connection = create("ws://here");
   connection.start({ epoch: "e", offset: 5 });
 });
 
@@ -110,7 +114,7 @@ describe("the connection", () => {
       delays.push(next.nextAttemptAtMs - Date.now());
       await tick(next.nextAttemptAtMs - Date.now());
     }
-    expect(delays.slice(0, 7)).toEqual([175, 300, 550, 1_050, 2_050, 2_550, 2_550]);
+    expect(delays.slice(0, 7)).toEqual([175, 300, 550, 550, 550, 550, 550]);
 
     expect(FakeSocket.made).toHaveLength(61);
     await connect();
@@ -130,7 +134,7 @@ describe("the connection", () => {
       await tick(delay);
     }
 
-    expect(delays).toEqual([175, 300, 550, 1_050]);
+    expect(delays).toEqual([175, 300, 550, 550]);
   });
 
   it("retries when the gateway closes the connection before it replies", async () => {
@@ -173,17 +177,61 @@ describe("the connection", () => {
     expect(FakeSocket.made).toHaveLength(2);
   });
 
-  it("is offline without a network, and reconnects immediately when it is available", async () => {
+  it("is offline without a network, retries slowly, and reconnects immediately when it is available", async () => {
     await connect();
+    network.isOnline = false;
     network.target.dispatchEvent(new Event("offline"));
-    await tick(60_000);
+    await tick();
+    expect(link()).toEqual({ kind: "offline", nextAttemptAtMs: Date.now() + 5_000 + FLOOR_MS + BASE_MS / 2 });
+    for (let attempts = 0; attempts < 10; attempts += 1) {
+      await tick(6_000);
+      FakeSocket.last().fail();
+    }
+    await tick();
     expect(link().kind).toBe("offline");
-    expect(FakeSocket.made).toHaveLength(1);
+    expect(FakeSocket.made).toHaveLength(11);
+    network.isOnline = true;
     network.target.dispatchEvent(new Event("online"));
     await connect();
 
     expect(link().kind).toBe("connected");
     expect(events.subscriptions).toHaveLength(2);
+  });
+
+  it("connects although the browser reports no network, which may be wrong", async () => {
+    network.isOnline = false;
+    network.target.dispatchEvent(new Event("offline"));
+    connection.reconnectNow();
+    expect(link()).toEqual({ kind: "offline", nextAttemptAtMs: null });
+    await connect();
+
+    expect(link().kind).toBe("connected");
+  });
+
+  it("ignores the network when the gateway is on the same device", async () => {
+    connection.close();
+    connection = create("ws://127.0.0.1:8000/connection/websocket");
+    network.isOnline = false;
+    connection.start({ epoch: "e", offset: 5 });
+    await connect();
+    network.target.dispatchEvent(new Event("offline"));
+    expect(link().kind).toBe("connected");
+    FakeSocket.last().fail();
+    await tick();
+
+    expect(link()).toMatchObject({
+      kind: "reconnecting",
+      nextAttemptAtMs: Date.now() + FLOOR_MS + BASE_MS / 2,
+    });
+    expect(["localhost", "a.localhost", "[::1]", "127.1.2.3"].map(isLoopback)).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
+    expect(["127.example.com", "10.0.0.1", "localhost.example.com"].map(isLoopback)).toEqual([
+      ...[false, false, false],
+    ]);
   });
 
   it("stops with the reason when the gateway closes with a code that forbids reconnecting", async () => {
@@ -249,8 +297,8 @@ describe("the backoff", () => {
   });
 
   it("decreases only with the duration of a connection, so that a flapping gateway is not overloaded", () => {
-    expect(levelAfter(4, STABLE_MS - 1)).toBe(4);
-    expect(levelAfter(4, 2 * STABLE_MS)).toBe(2);
+    expect(levelAfter(2, STABLE_MS - 1)).toBe(2);
+    expect(levelAfter(2, STABLE_MS)).toBe(1);
     expect(levelAfter(40, 60 * STABLE_MS)).toBe(0);
   });
 });

@@ -40,9 +40,16 @@ export function ok(body: unknown): Reply {
 
 /** A blank picture of 2 by 2 pixels. */
 export function picture(offset: number, epoch = "e"): Reply {
-  return ok({ epoch, offset, width: 2, height: 2, pixels: btoa("\xff\xff\xff\xff") });
+  return ok({
+    epoch,
+    offset,
+    width: 2,
+    height: 2,
+    pixels: btoa("\xff\xff\xff\xff"),
+    foreground: btoa("\0\0\0\0"),
+  });
 }
 
-export function report(kills = 0, state = "up"): Reply {
-  return ok({ now_ms: 1, gateway: { state, kills }, clients: [], messages_per_second: 7 });
+export function report(outages = 0, state = "up"): Reply {
+  return ok({ now_ms: 1, gateway: { state, outages }, clients: [], messages_per_second: 7 });
 }

@@ -118,7 +118,7 @@ describe("the picture", () => {
     const before = server.count(PICTURE);
     expect(store.get().pictureError).toBe("demo/picture returned HTTP status 503");
     const requests: number[] = [];
-    for (const delay of [175, 300, 550, 1_050, 1_050]) {
+    for (const delay of [175, 300, 550, 550, 550]) {
       await tick(delay - 1);
       requests.push(server.count(PICTURE) - before);
       await tick(1);
@@ -217,6 +217,36 @@ describe("the user", () => {
     expect(commands).toContainEqual(
       expect.objectContaining({ connect: expect.objectContaining({ data: { name: "Grace Hopper" } }) }),
     );
+  });
+
+  it("is notified that a long name is cut", async () => {
+    start();
+    await connect();
+    feed.actions.rename("x".repeat(25));
+    await connect();
+
+    expect(store.get().name).toBe("x".repeat(24));
+    expect(store.get().notices).toMatchObject([
+      { text: "Your name was cut to 24 characters.", tone: "info" },
+    ]);
+  });
+
+  it("clears the canvas with a publication, and finds the own pixels again after a reload", async () => {
+    start();
+    await connect();
+    feed.actions.paint([{ x: 1, y: 0 }]);
+    await tick();
+    feed.stop();
+    start();
+    await connect();
+    expect([...store.get().own]).toEqual([255, 1, 255, 255]);
+    feed.actions.clear();
+    await tick();
+
+    expect(commands.at(-1)).toMatchObject({
+      rpc: { method: "gw.publish", data: { channel: "canvas", data: { clear: true, by: "Ada" } } },
+    });
+    expect([...store.get().own]).toEqual([255, 255, 255, 255]);
   });
 
   it("returns to the page, which reconnects immediately", async () => {

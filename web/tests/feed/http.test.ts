@@ -44,18 +44,18 @@ describe("a request to the demo's server", () => {
 });
 
 describe("a kill request", () => {
-  it("returns null when the gateway was killed, else the reason", async () => {
-    const reasons: (string | null)[] = [];
+  it("returns null when the gateway was killed, else the reason and whether it can change", async () => {
+    const rejections: (http.Rejection | null)[] = [];
     for (const status of [202, 403, 409, 500]) {
       server.replies["POST demo/kill"] = { status, body: {} };
-      reasons.push(await http.kill());
+      rejections.push(await http.kill());
     }
 
-    expect(reasons).toEqual([
+    expect(rejections).toEqual([
       null,
-      "Killing the gateway is disabled in this demo.",
-      "The gateway is already down. It restarts automatically.",
-      "The demo's server returned HTTP status 500.",
+      { reason: "Killing the gateway is disabled in this demo.", isTransient: false },
+      { reason: "The gateway is already down. It restarts automatically.", isTransient: true },
+      { reason: "The demo's server returned HTTP status 500.", isTransient: true },
     ]);
   });
 });

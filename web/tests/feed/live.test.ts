@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Live, watchLive } from "../../src/feed/live";
+import type { Link } from "../../src/state/model";
 import { initial } from "../../src/state/state";
 import { createStore, type Store } from "../../src/state/store";
 import { FakeServer, report } from "./fake-server";
@@ -23,6 +24,21 @@ async function requestsWithin(ms: number): Promise<number> {
   return server.count(LIVE) - before;
 }
 
+function reconnect(): void {
+  const picture = { epoch: "e", offset: 0, pixels: new Uint8Array(0), foreground: new Uint8Array(0) };
+  link({ kind: "connected", sinceMs: 0 });
+  store.dispatch({ type: "pictureLoaded", picture, nowMs: Date.now() });
+}
+
+function loseConnection(): void {
+  link({ kind: "connected", sinceMs: 0 });
+  link({ kind: "reconnecting", attempt: 1, nextAttemptAtMs: null, cause: "" });
+}
+
+function link(to: Link): void {
+  store.dispatch({ type: "linkChanged", link: to, self: null, nowMs: Date.now() });
+}
+
 beforeEach(async () => {
   vi.useFakeTimers({ now: 1_000_000 });
   server = new FakeServer();
@@ -42,6 +58,8 @@ afterEach(() => {
 describe("the live report", () => {
   it("is requested every second, and every 5 seconds while the page is hidden", async () => {
     expect(store.get().live).toMatchObject({ isStale: false, rates: [7] });
+    // Until the numbers have settled, the requests are more frequent.
+    expect(await requestsWithin(3_000)).toBe(15);
     expect(await requestsWithin(10_000)).toBe(10);
     vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
     await tick(1_000);
@@ -79,13 +97,28 @@ describe("the live report", () => {
 describe("a kill", () => {
   it("is compared with the report before it, and watched every 200 ms", async () => {
     await live.kill();
-    expect(store.get().kill).toMatchObject({ kind: "recovering", killsBefore: 0 });
+    expect(store.get().kill).toMatchObject({ kind: "recovering", outagesBefore: 0 });
     await tick(1_000);
 
     expect(await requestsWithin(2_000)).toBe(10);
     server.replies[LIVE] = report(1);
+    loseConnection();
+    await tick(200);
+    expect(store.get().kill).toMatchObject({ kind: "recovering", clients: [{ hasReconnected: false }] });
+    reconnect();
     await tick(200);
     expect(store.get().kill.kind).toBe("finished");
+  });
+
+  it("by another viewer is noticed when the connection is lost", async () => {
+    reconnect();
+    await tick(200);
+    server.replies[LIVE] = report(1, "down");
+    loseConnection();
+    await tick();
+
+    expect(store.get().kill).toMatchObject({ kind: "recovering", outagesBefore: 0 });
+    expect(await requestsWithin(2_000)).toBe(10);
   });
 
   it("is rejected with the reason of the server", async () => {
@@ -95,6 +128,7 @@ describe("a kill", () => {
     expect(store.get().kill).toEqual({
       kind: "rejected",
       reason: "The gateway is already down. It restarts automatically.",
+      isTransient: true,
     });
   });
 
@@ -102,7 +136,12 @@ describe("a kill", () => {
     server.replies["POST demo/kill"] = "unreachable";
     await live.kill();
 
-    expect(store.get().kill).toEqual({ kind: "rejected", reason: "The demo's server did not respond." });
+    expect(store.get().kill).toEqual({
+      ...{ kind: "rejected", reason: "The demo's server did not respond.", isTransient: true },
+    });
+    server.replies[LIVE] = report();
+    await tick(1_000);
+    expect(store.get().kill).toEqual({ kind: "idle" });
   });
 
   it("without an earlier report cannot be evaluated", async () => {

@@ -19,10 +19,16 @@ describe("a response of the demo's server", () => {
     expect(config()).toMatchObject({ gateway: "ws://here", dedupWindowMs: 5, isKillAllowed: true });
     expect(
       parse.picture(
-        { epoch: "e", offset: 3, width: 2, height: 2, pixels: btoa("\x00\x01\xff\xff") },
+        {
+          ...{ epoch: "e", offset: 3, width: 2, height: 2, pixels: btoa("\x00\x01\xff\xff") },
+          foreground: btoa("\x01\x00\x00\x00"),
+        },
         config(),
       ),
-    ).toEqual({ epoch: "e", offset: 3, pixels: Uint8Array.from([0, 1, 255, 255]) });
+    ).toEqual({
+      ...{ epoch: "e", offset: 3, pixels: Uint8Array.from([0, 1, 255, 255]) },
+      foreground: Uint8Array.from([1, 0, 0, 0]),
+    });
   });
 
   it("is rejected when a part is missing or has another size", () => {
@@ -32,13 +38,17 @@ describe("a response of the demo's server", () => {
       { ...RAW, width: 0 },
       { ...RAW, height: "2" },
       { ...RAW, colors: ["red"] },
+      { ...RAW, gateway: "ws://" },
     ]) {
       expect(parse.config(broken)).toBeNull();
     }
-    const picture = { epoch: "e", offset: 3, width: 2, height: 2, pixels: btoa("\x00\x01\xff\xff") };
+    const bytes = btoa("\x00\x01\xff\xff");
+    const picture = { epoch: "e", offset: 3, width: 2, height: 2, pixels: bytes, foreground: bytes };
+    expect(parse.picture(picture, config())).not.toBeNull();
     for (const broken of [
       { ...picture, pixels: btoa("\x00") },
       { ...picture, pixels: "%%%" },
+      { ...picture, foreground: undefined },
       { ...picture, offset: -1 },
       { ...picture, epoch: 7 },
       { ...picture, width: 4 },
@@ -95,7 +105,12 @@ describe("a publication of the channel", () => {
   it("is a pixel only if every part is valid for this canvas", () => {
     const pixel = { x: 1, y: 0, color: 1, by: "Ada" };
 
-    expect(parse.publication(7, pixel, config())).toEqual({ offset: 7, pixel });
+    expect(parse.publication(7, pixel, config())).toEqual({
+      ...{ offset: 7, stroke: { ...pixel, isBackground: false } },
+    });
+    expect(parse.publication(7, { ...pixel, background: true }, config()).stroke).toMatchObject({
+      isBackground: true,
+    });
     for (const other of [
       null,
       "text",
@@ -106,14 +121,26 @@ describe("a publication of the channel", () => {
       { ...pixel, by: 3 },
       { x: 1, y: 0, color: 1 },
     ]) {
-      expect(parse.publication(7, other, config())).toEqual({ offset: 7, pixel: null });
+      expect(parse.publication(7, other, config())).toEqual({ offset: 7, stroke: null });
     }
+  });
+
+  it("can clear the canvas", () => {
+    const clear = { clear: true, by: "Ada" };
+
+    expect(parse.publication(7, clear, config())).toEqual({ offset: 7, stroke: clear });
+    expect(parse.publication(7, { clear: true }, config()).stroke).toBeNull();
+    expect(parse.publication(7, { ...clear, clear: 1 }, config()).stroke).toBeNull();
   });
 });
 
 it("a name is one short line, and a participant without a name is anonymous", () => {
   expect(parse.cleanName("  Ada \n Lovelace  ")).toBe("Ada Lovelace");
   expect(parse.cleanName("x".repeat(99))).toHaveLength(parse.NAME_MAX);
+  expect([parse.isTooLong("x".repeat(25)), parse.isTooLong(` ${"\u{1f600}".repeat(24)} `)]).toEqual([
+    true,
+    false,
+  ]);
   expect(parse.participant("1", { name: "Ada" }).name).toBe("Ada");
   expect([parse.participant("1", null).name, parse.participant("1", { name: 5 }).name]).toEqual([
     "anonymous",

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { pageClock } from "../../src/feed/clock";
 import { QueueStore } from "../../src/feed/queue-store";
 import { Sender, type SenderContext, type Transport } from "../../src/feed/sender";
-import type { Ack, Acked, Pixel, Position } from "../../src/state/model";
+import { type Ack, type Acked, isClear, type Pixel, type Position, type Stroke } from "../../src/state/model";
 import { IN_FLIGHT_MAX, LEASE_MS, QUEUE_MAX } from "../../src/state/queue";
 import { emptyReplica, loaded, published, type Replica } from "../../src/state/replica";
 import { MapStorage } from "./map-storage";
@@ -14,12 +14,12 @@ const FORBIDDEN = { code: 103, message: "permission denied", temporary: false };
 
 /** A fake gateway that remembers keys for the deduplication window, and replies to, rejects or loses calls. */
 class Gateway {
-  readonly applied: { readonly pixel: Pixel; readonly key: string }[] = [];
+  readonly applied: { readonly stroke: Stroke; readonly key: string }[] = [];
   readonly #known = new Map<string, { readonly ack: Ack; readonly at: number }>();
   /** The outcome of the next calls: the reply arrives, the reply is lost, the call is lost, or an error is thrown. */
   fate: "replied" | "reply lost" | "lost" | object = "replied";
 
-  async publish(pixel: Pixel, key: string): Promise<Ack> {
+  async publish(stroke: Stroke, key: string): Promise<Ack> {
     const { fate } = this;
     if (typeof fate === "object") {
       throw fate;
@@ -27,19 +27,19 @@ class Gateway {
     if (fate === "lost") {
       throw LOST;
     }
-    const ack = this.#apply(pixel, key);
+    const ack = this.#apply(stroke, key);
     if (fate === "reply lost") {
       throw LOST;
     }
     return ack;
   }
 
-  #apply(pixel: Pixel, key: string): Ack {
+  #apply(stroke: Stroke, key: string): Ack {
     const known = this.#known.get(key);
     if (known !== undefined && performance.now() - known.at <= WINDOW) {
       return { ...known.ack, isDuplicate: true };
     }
-    this.applied.push({ pixel, key });
+    this.applied.push({ stroke, key });
     const ack: Ack = { epoch: "e", offset: this.applied.length, isDuplicate: false };
     this.#known.set(key, { ack, at: performance.now() });
     return ack;
@@ -47,10 +47,19 @@ class Gateway {
 
   picture(): Replica {
     const blank = loaded(emptyReplica({ width: 64, height: 64 }), {
-      ...{ epoch: "e", offset: 0, pixels: new Uint8Array(4_096).fill(255) },
+      ...{
+        epoch: "e",
+        offset: 0,
+        pixels: new Uint8Array(4_096).fill(255),
+        foreground: new Uint8Array(4_096),
+      },
     });
     return this.applied.reduce(
-      (replica, { pixel }, index) => published(replica, { offset: index + 1, pixel }),
+      (replica, { stroke }, index) =>
+        published(replica, {
+          offset: index + 1,
+          stroke: isClear(stroke) ? stroke : { ...stroke, isBackground: false },
+        }),
       blank,
     );
   }
@@ -72,7 +81,7 @@ class Tab implements Transport {
       replica: () => gateway.picture(),
       acked: () => this.acked,
       queueChanged: () => undefined,
-      acknowledged: (pixel) => this.acked.push(pixel),
+      acknowledged: (stroke) => this.acked.push(stroke),
       notifyUser: (text) => this.notices.push(text),
       dedupWindowMs: WINDOW,
       tab: name,
@@ -89,8 +98,8 @@ class Tab implements Transport {
     this.sender = new Sender(this.queue, this, context);
   }
 
-  publish(pixel: Pixel, key: string): Promise<Ack> {
-    return this.#gateway.publish(pixel, key);
+  publish(stroke: Stroke, key: string): Promise<Ack> {
+    return this.#gateway.publish(stroke, key);
   }
 
   async highWatermark(): Promise<Position> {
@@ -104,6 +113,11 @@ class Tab implements Transport {
       await vi.advanceTimersByTimeAsync(500);
     }
   }
+}
+
+/** The applied pixels, in order. */
+function applied({ applied: all }: Gateway): readonly Pixel[] {
+  return all.flatMap(({ stroke }) => (isClear(stroke) ? [] : [stroke]));
 }
 
 function dot(x: number, color = 1, y = 0): Pixel {
@@ -130,7 +144,7 @@ describe("drawing", () => {
     tab.sender.paint([dot(1), dot(2)]);
     await tab.run(500);
 
-    expect(gateway.applied.map(({ pixel }) => pixel.x)).toEqual([1, 2]);
+    expect(applied(gateway).map((pixel) => pixel.x)).toEqual([1, 2]);
     expect(tab.acked.map(({ at }) => at.offset)).toEqual([1, 2]);
     expect(storage.length).toBe(0);
   });
@@ -142,7 +156,7 @@ describe("drawing", () => {
     tab.isSubscribed = true;
     await tab.run(1_000);
 
-    expect(gateway.applied.map(({ pixel }) => [pixel.x, pixel.color])).toEqual([
+    expect(applied(gateway).map((pixel) => [pixel.x, pixel.color])).toEqual([
       [5, 1],
       [1, 3],
     ]);
@@ -169,7 +183,7 @@ describe("drawing", () => {
     expect(tab.queue.items()).toHaveLength(QUEUE_MAX);
     expect(tab.notices).toEqual([expect.stringContaining(`queue is full (${QUEUE_MAX} pixels)`)]);
     tab.sender.paint([dot(0, 5)]);
-    expect(tab.queue.items().some(({ color }) => color === 5)).toBe(true);
+    expect(tab.queue.items().some((item) => !isClear(item) && item.color === 5)).toBe(true);
   });
 
   it("has a bounded number of calls in flight", async () => {
@@ -191,7 +205,7 @@ describe("without a connection", () => {
     const reloaded = new Tab(gateway, storage);
     await reloaded.run(1_000);
 
-    expect(gateway.applied.map(({ pixel }) => pixel.x)).toEqual([1, 2]);
+    expect(applied(gateway).map((pixel) => pixel.x)).toEqual([1, 2]);
     expect(storage.length).toBe(0);
   });
 
@@ -218,7 +232,7 @@ describe("without a connection", () => {
     gateway.fate = "replied";
     await tab.run(1_000);
 
-    expect(gateway.applied.map(({ pixel }) => pixel.color)).toEqual([2, 3]);
+    expect(applied(gateway).map((pixel) => pixel.color)).toEqual([2, 3]);
   });
 });
 
@@ -333,7 +347,11 @@ describe("two tabs", () => {
     other.sender.poll();
     await Promise.all([tab.run(5_000), other.run(5_000)]);
 
-    expect(gateway.applied.map(({ pixel }) => pixel.x).sort((a, b) => a - b)).toEqual([...Array(40).keys()]);
+    expect(
+      applied(gateway)
+        .map((pixel) => pixel.x)
+        .sort((a, b) => a - b),
+    ).toEqual([...Array(40).keys()]);
     expect(storage.length).toBe(0);
   });
 
@@ -371,4 +389,77 @@ describe("two tabs", () => {
 
     expect(gateway.applied).toHaveLength(1);
   });
+});
+
+describe("a clear", () => {
+  it("is published once, after earlier pixels and before later ones", async () => {
+    const { gateway, tab } = setUp();
+    gateway.fate = "reply lost";
+    tab.sender.paint([dot(1)]);
+    await tab.run(500);
+    tab.sender.clear("Ada");
+    tab.sender.paint([dot(1), dot(2)]);
+    await tab.run(1_000);
+    expect(gateway.applied).toHaveLength(1);
+    gateway.fate = "replied";
+    await tab.run(2_000);
+
+    expect(gateway.applied.map(({ stroke }) => (isClear(stroke) ? "clear" : stroke.x))).toEqual([
+      ...[1, "clear", 1, 2],
+    ]);
+    expect(tab.queue.items()).toEqual([]);
+    expect(tab.acked[1]).toMatchObject({ clear: true, by: "Ada", at: { offset: 2 } });
+  });
+
+  it("that was queued without a connection survives a reload and is applied once", async () => {
+    const { gateway, storage, tab } = setUp();
+    tab.isSubscribed = false;
+    tab.sender.paint([dot(5)]);
+    tab.sender.clear("Ada");
+    tab.sender.paint([dot(6)]);
+    const reloaded = new Tab(gateway, storage);
+    gateway.fate = "reply lost";
+    await reloaded.run(1_000);
+    gateway.fate = "replied";
+    await reloaded.run(1_000);
+
+    expect(gateway.applied.map(({ stroke }) => (isClear(stroke) ? "clear" : stroke.x))).toEqual([
+      ...["clear", 6],
+    ]);
+  });
+
+  it("that may have arrived is not repeated after the deduplication window", async () => {
+    const { gateway, tab } = setUp();
+    gateway.fate = "reply lost";
+    tab.sender.clear("Ada");
+    await tab.run(500);
+    gateway.fate = "lost";
+    await tab.run(WINDOW);
+    gateway.fate = "replied";
+    await tab.run(1_000);
+
+    expect(gateway.applied).toHaveLength(1);
+    expect(tab.queue.items()).toEqual([]);
+    expect(tab.notices).toEqual([expect.stringContaining("may not have been cleared")]);
+  });
+
+  it("that is rejected is removed with the reason", async () => {
+    const { gateway, tab } = setUp();
+    gateway.fate = FORBIDDEN;
+    tab.sender.clear("Ada");
+    await tab.run(500);
+
+    expect(tab.notices).toEqual(["The canvas was not cleared: the gateway rejected it (permission denied)."]);
+  });
+});
+
+it("a pixel of the background's colour is published, so that it belongs to the user", async () => {
+  const { gateway, tab } = setUp();
+  const picture = gateway.picture();
+  const painter = { ...dot(1), by: "painter 1", isBackground: true };
+  vi.spyOn(gateway, "picture").mockReturnValue(published(picture, { offset: 1, stroke: painter }));
+  tab.sender.paint([dot(1)]);
+  await tab.run(500);
+
+  expect(gateway.applied).toHaveLength(1);
 });

@@ -1,41 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { begin, type Kill, observe, RECOVERY_TIMEOUT_MS } from "../../src/state/kill";
-import type { LiveClient, Report } from "../../src/state/model";
-
-function client(name: string, over: Partial<LiveClient> = {}): LiveClient {
-  return {
-    ...{
-      name,
-      state: "connected",
-      attempt: 0,
-      nextAttemptAtMs: null,
-      downtimeMs: 0,
-      lastDowntimeMs: null,
-      downtimeMaxMs: null,
-    },
-    ...{ resumed: 0, undelivered: 0, lost: 0, acked: 0, inFlight: 0 },
-    ...over,
-  };
-}
-
-function report(kills: number, clients: readonly LiveClient[], over: Partial<Report> = {}): Report {
-  return {
-    nowMs: 0,
-    gateway: { state: "up", kills, downSinceMs: null, lastOutageMs: kills > 0 ? 1_200 : null },
-    ...{
-      connections: 2,
-      messagesPerSecond: 0,
-      resumes: 0,
-      clients,
-      undelivered: 0,
-      lost: 0,
-      acked: 0,
-      duplicated: 0,
-    },
-    disconnects: [],
-    ...over,
-  };
-}
+import {
+  begin,
+  type Kill,
+  observe,
+  type PageLink,
+  RECOVERY_TIMEOUT_MS,
+  THIS_PAGE,
+} from "../../src/state/kill";
+import type { Report } from "../../src/state/model";
+import { client, NO_OUTAGE, report } from "./reports";
 
 const BEFORE = report(0, [client("a"), client("b")]);
 const DURING = report(1, [
@@ -47,8 +20,16 @@ const AFTER = [
   client("b", { lastDowntimeMs: 1_400, resumed: 1 }),
 ] as const;
 
+/** This page after one outage. */
+const BACK: PageLink = {
+  isConnected: true,
+  outage: { sinceMs: null, lastMs: 900, maxMs: 900, count: 1 },
+};
+const OUT: PageLink = { isConnected: false, outage: { ...NO_OUTAGE, sinceMs: 1, count: 1 } };
+
 function observed(...reports: readonly Report[]): Kill {
-  return reports.reduce((kill, next, index) => observe(kill, next, (index + 1) * 200), begin(BEFORE, 0, 0));
+  const start = begin(BEFORE, 0, 0);
+  return reports.reduce<Kill>((kill, next, index) => observe(kill, next, BACK, (index + 1) * 200), start);
 }
 
 describe("a kill", () => {
@@ -56,7 +37,7 @@ describe("a kill", () => {
     const kill = observed(DURING, report(1, AFTER));
 
     expect(kill).toMatchObject({ kind: "finished", lost: 0, undelivered: 0, outageMs: 1_200 });
-    expect(kill).toMatchObject({ clients: [{ downtimeMs: 900 }, { downtimeMs: 1_400 }] });
+    expect(kill).toMatchObject({ clients: [{ name: "a" }, { name: "b" }, { name: THIS_PAGE }] });
   });
 
   it("is not evaluated with an earlier report", () => {
@@ -77,7 +58,7 @@ describe("a kill", () => {
 
     expect(observed(DURING, report(1, [connected, AFTER[1]]))).toMatchObject({
       kind: "recovering",
-      clients: [{ hasReconnected: false, downtimeMs: 700 }, { hasReconnected: true }],
+      clients: [{ hasReconnected: false }, { hasReconnected: true }, { hasReconnected: true }],
     });
     expect(observed(DURING, report(1, [again, AFTER[1]])).kind).toBe("recovering");
   });
@@ -120,12 +101,38 @@ describe("a kill", () => {
     const kill = observe(
       observed(DURING),
       report(1, [AFTER[0], client("b", { state: "failed" })]),
+      BACK,
       RECOVERY_TIMEOUT_MS + 1,
     );
 
     expect(kill).toMatchObject({
       kind: "finished",
-      clients: [{ hasReconnected: true }, { name: "b", hasReconnected: false }],
+      clients: [{ hasReconnected: true }, { name: "b", hasReconnected: false }, { hasReconnected: true }],
     });
   });
+
+  it("waits until this page has lost its connection, and has a current picture again", () => {
+    const start: Kill = begin(BEFORE, 0, 0);
+    const unaware = observe(start, report(1, AFTER), { isConnected: true, outage: NO_OUTAGE }, 200);
+    const out = observe(unaware, report(1, AFTER), OUT, 400);
+    const reloading = observe(out, report(1, AFTER), { ...OUT, isConnected: true }, 600);
+
+    expect([unaware.kind, out.kind, reloading.kind]).toEqual(["recovering", "recovering", "recovering"]);
+    expect(observe(reloading, report(1, AFTER), BACK, 800).kind).toBe("finished");
+  });
+
+  it("is rejected when the gateway does not go down", () => {
+    const kill = observe(observed(BEFORE), BEFORE, BACK, RECOVERY_TIMEOUT_MS + 1);
+
+    expect(kill).toEqual({
+      ...{ kind: "rejected", reason: "The gateway did not go down within 30 s.", isTransient: false },
+    });
+  });
+});
+
+it("a rejection that may no longer hold ends when the gateway is up", () => {
+  const rejected = (isTransient: boolean): Kill => ({ kind: "rejected", reason: "", isTransient });
+
+  expect(observe(rejected(true), report(0), BACK, 0).kind).toBe("idle");
+  expect(observe(rejected(false), report(0), BACK, 0).kind).toBe("rejected");
 });

@@ -1,20 +1,23 @@
 import { describe, expect, it } from "vitest";
-import type { Acked, Item } from "../../src/state/model";
+import type { Acked, Clear, Item, Pixel, Queued } from "../../src/state/model";
 import {
   inOrder,
   isOverdue,
   LEASE_MS,
   notInPicture,
+  overlay,
   sendable,
   supersededBy,
-  visiblePixel,
+  unconfirmed,
   WINDOW_MARGIN_MS,
 } from "../../src/state/queue";
+
+type PixelItem = Pixel & Queued;
 
 const WINDOW = 120_000;
 const NOW = 1_000_000;
 
-function item(key: string, over: Partial<Item> = {}): Item {
+function item(key: string, over: Partial<PixelItem> = {}): PixelItem {
   return {
     key,
     x: 0,
@@ -83,7 +86,39 @@ describe("the queue", () => {
   it("drops what a new pixel supersedes, but nothing that may have arrived", () => {
     const items = [item("unsent"), item("sent", { sentMs: NOW }), item("other cell", { y: 3 })];
 
-    expect(keys(supersededBy(items, { x: 0, y: 0 }))).toEqual(["unsent"]);
+    expect(keys(supersededBy(items, { x: 0, y: 0, color: 2, by: "a" }))).toEqual(["unsent"]);
+  });
+});
+
+describe("a clear in the queue", () => {
+  const clear = (key: string, over: Partial<Queued> = {}): Clear & Queued => {
+    const { createdMs, sequence, sentMs, lease } = item(key, over);
+    return { clear: true, by: "a", key, createdMs, sequence, sentMs, lease };
+  };
+
+  it("is sent after everything before it is settled, and everything after it waits", () => {
+    const sent = item("sent", { sentMs: NOW });
+    const later = item("later", { x: 2 });
+
+    expect(keys(sendable([sent, clear("clear"), later], "me", NOW, WINDOW))).toEqual(["sent"]);
+    expect(keys(sendable([clear("clear"), later], "me", NOW, WINDOW))).toEqual(["clear"]);
+    expect(sendable([clear("clear", { sentMs: 1 }), later], "me", NOW, WINDOW)).toEqual([]);
+  });
+
+  it("supersedes everything that was never sent", () => {
+    const items = [item("sent", { sentMs: NOW }), item("a"), item("b", { x: 3 }), clear("earlier")];
+
+    expect(keys(supersededBy(items, { clear: true, by: "a" }))).toEqual(["a", "b", "earlier"]);
+  });
+
+  it("hides what was drawn before it, and nothing that was drawn after it", () => {
+    const items = [item("sent", { sentMs: NOW }), clear("clear"), item("later", { x: 2 })];
+
+    expect(overlay(items, [])).toMatchObject({ picture: "dimmed", queued: [{ key: "later" }] });
+    expect(unconfirmed(items, [], { x: 0, y: 0 })).toBeNull();
+    expect(unconfirmed(items, [], { x: 2, y: 0 })?.color).toBe(1);
+    const acked: Acked = { clear: true, by: "a", key: "k", at: { epoch: "e", offset: 10 } };
+    expect(overlay([], [acked])).toEqual({ picture: "hidden", acked: [], queued: [] });
   });
 });
 
@@ -92,10 +127,10 @@ describe("the visible pixel", () => {
 
   it("is the newest in the queue, else the newest acknowledged one", () => {
     expect(
-      visiblePixel([item("a", { color: 2 }), item("b", { color: 3 })], [acked], { x: 0, y: 0 })?.color,
+      unconfirmed([item("a", { color: 2 }), item("b", { color: 3 })], [acked], { x: 0, y: 0 })?.color,
     ).toBe(3);
-    expect(visiblePixel([], [acked], { x: 0, y: 0 })?.color).toBe(7);
-    expect(visiblePixel([], [acked], { x: 1, y: 0 })).toBeUndefined();
+    expect(unconfirmed([], [acked], { x: 0, y: 0 })?.color).toBe(7);
+    expect(unconfirmed([], [acked], { x: 1, y: 0 })).toBeUndefined();
   });
 
   it("is an acknowledged pixel until the picture contains it", () => {

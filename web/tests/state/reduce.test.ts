@@ -8,12 +8,20 @@ const CONFIG: Config = {
   ...{ gateway: "ws://here", channel: "canvas", width: 4, height: 4, colors: ["#000000", "#ffffff"] },
   ...{ isKillAllowed: true, dedupWindowMs: 120_000 },
 };
-const PICTURE: Picture = { epoch: "e", offset: 5, pixels: new Uint8Array(16).fill(255) };
+const PICTURE: Picture = {
+  epoch: "e",
+  offset: 5,
+  pixels: new Uint8Array(16).fill(255),
+  foreground: new Uint8Array(16),
+};
 const CONNECTED: Link = { kind: "connected", sinceMs: 0 };
 const LOST: Link = { kind: "reconnecting", attempt: 1, nextAttemptAtMs: 1, cause: "transport closed" };
 
 function stateAfter(...actions: readonly Action[]): State {
-  return [{ type: "configured", config: CONFIG } as const, ...actions].reduce(reduce, initial("Ada", 9));
+  return [{ type: "configured", config: CONFIG, own: null } as const, ...actions].reduce(
+    reduce,
+    initial("Ada", 9),
+  );
 }
 
 function link(to: Link, nowMs: number): Action {
@@ -39,7 +47,7 @@ describe("the outage of this page", () => {
       subscribed(2_100, true),
     );
 
-    expect(state.outage).toEqual({ sinceMs: null, lastMs: 1_100, count: 1 });
+    expect(state.outage).toEqual({ sinceMs: null, lastMs: 1_100, maxMs: 1_100, count: 1 });
   });
 
   it("continues when the connection is lost again before the channel is recovered", () => {
@@ -53,7 +61,7 @@ describe("the outage of this page", () => {
       subscribed(3_000, true),
     );
 
-    expect(state.outage).toEqual({ sinceMs: null, lastMs: 2_000, count: 1 });
+    expect(state.outage).toEqual({ sinceMs: null, lastMs: 2_000, maxMs: 2_000, count: 1 });
   });
 
   it("continues after a gap until the picture is current again", () => {
@@ -67,21 +75,21 @@ describe("the outage of this page", () => {
     const closed = reduce(gap, { type: "pictureLoaded", picture: { ...PICTURE, offset: 9 }, nowMs: 2_500 });
 
     expect(gap.outage.sinceMs).toBe(1_000);
-    expect(closed.outage).toEqual({ sinceMs: null, lastMs: 1_500, count: 1 });
+    expect(closed.outage).toEqual({ sinceMs: null, lastMs: 1_500, maxMs: 1_500, count: 1 });
   });
 });
 
 describe("an acknowledged pixel", () => {
   const acked: Action = {
     type: "acknowledged",
-    pixel: { key: "k", x: 1, y: 1, color: 1, by: "Ada", at: { epoch: "e", offset: 6 } },
+    stroke: { key: "k", x: 1, y: 1, color: 1, by: "Ada", at: { epoch: "e", offset: 6 } },
   };
 
   it("stays solid until its publication arrives, and is then in the picture", () => {
     const before = stateAfter(LOADED, acked);
     const state = reduce(before, {
       type: "published",
-      publication: { offset: 6, pixel: { x: 1, y: 1, color: 1, by: "Ada" } },
+      publication: { offset: 6, stroke: { x: 1, y: 1, color: 1, by: "Ada", isBackground: false } },
     });
 
     expect(before.acked).toHaveLength(1);
@@ -92,7 +100,10 @@ describe("an acknowledged pixel", () => {
   it("is not stored when the publication arrived first", () => {
     const state = stateAfter(
       LOADED,
-      { type: "published", publication: { offset: 6, pixel: { x: 1, y: 1, color: 1, by: "Ada" } } },
+      {
+        type: "published",
+        publication: { offset: 6, stroke: { x: 1, y: 1, color: 1, by: "Ada", isBackground: false } },
+      },
       acked,
     );
 

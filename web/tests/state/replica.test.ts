@@ -7,6 +7,7 @@ import {
   colorAt,
   emptyReplica,
   hasReached,
+  isForeground,
   loaded,
   published,
   subscribed,
@@ -15,11 +16,11 @@ import {
 const SIZE = { width: 4, height: 4 };
 
 function picture(offset: number, epoch = "e", pixels = new Uint8Array(16).fill(BLANK)): Picture {
-  return { epoch, offset, pixels };
+  return { epoch, offset, pixels, foreground: new Uint8Array(16) };
 }
 
 function at(offset: number, color = offset % 16, x = 0, y = 0): Publication {
-  return { offset, pixel: { x, y, color, by: "a" } };
+  return { offset, stroke: { x, y, color, by: "a", isBackground: false } };
 }
 
 function current(offset: number): Replica {
@@ -42,7 +43,7 @@ describe("a picture that is replicated from its channel", () => {
   });
 
   it("advances over a publication that is not a pixel", () => {
-    const replica = published(current(5), { offset: 6, pixel: null });
+    const replica = published(current(5), { offset: 6, stroke: null });
 
     expect(replica.picture?.offset).toBe(6);
     expect(replica.requiredPosition).toBeNull();
@@ -53,6 +54,48 @@ describe("a picture that is replicated from its channel", () => {
 
     expect(replica.requiredPosition).toEqual({ epoch: "e", offset: 7 });
     expect(hasReached(replica, { epoch: "e", offset: 5 })).toBe(false);
+  });
+});
+
+describe("a pixel in the background", () => {
+  const painter = (offset: number, color: number): Publication => ({
+    offset,
+    stroke: { x: 0, y: 0, color, by: "painter 1", isBackground: true },
+  });
+
+  it("never replaces one of a user, in any order", () => {
+    const before = [painter(6, 1), at(7, 2)].reduce(published, current(5));
+    const after = [at(6, 2), painter(7, 1)].reduce(published, current(5));
+
+    expect([colorAt(before, 0, 0), colorAt(after, 0, 0)]).toEqual([2, 2]);
+    expect(after.picture?.offset).toBe(7);
+  });
+
+  it("replaces another one, and is not of a user", () => {
+    const replica = [painter(6, 1), painter(7, 3)].reduce(published, current(5));
+
+    expect([colorAt(replica, 0, 0), isForeground(replica, 0, 0)]).toEqual([3, false]);
+    expect(isForeground(published(replica, at(8, 3)), 0, 0)).toBe(true);
+  });
+});
+
+describe("a clear", () => {
+  const clear = (offset: number): Publication => ({ offset, stroke: { clear: true, by: "a" } });
+
+  it("removes all earlier pixels once, and none of the later ones", () => {
+    const replica = [at(6, 1), clear(7), at(8, 2, 3, 3), clear(7)].reduce(published, current(5));
+
+    expect([...(replica.picture?.pixels ?? [])].filter((color) => color !== BLANK)).toEqual([2]);
+    expect([...(replica.picture?.foreground ?? [])].filter((one) => one === 1)).toHaveLength(1);
+  });
+
+  it("is applied after a gap, unless the new picture contains it", () => {
+    const gap = subscribed(current(5), { epoch: "e", offset: 20 }, false);
+    const buffered = [clear(21), at(22, 4)].reduce(published, gap);
+
+    expect(colorAt(loaded(buffered, picture(20)), 0, 0)).toBe(4);
+    const withPixel = picture(21, "e", new Uint8Array(16).fill(9));
+    expect(colorAt(loaded(buffered, withPixel), 1, 0)).toBe(9);
   });
 });
 

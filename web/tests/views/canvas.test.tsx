@@ -30,6 +30,8 @@ const actions: PageActions = {
   closeNotice: () => undefined,
   reconnectNow: () => undefined,
   kill: () => undefined,
+  clear: () => undefined,
+  toggleOwn: () => undefined,
 };
 
 function board(): HTMLElement {
@@ -55,7 +57,7 @@ function point(type: string, x: number, y: number, pointerId = 1): void {
 
 beforeEach(() => {
   vi.stubGlobal("OffscreenCanvas", class {});
-  state = reduce(initial("Ada", 0), { type: "configured", config: CONFIG });
+  state = reduce(initial("Ada", 0), { type: "configured", config: CONFIG, own: null });
   painted = [];
   root = document.createElement("div");
   document.body.append(root);

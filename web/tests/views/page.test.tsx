@@ -45,7 +45,7 @@ describe("the page", () => {
         chooseColor: vi.fn(),
         moveCursor: vi.fn(),
       },
-      ...{ closeNotice: vi.fn(), reconnectNow: vi.fn(), kill: vi.fn() },
+      ...{ closeNotice: vi.fn(), reconnectNow: vi.fn(), kill: vi.fn(), clear: vi.fn(), toggleOwn: vi.fn() },
     };
   });
 
@@ -63,7 +63,7 @@ describe("the page", () => {
 
     dispatch([{ type: "startFailed", reason: "timeout" }]);
     expect(text()).toContain("does not respond (timeout)");
-    dispatch([{ type: "configured", config: CONFIG }]);
+    dispatch([{ type: "configured", config: CONFIG, own: null }]);
     expect(text()).toContain("Loading the picture");
     expect(mount.element(".board").getAttribute("aria-label")).toBe("Canvas of 64 by 64 pixels");
     mount.element<HTMLButtonElement>(".palette input").click();
@@ -92,7 +92,8 @@ describe("the name", () => {
     input.dispatchEvent(new Event("change", { bubbles: true }));
 
     expect(rename).toHaveBeenCalledExactlyOnceWith("Grace");
-    expect(input.maxLength).toBe(24);
+    // A longer name is cut when it is accepted, with a message.
+    expect(input.maxLength).toBe(-1);
   });
 
   it("is left on Enter", () => {
@@ -139,7 +140,7 @@ describe("the copy button", () => {
       vi.advanceTimersByTime(2_000);
     });
 
-    expect(mount.element("button").textContent).toBe("Copy");
+    expect(mount.element("button").textContent).toBe("Copy the program");
     expect(mount.element("[role=status]").textContent).toBe("");
     expect(writeText).toHaveBeenCalledExactlyOnceWith(mount.element("pre").textContent);
   });
@@ -153,7 +154,7 @@ describe("the copy button", () => {
       mount.text(<Join config={CONFIG} />);
       await click();
 
-      expect(mount.element("button").textContent).toBe("Copy");
+      expect(mount.element("button").textContent).toBe("Copy the program");
       expect(mount.element("[role=status]").textContent).toContain("does not allow copying here");
       mount.remove();
       mount = new Mount();

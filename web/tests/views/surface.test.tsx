@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Acked, Config, Item } from "../../src/state/model";
 import { reduce } from "../../src/state/reduce";
 import { loaded } from "../../src/state/replica";
@@ -19,10 +19,16 @@ let image: ImageData;
 
 /** A 2D context that records its calls; a call that paints is recorded with its colour. */
 function context(name: string): unknown {
-  const fields = { fillStyle: "", strokeStyle: "", lineWidth: 0, imageSmoothingEnabled: true };
+  const fields = {
+    fillStyle: "",
+    strokeStyle: "",
+    lineWidth: 0,
+    imageSmoothingEnabled: true,
+    globalAlpha: 1,
+  };
   const record = (method: string, ...parameters: unknown[]): unknown => {
     const colors: Record<string, string> = { fillRect: fields.fillStyle, strokeRect: fields.strokeStyle };
-    const color = colors[method];
+    const color = method === "drawImage" ? fields.globalAlpha : colors[method];
     calls.push([name, method, ...(color === undefined ? [] : [color]), ...parameters]);
     if (method !== "createImageData") {
       return undefined;
@@ -82,11 +88,12 @@ afterEach(() => {
 });
 
 it("confirmed pixels are painted, acknowledged ones are solid, queued ones are hollow", () => {
-  const configured = reduce(initial("Ada", 0), { type: "configured", config: CONFIG });
+  const configured = reduce(initial("Ada", 0), { type: "configured", config: CONFIG, own: null });
   const replica = loaded(configured.replica, {
     epoch: "e",
     offset: 1,
     pixels: Uint8Array.from([0, 255, 255, 1]),
+    foreground: Uint8Array.from([1, 0, 0, 0]),
   });
   const pixel = { key: "k", by: "Ada" };
   const acked: Acked = { ...pixel, x: 1, y: 0, color: 1, at: { epoch: "e", offset: 2 } };
@@ -103,6 +110,41 @@ it("confirmed pixels are painted, acknowledged ones are solid, queued ones are h
   expect(calls).toContainEqual(["page", "fillRect", "#3166c9", 10, 0, 10, 10]);
   expect(calls).toContainEqual(["page", "clearRect", 0, 10, 10, 10]);
   expect(calls).toContainEqual(["page", "strokeRect", "#c8342f", 1, 11, 8, 8]);
+});
+
+describe("the picture", () => {
+  const configured = reduce(initial("Ada", 0), { type: "configured", config: CONFIG, own: null });
+  const replica = loaded(configured.replica, {
+    ...{ epoch: "e", offset: 1, pixels: Uint8Array.from([0, 1, 255, 255]) },
+    foreground: Uint8Array.from([1, 1, 0, 0]),
+  });
+  const clear = { clear: true, by: "Ada", key: "k" } as const;
+
+  function opacities(state: State): readonly unknown[] {
+    act(() => {
+      mount.text(<Surface state={state} />);
+    });
+    return calls.filter(([, method]) => method === "drawImage").map(([, , opacity]) => opacity);
+  }
+
+  it("is dimmed while a clear is queued, and hidden once it is acknowledged", () => {
+    const item: Item = { ...clear, createdMs: 1, sequence: 1, sentMs: null, lease: null };
+    expect(opacities({ ...configured, replica, queue: [item] })).toEqual([0.2]);
+    calls = [];
+
+    expect(
+      opacities({ ...configured, replica, acked: [{ ...clear, at: { epoch: "e", offset: 2 } }] }),
+    ).toEqual([]);
+  });
+
+  it("is dimmed except for the own pixels while these are highlighted", () => {
+    const own = Uint8Array.from([255, 1, 255, 255]);
+
+    expect(opacities({ ...configured, replica, own, isOwnHighlighted: true })).toEqual([0.2]);
+    expect(calls.filter(([, method]) => method === "fillRect")).toEqual([
+      ["page", "fillRect", "#3166c9", 10, 0, 10, 10],
+    ]);
+  });
 });
 
 it("the size is no longer observed after the view is removed", () => {

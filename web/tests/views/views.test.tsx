@@ -3,16 +3,19 @@ import { type ComponentChild, render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { begin, type Kill } from "../../src/state/kill";
-import type { Config, Link, Outage, Report } from "../../src/state/model";
+import { NO_REPORT } from "../../src/state/live";
+import type { Config, Link } from "../../src/state/model";
 import { initial, type State } from "../../src/state/state";
+import { Alerts } from "../../src/views/alerts";
 import { Badge } from "../../src/views/badge";
 import { program } from "../../src/views/join";
 import { KillPanel } from "../../src/views/kill";
 import { Palette } from "../../src/views/palette";
 import { Participants } from "../../src/views/participants";
 import { QueueStatus } from "../../src/views/queue-status";
+import { Tools } from "../../src/views/tools";
+import { NO_OUTAGE, report } from "../state/reports";
 
-const NO_OUTAGE: Outage = { sinceMs: null, lastMs: null, count: 0 };
 const CONFIG: Config = {
   ...{ gateway: "ws://127.0.0.1:8001/connection/websocket", channel: "canvas", width: 64, height: 64 },
   ...{ colors: ["#c8342f", "#3166c9"], isKillAllowed: true, dedupWindowMs: 120_000 },
@@ -61,7 +64,10 @@ describe("the badge", () => {
     expect(badge({ kind: "connected", sinceMs: 0 }, { ...NO_OUTAGE, lastMs: 1_234 })).toBe(
       "Connectedlast outage 1.23 s",
     );
-    expect(badge({ kind: "offline" })).toBe("Offlineno network; drawn pixels are queued");
+    expect(badge({ kind: "offline", nextAttemptAtMs: 1_005_000 })).toBe(
+      "Offlinethe browser reports no network; drawn pixels are queuedRetry now",
+    );
+    expect(badge({ kind: "offline", nextAttemptAtMs: null })).not.toContain("Retry");
     expect(badge({ kind: "stopped", cause: "invalid token" })).toBe("Stoppedinvalid tokenRetry now");
   });
 
@@ -78,17 +84,26 @@ describe("the queue status", () => {
   };
 
   it("shows how many pixels are queued and where they are stored", () => {
-    const state = { ...initial("Ada", 0), queue: [item], link: { kind: "offline" } as const };
+    const state = {
+      ...initial("Ada", 0),
+      queue: [item],
+      link: { kind: "offline", nextAttemptAtMs: null } as const,
+    };
 
     expect(text(<QueueStatus state={state} />)).toContain(
       "1 pixel waiting for a connection, stored in this browser",
     );
     expect(text(<QueueStatus state={{ ...state, isPersisted: false }} />)).toContain("not stored: a reload");
+    const { key, createdMs, sequence, sentMs, lease } = item;
+    const clear = { clear: true, by: "Ada", key, createdMs, sequence, sentMs, lease } as const;
+    expect(text(<QueueStatus state={{ ...state, queue: [clear, item] }} />)).toContain(
+      "The clearing of the canvas and 1 pixel waiting for a connection",
+    );
   });
 
   it("shows why the picture could not be loaded", () => {
     const gap = { ...initial("Ada", 0), pictureError: "demo/picture returned HTTP status 503" };
-    const picture = { epoch: "e", offset: 1, pixels: new Uint8Array(0) };
+    const picture = { epoch: "e", offset: 1, pixels: new Uint8Array(0), foreground: new Uint8Array(0) };
     const replica = { ...gap.replica, picture, requiredPosition: { epoch: "e", offset: 2 } };
     const status = (state: State): string | null | undefined => {
       text(<QueueStatus state={state} />);
@@ -107,98 +122,120 @@ describe("the queue status", () => {
 });
 
 describe("the kill panel", () => {
-  const report: Report = {
-    ...{
-      nowMs: 0,
-      gateway: { state: "up", kills: 0, downSinceMs: null, lastOutageMs: null },
-      connections: 1,
-    },
-    ...{
-      messagesPerSecond: 0,
-      resumes: 0,
-      undelivered: 0,
-      lost: 0,
-      acked: 0,
-      duplicated: 0,
-      disconnects: [],
-      clients: [],
-    },
-  };
-  const finished = (more: object): Kill =>
-    ({ ...begin(report, 0, 0), kind: "finished", outageMs: 1_200, ...more }) as Kill;
   const one = {
-    name: "painter 1",
-    wasDisconnected: true,
-    hasReconnected: true,
-    downtimeMs: 830,
-    resumedBefore: 0,
-    lastDowntimeBefore: null,
+    ...{ name: "painter 1", wasDisconnected: true, hasReconnected: true, hasCaughtUp: true },
+    ...{ resumedBefore: 0, lastDowntimeBefore: null },
   };
+  const requested: Kill = { kind: "requested", before: report(0), pageOutagesBefore: 0 };
+  const finished = (more: object): Kill =>
+    ({ ...begin(report(0), 0, 0), kind: "finished", outageMs: 1_200, ...more }) as Kill;
 
-  function panel(kill: Kill, outage = NO_OUTAGE, requestKill = () => undefined): string {
-    return text(<KillPanel kill={kill} outage={outage} report={report} requestKill={requestKill} />);
+  function panel(kill: Kill, requestKill = () => undefined): string {
+    const live = { ...NO_REPORT, report: report(0), requestedMs: 1, receivedMs: 1 };
+    const state: State = { ...initial("Ada", 0), link: { kind: "connected", sinceMs: 0 }, live, kill };
+    return text(<KillPanel state={state} requestKill={requestKill} />);
   }
 
-  it("shows how long each client was down, that all reconnected, and that nothing was lost", () => {
-    const shown = panel(finished({ clients: [one, { ...one, name: "painter 2" }] }), {
-      sinceMs: null,
-      lastMs: 900,
-      count: 1,
-    });
-
-    expect(shown).toContain(
+  it("shows the downtime of the gateway, that all reconnected, and that nothing was lost", () => {
+    expect(panel(finished({ clients: [one, { ...one, name: "painter 2" }] }))).toContain(
       "The gateway was down for 1.20 s. All 2 clients reconnected. 0 acknowledged pixels were lost.",
     );
-    expect(shown).toContain("painter 1830 ms");
-    expect(shown).toContain("this page900 ms");
   });
 
   it("names the missing clients and counts the lost and undelivered pixels", () => {
-    const shown = panel(
-      finished({
-        clients: [one, { ...one, name: "painter 2", hasReconnected: false }],
-        lost: 1,
-        undelivered: 4,
-      }),
-    );
+    const missing = { ...one, name: "painter 2", hasReconnected: false };
+    const shown = panel(finished({ clients: [one, missing], lost: 1, undelivered: 4 }));
 
     expect(shown).toContain("1 of 2 clients did not reconnect: painter 2.");
     expect(shown).toContain("1 acknowledged pixel was lost, 4 not delivered yet.");
   });
 
-  it("announces only the result: neither the progress nor the running durations", () => {
+  it("announces only the result, not the progress", () => {
     const announced = (): string => root.querySelector("[role=status]")?.textContent ?? "missing";
-    const outage = { sinceMs: 999_000, lastMs: null, count: 1 };
-    expect(panel({ kind: "requested", before: report, outagesBefore: 0 }, outage)).toContain("Killing…");
+    expect(panel(requested)).toContain("The gateway is being killed");
     expect(announced()).toBe("");
     const status = root.querySelector("[role=status]");
-    expect(panel(begin(report, 0, 0), outage)).toContain("0 of 0 clients reconnected");
+    expect(panel({ ...begin(report(0), 0, 0), undelivered: 3 })).toContain(
+      "0 of 1 client reconnected, 3 pixels not delivered yet…",
+    );
     expect(announced()).toBe("");
-    expect(root.querySelector(".downtimes")?.textContent).toBe("this page1.00 s");
-    act(() => {
-      vi.advanceTimersByTime(1_000);
-    });
-    expect(root.querySelector(".downtimes")?.textContent).toBe("this page2.00 s");
-    panel(finished({ clients: [one] }), outage);
+    panel(finished({ clients: [one] }));
 
     expect(root.querySelector("[role=status]")).toBe(status);
     expect(announced()).toBe(
       "The gateway was down for 1.20 s. All 1 client reconnected. 0 acknowledged pixels were lost.",
     );
-    panel({ kind: "rejected", reason: "The gateway is already down." });
+    panel({ kind: "rejected", reason: "The gateway is already down.", isTransient: true });
     expect(announced()).toBe("The gateway is already down.");
     expect(root.querySelectorAll("[role=status]")).toHaveLength(1);
   });
 
   it("requests one kill at a time", () => {
     const requestKill = vi.fn();
-    panel({ kind: "requested", before: report, outagesBefore: 0 }, NO_OUTAGE, requestKill);
+    panel(requested, requestKill);
     root.querySelector("button")?.click();
     expect(requestKill).not.toHaveBeenCalled();
-    panel({ kind: "idle" }, NO_OUTAGE, requestKill);
+    panel({ kind: "idle" }, requestKill);
     root.querySelector("button")?.click();
 
     expect(requestKill).toHaveBeenCalledOnce();
+  });
+});
+
+describe("an alert", () => {
+  const working: State = { ...initial("Ada", 0), config: CONFIG, live: { ...NO_REPORT, report: report(0) } };
+  const stale: State = { ...working, live: { ...working.live, isStale: true } };
+
+  it("says that the demo is not running, as long as it is not", () => {
+    expect(text(<Alerts state={stale} />)).toMatch(
+      /^The demo is not running\. Start it again with make run\./u,
+    );
+    expect(text(<Alerts state={working} />)).toBe("");
+  });
+
+  it("says why the page cannot connect to a gateway that is up, and how it can", () => {
+    const link: Link = { kind: "reconnecting", attempt: 5, nextAttemptAtMs: null, cause: "transport closed" };
+    const live = { ...working.live, upSinceMs: 0, receivedMs: 10_000 };
+
+    expect(text(<Alerts state={{ ...working, link, live }} />)).toMatch(
+      /^The gateway is up, but this page cannot connect to it at ws:.*: transport closed\..* ssh -L 8001:127\.0\.0\.1:8001 HOST$/u,
+    );
+  });
+});
+
+describe("the tools", () => {
+  const click = (name: string): void => {
+    const button = [...root.querySelectorAll("button")].find(({ textContent }) => textContent === name);
+    act(() => button?.click());
+  };
+
+  it("clear the canvas after a confirmation, and keep the focus", () => {
+    const clear = vi.fn();
+    text(<Tools isOwnHighlighted={false} toggleOwn={() => undefined} clear={clear} />);
+    click("Clear");
+    expect(root.textContent).toContain("Clear the canvas for all participants?");
+    expect(document.activeElement?.textContent).toBe("Clear it");
+    click("Keep it");
+    expect([clear.mock.calls.length, document.activeElement?.textContent]).toEqual([0, "Clear"]);
+    click("Clear");
+    act(() => {
+      document.activeElement?.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    });
+    expect(root.textContent).not.toContain("for all participants");
+    click("Clear");
+    click("Clear it");
+
+    expect(clear).toHaveBeenCalledOnce();
+    expect(document.activeElement?.textContent).toBe("Clear");
+  });
+
+  it("highlight the own pixels", () => {
+    const toggleOwn = vi.fn();
+    text(<Tools isOwnHighlighted={true} toggleOwn={toggleOwn} clear={() => undefined} />);
+    expect(root.querySelector("button")?.getAttribute("aria-pressed")).toBe("true");
+    click("My pixels");
+
+    expect(toggleOwn).toHaveBeenCalledOnce();
   });
 });
 
@@ -224,9 +261,9 @@ it("participants are counted, with the user first", () => {
   );
 });
 
-it("the example program has ten lines and contains the URL of this gateway", () => {
+it("the example program has short lines and contains the URL of this gateway", () => {
   const code = program(CONFIG);
 
-  expect(code.split("\n")).toHaveLength(10);
+  expect(Math.max(...code.split("\n").map(({ length }) => length))).toBeLessThanOrEqual(92);
   expect(code).toContain(CONFIG.gateway);
 });
