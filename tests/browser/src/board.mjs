@@ -58,12 +58,23 @@ export function readAtSamePosition(page, demo, config) {
   });
 }
 
-/** The picture after these publications up to an offset, computed independently of page and server. */
+/**
+ * The picture after these publications up to an offset, computed independently of page and server. A stroke in the
+ * background never replaces one of a user.
+ */
 export function paintedBy(publications, offset, { width, height, colors }) {
   const cells = Array.from({ length: width * height }, () => BLANK);
-  for (const { offset: at, data } of publications) {
-    if (at <= offset) {
-      cells[data.y * width + data.x] = colors[data.color];
+  const users = new Set();
+  for (const { data } of publications.filter(({ offset: at }) => at <= offset)) {
+    const at = data.y * width + data.x;
+    if (data.clear) {
+      cells.fill(BLANK);
+      users.clear();
+    } else if (!data.background) {
+      users.add(at);
+      cells[at] = colors[data.color];
+    } else if (!users.has(at)) {
+      cells[at] = colors[data.color];
     }
   }
   return cells;

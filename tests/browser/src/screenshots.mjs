@@ -16,7 +16,7 @@ export const SCREENSHOTS = [
 ];
 
 /** Selectors of the parts that look the same in every picture: no number, no state, no pixels. */
-const CONSTANT_PARTS = ["h1", ".palette", ".kill .dim", ".tiles dt", ".clients h2"];
+const CONSTANT_PARTS = ["h1", ".palette", ".tools", ".tiles dt", ".clients h2"];
 
 /** The edge of a block in pixels. Blocks are compared by mean colour, because text rendering varies between machines. */
 const BLOCK = 8;
@@ -25,7 +25,7 @@ const DIFFERENCE_MAX = 32;
 /** The maximum fraction of a region's mean values that may differ. */
 const DIFFERENT_FRACTION_MAX = 0.05;
 
-/** The colour of the user, which no painter uses. */
+/** The colour of the user, which no painter uses; the painters leave the middle of the canvas free. */
 export const PEN = "violet";
 
 /** A face in a circle, in cells from its upper left corner. */
@@ -64,19 +64,20 @@ export async function takeScreenshots(browser, demo, directory) {
   const [during, after] = SCREENSHOTS;
   try {
     await ada.choose(PEN);
-    await ada.click(face({ x: 8, y: 8 }), config);
+    await ada.click(face({ x: 25, y: 18 }), config);
     await ada.waitForText("queue-status", /^All pixels that you drew are acknowledged$/u);
     await ada.killButton().click();
     const releasePort = await demo.holdPort();
     await ada.waitForLink("reconnecting");
-    await ada.click(face({ x: 26, y: 22 }), config);
+    await ada.click(face({ x: 25, y: 33 }), config);
     await ada.page.locator(".clients tr.disconnected").nth(4).waitFor();
     const taken = [await take(ada.page, directory, during)];
     await releasePort();
-    await ada.waitForText("verdict", /All 5 clients reconnected\. 0 acknowledged pixels were lost\./u);
+    await ada.waitForText("verdict", /All 6 clients reconnected\. 0 acknowledged pixels were lost\./u);
     await ada.waitForLink("connected");
     await ada.waitForText("queue-status", /^All pixels that you drew are acknowledged$/u);
     await ada.page.mouse.move(0, 0);
+    await ada.tile("Connections", 7);
     taken.push(await take(ada.page, directory, after));
     return taken;
   } finally {

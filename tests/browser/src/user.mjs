@@ -17,7 +17,7 @@ export class User {
   page;
   name;
   frames = new FrameLog();
-  /** Each change of the badge, also across reloads. */
+  /** Each change of the badge, also across reloads, with the state of the gateway that the page shows at the same time. */
   badges = [];
   /** While true, acknowledgements do not reach the page. */
   isDroppingAcks = false;
@@ -112,21 +112,22 @@ export class User {
     await this.page.mouse.up();
   }
 
+  /** Waits until a tile of the live report shows this number. */
+  async tile(name, number) {
+    const tile = this.page.locator(".tile", { has: this.page.getByText(name, { exact: true }) });
+    await tile.getByText(String(number), { exact: true }).waitFor();
+  }
+
   killButton() {
     return this.page.getByRole("button", { name: "Kill the gateway" });
   }
 
-  async goOffline() {
-    await this.#context.setOffline(true);
-  }
-
-  async goOnline() {
-    await this.#context.setOffline(false);
-  }
-
-  /** The states of the connection that the badge showed, without repeats. */
-  links() {
-    return this.badges.map(({ link }) => link).filter((link, at, all) => link !== all[at - 1]);
+  /** Lets the browser report no network until a reload, as without Wi-Fi: connections on the device still work. */
+  async reportOffline() {
+    await this.page.evaluate(() => {
+      Object.defineProperty(navigator, "onLine", { value: false, configurable: true });
+      dispatchEvent(new Event("offline"));
+    });
   }
 
   close() {
@@ -140,9 +141,10 @@ function watchBadge() {
   const report = () => {
     const badge = document.querySelector('[data-testid="badge"]');
     const text = badge?.textContent ?? "";
-    if (text !== last) {
-      last = text;
-      window.recordBadge({ link: badge?.dataset.link ?? null, text });
+    const gateway = document.querySelector('[data-testid="gateway"]')?.dataset.state ?? null;
+    if (`${text} ${gateway}` !== last) {
+      last = `${text} ${gateway}`;
+      window.recordBadge({ link: badge?.dataset.link ?? null, text, gateway });
     }
   };
   const all = { subtree: true, childList: true, characterData: true, attributes: true };

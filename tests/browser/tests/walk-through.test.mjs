@@ -4,15 +4,62 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
-import { Demo } from "../src/demo.mjs";
-import { ROOT } from "../src/paths.mjs";
+import { after, afterEach, before, describe, test } from "node:test";
+import { makeRunDirectory, ROOT } from "../src/paths.mjs";
+import { Run } from "../src/run.mjs";
 import { TIMEOUT_MS } from "../src/until.mjs";
 import { openBrowser } from "../src/user.mjs";
 
 /** The lines that fit on one screen, with a picture. */
 const SCREEN_LINES = 50;
 const TIME = String.raw`\d+(\.\d+)? (ms|s)`;
+
+/** The next free cell in the middle of the canvas, relative to its size. */
+let drawn = 0;
+function nextCell({ x, y, width, height }) {
+  drawn += 1;
+  return {
+    x: x + width * (0.4 + ((drawn % 12) + 0.5) / 64),
+    y: y + height * (0.4 + (Math.floor(drawn / 12) + 0.5) / 64),
+  };
+}
+
+const MOUSE = {
+  draw: async (page) => {
+    const { x, y } = nextCell(await page.getByRole("application").boundingBox());
+    await page.mouse.click(x, y);
+  },
+  kill: (button) => button.click(),
+};
+
+const FINGER = {
+  draw: async (page) => {
+    const { x, y } = nextCell(await page.getByRole("application").boundingBox());
+    await page.touchscreen.tap(x, y);
+  },
+  kill: (button) => button.tap(),
+};
+
+/** From the canvas, Tab reaches the button, and Shift+Tab returns. */
+const KEYBOARD = {
+  draw: async (page) => {
+    await tabTo(page.getByRole("application"), "Shift+Tab");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+  },
+  kill: async (button) => {
+    await tabTo(button, "Tab");
+    await button.page().keyboard.press("Enter");
+  },
+};
+
+async function tabTo(element, key) {
+  const isFocused = () => element.evaluate((it) => it === document.activeElement);
+  for (let presses = 0; presses < 20 && !(await isFocused()); presses += 1) {
+    await element.page().keyboard.press(key);
+  }
+  assert.ok(await isFocused(), `${key} reaches ${element}`);
+}
 
 const browser = await openBrowser();
 after(() => browser.close());
@@ -22,45 +69,122 @@ test("the first screen of the README names the command, the address and the butt
 
   assert.match(screen, /^make run$/mu);
   assert.match(screen, /<http:\/\/127\.0\.0\.1:8000>/u);
-  assert.equal(button(screen), "Kill the gateway");
+  assert.equal(buttonName(screen), "Kill the gateway");
   const commands = execFileSync("make", ["--dry-run", "run"], { cwd: ROOT, encoding: "utf8" });
   assert.match(commands, /^cargo xtask run$/mu);
 });
 
-test("a user who starts the demo and clicks the button reads the result for every client", async (t) => {
-  const demo = await Demo.start();
-  t.after(() => demo.stop());
-  assert.match(demo.stdout, /^Demo running at http:\/\/127\.0\.0\.1:\d+$/mu);
-  const page = await browser.newPage();
-  page.setDefaultTimeout(TIMEOUT_MS);
+describe("a user who starts the demo, draws, and clicks the button", () => {
+  let run;
+  let page;
 
-  await page.goto(demo.address);
-  await page.getByText("Connected", { exact: true }).waitFor();
-  await page.getByText("painter 5").first().waitFor();
-  await page.getByRole("application").click();
-  await page.getByText("All pixels that you drew are acknowledged").waitFor();
-  await page.getByRole("button", { name: button(demo.stdout) }).click();
-  await page.getByText("Reconnecting", { exact: true }).waitFor();
-  await page.getByText("reconnected.").waitFor();
+  before(async () => {
+    run = await Run.start(await makeRunDirectory("walk-through"));
+  });
+  after(() => run?.kill());
+  afterEach(() => page?.context().close());
 
-  // biome-ignore lint/performance/useDomNodeTextContent: the test checks the lines as rendered
-  const panel = await page.locator("section", { hasText: "Kill the gateway" }).last().innerText();
-  assert.match(panel, /The gateway is up/u);
-  assert.match(panel, new RegExp(`The gateway was down for ${TIME}\\.`, "u"));
-  assert.match(panel, /All 5 clients reconnected\./u);
-  assert.match(panel, /0 acknowledged pixels were lost\./u);
-  for (const client of ["painter 1", "painter 2", "painter 3", "painter 4", "painter 5", "this page"]) {
-    assert.match(panel, new RegExp(`^${client}\\s+${TIME}$`, "mu"), panel);
+  for (const [device, options, hand] of [
+    ["on a laptop", { viewport: { width: 1280, height: 680 } }, MOUSE],
+    ["on a phone", { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }, FINGER],
+    ["with the keyboard alone", { viewport: { width: 1280, height: 680 } }, KEYBOARD],
+  ]) {
+    test(`${device} sees the canvas, the button and the result of each kill together`, async () => {
+      assert.match(run.stdout, /^Demo running at http:\/\/127\.0\.0\.1:\d+$/mu);
+      page = await open(options);
+
+      await isInWindow(page.getByRole("application"));
+      await isInWindow(page.getByText("Hollow pixels are not acknowledged yet."));
+      for (let kills = 1; kills <= 2; kills += 1) {
+        await hand.draw(page);
+        await page.getByText("All pixels that you drew are acknowledged").waitFor();
+        const button = page.getByRole("button", { name: buttonName(run.stdout) });
+        await isInWindow(button);
+        await hand.kill(button);
+        await page.getByText("Reconnecting", { exact: true }).waitFor();
+        await isInWindow(page.getByText("The gateway is down"));
+        await hand.draw(page);
+        await isInWindow(page.getByText(/^\d pixels? waiting for a connection, stored in this browser$/u));
+        await page.getByText(/last outage/u).waitFor();
+        await isInWindow(page.getByText("All 6 clients reconnected."));
+        await isInWindow(page.getByText("0 acknowledged pixels were lost."));
+        await isInWindow(page.getByText("The gateway is up"));
+        await isInWindow(page.getByRole("application"));
+      }
+
+      assert.match(
+        await page.getByTestId("verdict").textContent(),
+        new RegExp(`^The gateway was down for ${TIME}\\.`, "u"),
+      );
+      const rows = await page.locator(".clients tbody tr").allTextContents();
+      assert.equal(rows.length, 6);
+      for (const row of rows) {
+        assert.match(row, new RegExp(`^(painter \\d|this page)connected${TIME}longest ${TIME}$`, "u"));
+      }
+    });
   }
-  await page.getByText(new RegExp(`^last outage ${TIME}$`, "u")).waitFor();
-  assert.equal(await demo.stop(), 0, "Ctrl-C stops it with exit code 0");
+
+  test("never scrolls sideways, also in a narrow window", async () => {
+    page = await open({ viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });
+
+    for (const width of [320, 390, 768, 901, 1_280]) {
+      await page.setViewportSize({ width, height: 680 });
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(overflow <= 0, `${overflow} px at a width of ${width} px`);
+    }
+  });
+
+  test("sees at the top that the demo is not running, and the picture again after the second start", async () => {
+    page = await open({ viewport: { width: 1280, height: 680 } });
+    await MOUSE.draw(page);
+    await page.getByText("All pixels that you drew are acknowledged").waitFor();
+    const button = page.getByRole("button", { name: "Kill the gateway" });
+    await run.kill();
+
+    const alert = page.getByRole("alert").getByText("The demo is not running.");
+    await isInWindow(alert);
+    assert.equal(await button.getAttribute("aria-disabled"), "true");
+    assert.equal(await page.getByText("The gateway is up").count(), 0);
+    await button.click({ force: true });
+    await MOUSE.draw(page);
+    await run.startAgain();
+
+    await alert.waitFor({ state: "detached" });
+    await page.getByText("The gateway is up").waitFor();
+    await page.getByText("All pixels that you drew are acknowledged").waitFor();
+    assert.deepEqual(await page.locator(".bad:visible").allTextContents(), [], "no error is left");
+    const { foreground } = await (await fetch(`${run.address}/demo/picture`)).json();
+    const drawn = Buffer.from(foreground, "base64").filter((byte) => byte === 1).length;
+    assert.ok(drawn >= 10, `${drawn} pixels of users after the second start`);
+    assert.equal(await run.stop(), 0, "Ctrl-C stops it with exit code 0");
+  });
+
+  async function open(options) {
+    const opened = await browser.newPage({ reducedMotion: "reduce", ...options });
+    opened.setDefaultTimeout(TIMEOUT_MS);
+    await opened.goto(run.address);
+    await opened.getByText("Connected", { exact: true }).waitFor();
+    await opened.getByText("painter 5").first().waitFor();
+    return opened;
+  }
 });
+
+/** Waits until an element is visible, and asserts that it is in the window without scrolling. */
+async function isInWindow(element) {
+  await element.waitFor();
+  const { box, width, height } = await element.evaluate((it) => {
+    const { left, top, right, bottom } = it.getBoundingClientRect();
+    return { box: { left, top, right, bottom }, width: innerWidth, height: innerHeight };
+  });
+  const isInside = box.left >= 0 && box.top >= 0 && box.right <= width && box.bottom <= height;
+  assert.ok(isInside, `${element} is outside of the window: ${JSON.stringify(box)}`);
+}
 
 function firstScreen() {
   return readFileSync(join(ROOT, "README.md"), "utf8").split("\n").slice(0, SCREEN_LINES).join("\n");
 }
 
 /** The name of the button in a text. */
-function button(text) {
+function buttonName(text) {
   return /press "(?<name>[^"]+)"/u.exec(text)?.groups.name;
 }
