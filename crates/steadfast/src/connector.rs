@@ -108,33 +108,41 @@ impl Connector {
     /// The stage that failed, and the reason.
     pub async fn dial(&self, endpoint: &Endpoint) -> Result<WebSocket, DialError> {
         let timeouts = self.timeouts;
-        let addresses = within(DialStage::Resolve, timeouts.resolve, resolve(endpoint)).await?;
-        let socket = within(
-            DialStage::Connect,
-            timeouts.connect,
-            race::connect(&addresses),
-        )
-        .await?;
-        set_options(&socket)
-            .map_err(|error| DialError::new(DialStage::Connect, DialErrorReason::Io(error)))?;
-        let mut stream = match endpoint.security() {
-            Security::Plain => Stream::Plain(socket),
+        let error = |stage, reason| DialError::new(stage, endpoint, reason);
+        let addresses = within(timeouts.resolve, resolve(endpoint))
+            .await
+            .map_err(|reason| error(DialStage::Resolve, reason))?;
+        let socket = within(timeouts.connect, race::connect(&addresses))
+            .await
+            .and_then(with_options)
+            .map_err(|reason| error(DialStage::Connect, reason))?;
+        let mut stream = self
+            .secure(endpoint, socket)
+            .await
+            .map_err(|reason| error(DialStage::Secure, reason))?;
+        let opening = upgrade::upgrade(&mut stream, endpoint, &self.header_fields);
+        let unread = within(timeouts.upgrade, opening)
+            .await
+            .map_err(|reason| error(DialStage::Upgrade, reason))?;
+        Ok(WebSocket::new(stream, unread, self.message_bytes_max))
+    }
+
+    /// Encrypts the connection if the endpoint requires it.
+    async fn secure(
+        &self,
+        endpoint: &Endpoint,
+        socket: TcpStream,
+    ) -> Result<Stream, DialErrorReason> {
+        match endpoint.security() {
+            Security::Plain => Ok(Stream::Plain(socket)),
             #[cfg(feature = "tls")]
             Security::Tls => {
                 let handshake = self.tls.secure(endpoint.host(), socket);
-                within(DialStage::Secure, timeouts.secure, handshake).await?
+                within(self.timeouts.secure, handshake).await
             }
             #[cfg(not(feature = "tls"))]
-            Security::Tls => {
-                return Err(DialError::new(
-                    DialStage::Secure,
-                    DialErrorReason::TlsMissing,
-                ));
-            }
-        };
-        let opening = upgrade::upgrade(&mut stream, endpoint, &self.header_fields);
-        let unread = within(DialStage::Upgrade, timeouts.upgrade, opening).await?;
-        Ok(WebSocket::new(stream, unread, self.message_bytes_max))
+            Security::Tls => Err(DialErrorReason::TlsMissing),
+        }
     }
 }
 
@@ -150,7 +158,12 @@ async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, DialErrorReason
     Ok(addresses)
 }
 
-/// Sets the options of a socket.
+/// Sets the options of a socket, and returns it.
+fn with_options(socket: TcpStream) -> Result<TcpStream, DialErrorReason> {
+    set_options(&socket).map_err(DialErrorReason::Io)?;
+    Ok(socket)
+}
+
 fn set_options(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = SockRef::from(socket);
@@ -165,12 +178,10 @@ fn set_options(socket: &TcpStream) -> std::io::Result<()> {
 
 /// Runs one stage with its timeout.
 async fn within<T>(
-    stage: DialStage,
     time_limit: Duration,
     work: impl Future<Output = Result<T, DialErrorReason>>,
-) -> Result<T, DialError> {
-    match timeout(time_limit, work).await {
-        Ok(outcome) => outcome.map_err(|failure| DialError::new(stage, failure)),
-        Err(_elapsed) => Err(DialError::new(stage, DialErrorReason::TimedOut(time_limit))),
-    }
+) -> Result<T, DialErrorReason> {
+    timeout(time_limit, work)
+        .await
+        .unwrap_or(Err(DialErrorReason::TimedOut(time_limit)))
 }

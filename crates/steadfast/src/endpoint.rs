@@ -99,17 +99,33 @@ impl Endpoint {
         &self.path
     }
 
+    /// Returns the path without its query, which may contain secrets.
+    pub(crate) fn path_without_query(&self) -> &str {
+        self.path
+            .split_once('?')
+            .map_or(self.path.as_str(), |(path, _)| path)
+    }
+
     /// Returns the value of the HTTP `Host` field: brackets around IPv6 addresses, and no port if it is the default.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
+        if self.port == self.security.default_port() {
+            self.bracketed_host()
+        } else {
+            self.socket_address()
+        }
+    }
+
+    /// Returns `HOST:PORT`, with brackets around IPv6 addresses.
+    pub fn socket_address(&self) -> String {
+        format!("{}:{}", self.bracketed_host(), self.port)
+    }
+
+    /// Returns the host, with brackets around an IPv6 address.
+    pub fn bracketed_host(&self) -> String {
+        if self.host.contains(':') {
             format!("[{}]", self.host)
         } else {
             self.host.clone()
-        };
-        if self.port == self.security.default_port() {
-            host
-        } else {
-            format!("{host}:{}", self.port)
         }
     }
 }
@@ -133,11 +149,8 @@ impl Security {
 impl fmt::Display for Endpoint {
     /// Writes the URL without its query, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self
-            .path
-            .split_once('?')
-            .map_or(self.path.as_str(), |(path, _)| path);
-        write!(f, "{}://{}{path}", self.security.scheme(), self.authority())
+        let (scheme, path) = (self.security.scheme(), self.path_without_query());
+        write!(f, "{scheme}://{}{path}", self.authority())
     }
 }
 
@@ -289,5 +302,7 @@ mod tests {
 
             assert_eq!(endpoint.authority(), authority);
         }
+        let default_port: Endpoint = "wss://[::1]".parse().unwrap();
+        assert_eq!(default_port.socket_address(), "[::1]:443");
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use steadfast_protocol::websocket::handshake::{RequestError, ResponseError};
 use thiserror::Error;
 
+use crate::endpoint::{DEFAULT_PATH, Endpoint};
+
 /// A stage of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialStage {
@@ -18,6 +20,18 @@ pub enum DialStage {
     Secure,
     /// The HTTP upgrade.
     Upgrade,
+}
+
+impl DialStage {
+    /// Names the stage of an attempt to reach this server.
+    fn of(self, server: &str) -> String {
+        let preposition = match self {
+            Self::Resolve => "of",
+            Self::Connect => "to",
+            Self::Secure | Self::Upgrade => "with",
+        };
+        format!("{self} {preposition} {server}")
+    }
 }
 
 impl fmt::Display for DialStage {
@@ -33,9 +47,11 @@ impl fmt::Display for DialStage {
 
 /// A failed connection attempt.
 #[derive(Debug, Error)]
-#[error("{stage} failed")]
+#[error("{} failed", .stage.of(.server))]
 pub struct DialError {
     stage: DialStage,
+    /// Host and port.
+    server: String,
     #[source]
     reason: DialErrorReason,
 }
@@ -59,6 +75,12 @@ pub enum DialErrorReason {
     /// TLS cannot be configured, for example because the system's certificates cannot be read.
     #[error("failed to configure TLS: {0}")]
     TlsSetup(String),
+    /// The response to the TLS handshake is not TLS.
+    #[error("the server does not speak TLS on this port: use ws://")]
+    TlsUnsupported,
+    /// The response to the unencrypted upgrade is a TLS record.
+    #[error("the server speaks TLS on this port: use wss://")]
+    TlsRequired,
     /// The server's certificate is not valid for the endpoint.
     #[error("the server's certificate {0}")]
     Certificate(CertificateProblem),
@@ -83,6 +105,14 @@ pub enum DialErrorReason {
     /// The response has too many header fields.
     #[error("invalid HTTP response: more than {0} header fields")]
     TooManyFields(usize),
+    /// The server has no resource at the path.
+    #[error(
+        "the server has no {path} (HTTP status 404): check host, port and path; the path of a gateway is {DEFAULT_PATH}"
+    )]
+    PathNotFound {
+        /// The path of the endpoint, without its query.
+        path: String,
+    },
     /// The server rejected the upgrade.
     #[error("{error}")]
     Rejected {
@@ -120,8 +150,12 @@ pub enum CertificateProblem {
 }
 
 impl DialError {
-    pub(crate) const fn new(stage: DialStage, reason: DialErrorReason) -> Self {
-        Self { stage, reason }
+    pub(crate) fn new(stage: DialStage, endpoint: &Endpoint, reason: DialErrorReason) -> Self {
+        Self {
+            stage,
+            server: endpoint.socket_address(),
+            reason,
+        }
     }
 
     /// Returns the stage that failed.
@@ -149,6 +183,8 @@ impl DialError {
             | DialErrorReason::NoAddress
             | DialErrorReason::TlsName(_)
             | DialErrorReason::TlsSetup(_)
+            | DialErrorReason::TlsUnsupported
+            | DialErrorReason::TlsRequired
             | DialErrorReason::Certificate(_)
             | DialErrorReason::TlsMissing
             | DialErrorReason::Request(_)
@@ -156,6 +192,7 @@ impl DialError {
             | DialErrorReason::NotHttp
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_)
+            | DialErrorReason::PathNotFound { .. }
             | DialErrorReason::Rejected { .. } => false,
         }
     }
@@ -173,12 +210,15 @@ impl DialError {
             | DialErrorReason::NoAddress
             | DialErrorReason::Io(_)
             | DialErrorReason::TlsSetup(_)
+            | DialErrorReason::TlsUnsupported
+            | DialErrorReason::TlsRequired
             | DialErrorReason::Certificate(_)
             | DialErrorReason::Randomness
             | DialErrorReason::ConnectionClosed
             | DialErrorReason::NotHttp
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_)
+            | DialErrorReason::PathNotFound { .. }
             | DialErrorReason::Rejected { .. } => false,
         }
     }

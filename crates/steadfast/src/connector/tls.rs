@@ -6,10 +6,10 @@ mod verifier;
 use std::io;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, InvalidMessage};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -101,6 +101,10 @@ fn handshake_error(error: io::Error) -> DialErrorReason {
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => {
             DialErrorReason::Certificate(certificate_problem(why))
+        }
+        // The first byte of the response is not that of a TLS record, for example the text of an HTTP error.
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            DialErrorReason::TlsUnsupported
         }
         Some(_) | None => DialErrorReason::Io(error),
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use httparse::{EMPTY_HEADER, Response, Status};
-use steadfast_protocol::websocket::handshake::{self, UpgradeRequest};
+use steadfast_protocol::websocket::handshake::{self, ResponseError, UpgradeRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::DialErrorReason;
@@ -14,6 +14,9 @@ use crate::transport::stream::Stream;
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// Maximum number of header fields of a response: proxies and content delivery networks add dozens.
 const FIELDS_MAX: usize = 256;
+/// The first byte of the TLS alert with which a TLS server responds to plain text (RFC 8446, section 5.1). HTTP begins
+/// with a letter.
+const TLS_ALERT: u8 = 0x15;
 /// Longest delay that a `Retry-After` can request.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
@@ -44,7 +47,7 @@ pub(super) async fn upgrade(
     stream.flush().await.map_err(DialErrorReason::Io)?;
     let mut received = Vec::new();
     loop {
-        if let Some(header_len) = parse_response(&received, &key)? {
+        if let Some(header_len) = parse_response(&received, endpoint, &key)? {
             received.drain(..header_len);
             return Ok(received);
         }
@@ -63,7 +66,14 @@ pub(super) async fn upgrade(
 }
 
 /// Returns the length of the header when it is complete and accepts the upgrade; `None` while it is incomplete.
-fn parse_response(bytes: &[u8], key: &str) -> Result<Option<usize>, DialErrorReason> {
+fn parse_response(
+    bytes: &[u8],
+    endpoint: &Endpoint,
+    key: &str,
+) -> Result<Option<usize>, DialErrorReason> {
+    if bytes.first() == Some(&TLS_ALERT) {
+        return Err(DialErrorReason::TlsRequired);
+    }
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut response = Response::new(&mut fields);
     let length = match response.parse(bytes) {
@@ -81,6 +91,9 @@ fn parse_response(bytes: &[u8], key: &str) -> Result<Option<usize>, DialErrorRea
         .map(|field| (field.name, field.value));
     match handshake::verify_response(status, named, key, &[]) {
         Ok(_) => Ok(Some(length)),
+        Err(ResponseError::Status(404)) => Err(DialErrorReason::PathNotFound {
+            path: endpoint.path_without_query().to_owned(),
+        }),
         Err(error) => Err(DialErrorReason::Rejected {
             error,
             retry_after: retry_after(&response),
@@ -108,11 +121,30 @@ fn random() -> Result<[u8; 16], DialErrorReason> {
 mod tests {
     use super::*;
 
+    fn parse(response: &[u8]) -> Result<Option<usize>, DialErrorReason> {
+        let endpoint = "ws://localhost/other?token=secret".parse().unwrap();
+        parse_response(response, &endpoint, "key")
+    }
+
+    #[test]
+    fn a_tls_server_and_a_server_without_the_path_are_named_with_what_to_change() {
+        let of_tls = parse(b"\x15\x03\x03\x00\x02\x02\x46").unwrap_err();
+        let of_other_server = parse(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap_err();
+
+        let text = of_other_server.to_string();
+        assert!(of_tls.to_string().contains("use wss://"), "{of_tls}");
+        assert!(
+            text.contains("the server has no /other (HTTP status 404)"),
+            "{text}"
+        );
+        assert!(text.contains("/connection/websocket"), "{text}");
+    }
+
     #[test]
     fn a_rejection_reports_the_delay_that_the_server_requests() {
         let response = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
 
-        let failure = parse_response(response, "key").unwrap_err();
+        let failure = parse(response).unwrap_err();
 
         assert!(
             matches!(
@@ -130,8 +162,8 @@ mod tests {
             format!("HTTP/1.1 503 Busy\r\n{fields}Retry-After: 7\r\n\r\n")
         };
 
-        let fits = parse_response(response(FIELDS_MAX - 1).as_bytes(), "key").unwrap_err();
-        let exceeds = parse_response(response(FIELDS_MAX).as_bytes(), "key").unwrap_err();
+        let fits = parse(response(FIELDS_MAX - 1).as_bytes()).unwrap_err();
+        let exceeds = parse(response(FIELDS_MAX).as_bytes()).unwrap_err();
 
         assert!(
             matches!(
@@ -151,13 +183,9 @@ mod tests {
 
     #[test]
     fn an_incomplete_header_is_not_an_error_and_invalid_http_is_rejected() {
-        assert!(
-            parse_response(b"HTTP/1.1 101 Switching", "key")
-                .unwrap()
-                .is_none()
-        );
+        assert!(parse(b"HTTP/1.1 101 Switching").unwrap().is_none());
         assert!(matches!(
-            parse_response(b"SSH-2.0-OpenSSH\r\n\r\n", "key"),
+            parse(b"SSH-2.0-OpenSSH\r\n\r\n"),
             Err(DialErrorReason::NotHttp)
         ));
     }

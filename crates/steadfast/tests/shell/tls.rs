@@ -10,7 +10,7 @@ use steadfast::connector::{
     CertificateProblem, Connector, DialError, DialErrorReason, DialStage, StageTimeouts,
 };
 use steadfast::{Client, DisconnectCause, SessionEvent, SessionState};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -259,9 +259,55 @@ async fn a_session_reports_an_invalid_certificate_and_keeps_retrying() {
     };
     assert_eq!(
         text,
-        "TLS handshake failed: the server's certificate has expired, or this machine's clock is wrong"
+        format!(
+            "TLS handshake with {address} failed: the server's certificate has expired, or this machine's clock is wrong"
+        )
     );
     assert_eq!(client.state().borrow().state, SessionState::Connecting);
+}
+
+#[tokio::test]
+async fn a_server_that_expects_tls_and_one_that_does_not_are_reported_with_the_scheme_to_use() {
+    let tls = serve(Authority::new().issue("127.0.0.1", (2020, 2021))).await;
+    let plain = serve_http().await;
+
+    let without_tls = dial_url(&format!("ws://{tls}")).await.unwrap_err();
+    let with_tls = dial_url(&format!("wss://{plain}")).await.unwrap_err();
+
+    assert_eq!(
+        (without_tls.to_string(), without_tls.reason().to_string()),
+        (
+            format!("WebSocket upgrade with {tls} failed"),
+            "the server speaks TLS on this port: use wss://".to_owned()
+        )
+    );
+    assert_eq!(
+        (with_tls.to_string(), with_tls.reason().to_string()),
+        (
+            format!("TLS handshake with {plain} failed"),
+            "the server does not speak TLS on this port: use ws://".to_owned()
+        )
+    );
+}
+
+/// Answers whatever one client sends with an HTTP error.
+async fn serve_http() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket
+            .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
+    });
+    address
+}
+
+async fn dial_url(url: &str) -> Result<(), DialError> {
+    let connector = Connector::new(StageTimeouts::DEFAULT, Vec::new(), 1 << 20);
+    connector.dial(&url.parse().unwrap()).await.map(drop)
 }
 
 #[tokio::test]
