@@ -42,9 +42,12 @@ pub struct IdempotentAck {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdempotentPublishError {
-    /// The idempotency key is absent or empty.
-    #[error("missing idempotency key")]
-    KeyMissing,
+    /// The idempotency key has an invalid length in bytes; 0 if it is absent.
+    #[error(
+        "invalid idempotency_key of gw.publish: an idempotency key has 1 to {bytes_max} bytes, this one has {0}",
+        bytes_max = Limits::IDEMPOTENCY_KEY_BYTES
+    )]
+    KeyLength(usize),
     /// The payload is malformed or exceeds a limit.
     #[error("invalid payload of gw.publish: {0}")]
     Payload(#[source] DecodeError),
@@ -73,9 +76,9 @@ pub fn decode_publish(
     let shape: PublishShape<'_> = parse(text, at.line).map_err(IdempotentPublishError::Payload)?;
     let key = at
         .text("idempotency_key", &shape.key, Limits::IDEMPOTENCY_KEY_BYTES)
-        .map_err(IdempotentPublishError::Payload)?;
+        .map_err(key_error)?;
     if key.is_empty() {
-        return Err(IdempotentPublishError::KeyMissing);
+        return Err(IdempotentPublishError::KeyLength(0));
     }
     Ok(IdempotentPublish {
         channel: at
@@ -86,6 +89,14 @@ pub fn decode_publish(
             .map_err(IdempotentPublishError::Payload)?,
         idempotency_key: key,
     })
+}
+
+fn key_error(error: DecodeError) -> IdempotentPublishError {
+    if let DecodeError::FieldTooLong { size, .. } = error {
+        IdempotentPublishError::KeyLength(size)
+    } else {
+        IdempotentPublishError::Payload(error)
+    }
 }
 
 /// Appends the result as raw JSON. All three fields are always written, so that a client needs no defaults.

@@ -67,7 +67,7 @@ fn half_an_emoji_from_the_sdk_fails_only_its_command() {
         ("channel of history", json!(107)),
         ("channel of presence", json!(107)),
         ("method of rpc", json!(107)),
-        ("data of rpc", json!(108)),
+        ("data of rpc", json!(104)),
         ("channel in data of gw.publish", json!(107)),
         ("key in data of gw.publish", json!(107)),
         ("data in data of gw.publish", json!("ok")),

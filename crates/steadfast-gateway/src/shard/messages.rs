@@ -114,9 +114,9 @@ mod tests {
             assert_eq!(
                 rejected,
                 concat!(
-                    r#"{"id":2,"error":{"code":108,"message":"not available"}}"#,
+                    r#"{"id":2,"error":{"code":104,"message":"method not found"}}"#,
                     "\n",
-                    r#"{"id":3,"error":{"code":108,"message":"not available"}}"#,
+                    r#"{"id":3,"error":{"code":104,"message":"method not found"}}"#,
                 )
             );
         });

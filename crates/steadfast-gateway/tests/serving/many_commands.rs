@@ -129,7 +129,7 @@ fn of_incomplete_commands_that_need_too_much_memory_the_one_without_progress_for
         client.send_bytes(&end);
         let reply = client.next_line();
         assert!(
-            reply.starts_with(r#"{"id":7,"error":{"code":108"#),
+            reply.starts_with(r#"{"id":7,"error":{"code":104"#),
             "{reply}"
         );
     }

@@ -62,7 +62,7 @@ impl Peer {
             return Err(Disconnect::new(code, reason.to_owned()));
         }
         if self.access == Access::CredentialNeeded {
-            let reason = "bad request: a credential is needed, anonymous clients may connect from this machine only";
+            let reason = "bad request: a credential is needed; client.anonymous = \"all\" accepts clients of other machines";
             let code = DisconnectCode::BadRequest;
             return Err(Disconnect::new(code, reason.to_owned()));
         }

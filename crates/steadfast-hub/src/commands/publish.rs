@@ -47,7 +47,7 @@ pub(super) fn published(
 /// What a call of a method does, or why it is rejected.
 pub(super) fn called(shared: &Shared, request: &RpcRequest) -> Result<ChannelCommand, ReplyError> {
     if request.method != idempotent::METHOD {
-        return Err(ErrorCode::NotAvailable.reply());
+        return Err(ErrorCode::MethodNotFound.reply());
     }
     let IdempotentPublish {
         channel,

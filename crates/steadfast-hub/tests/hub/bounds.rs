@@ -110,7 +110,7 @@ pub(crate) fn the_commands_of_a_paused_peer_are_executed_in_order_when_it_resume
         [
             reply_to(2, ReplyResult::Publish),
             reply_to(3, ReplyResult::Publish),
-            error(9, ErrorCode::NotAvailable),
+            error(9, ErrorCode::MethodNotFound),
         ]
     );
 }

@@ -247,13 +247,21 @@ pub(crate) fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection
 ) {
     let (bad, unavailable) = (ErrorCode::BadRequest, ErrorCode::NotAvailable);
     let nameless = bad.reply_with("channel name is empty".to_owned());
-    let key_missing = bad.reply_with("missing idempotency key".to_owned());
+    let key_invalid = |bytes: usize| {
+        bad.reply_with(format!(
+            "invalid idempotency_key of gw.publish: an idempotency key has 1 to 64 bytes, this one has {bytes}"
+        ))
+    };
     let cases = [
         (
             rpc(2, "unknown", Bytes::from_static(b"1")),
-            unavailable.reply(),
+            ErrorCode::MethodNotFound.reply(),
         ),
-        (publish_once(2, "news", "1", ""), key_missing),
+        (publish_once(2, "news", "1", ""), key_invalid(0)),
+        (
+            publish_once(2, "news", "1", &"k".repeat(70)),
+            key_invalid(70),
+        ),
         (publish(2, ""), nameless.clone()),
         (publish_once(2, "", "1", "key"), nameless.clone()),
         (subscribe(2, ""), nameless.clone()),

@@ -47,7 +47,7 @@ impl ErrorCode {
     /// Returns the error code for a `gw.publish` call with an invalid argument; the connection stays open.
     pub fn for_idempotent_publish_error(error: &IdempotentPublishError) -> Self {
         match error {
-            IdempotentPublishError::KeyMissing | IdempotentPublishError::Payload(_) => {
+            IdempotentPublishError::KeyLength(_) | IdempotentPublishError::Payload(_) => {
                 Self::BadRequest
             }
         }

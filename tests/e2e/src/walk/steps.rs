@@ -89,10 +89,10 @@ pub(super) fn idempotent_publish(walk: &mut FeatureRun) -> Result<()> {
     Ok(())
 }
 
-/// An unknown method is not available; an idempotent publish without a key or channel is a bad request.
+/// An unknown method is not found; an idempotent publish without a key or channel is a bad request.
 pub(super) fn rejected_rpc(walk: &mut FeatureRun) -> Result<()> {
     let cases = [
-        ("no.such.method", json!({}), 108),
+        ("no.such.method", json!({}), 104),
         ("gw.publish", json!({"channel": "x", "data": 1}), 107),
         (
             "gw.publish",
