@@ -4,6 +4,7 @@
 //! policies of the state machines, [`mod@reference`] generates the page of all keys. Does not read the environment: the
 //! command line tool passes the values of the environment in.
 
+mod contradiction;
 pub(crate) mod keys;
 pub mod load;
 pub mod policy;

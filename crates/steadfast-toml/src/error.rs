@@ -55,15 +55,24 @@ impl FileError {
     }
 }
 
+impl Problem {
+    /// Returns the first line: the key and the message, or a message that names the key with its section itself.
+    pub(crate) fn title(&self) -> String {
+        let is_named = self.key.contains('.') && self.message.contains(&self.key);
+        if is_named || self.key.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{}: {}", self.key, self.message)
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(location) = &self.location {
             return f.write_str(&location.rendered);
         }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        f.write_str(&self.message)?;
+        f.write_str(&self.title())?;
         self.help
             .iter()
             .try_for_each(|help| write!(f, "\nhelp: {help}"))
@@ -86,5 +95,9 @@ mod tests {
             "params: not found\nhelp: one of: a, b"
         );
         assert_eq!(error("", None), "not found");
+        assert_eq!(
+            FileError::without_location("a.b", "a.b is below c".to_owned(), None).to_string(),
+            "a.b is below c"
+        );
     }
 }

@@ -41,40 +41,43 @@ impl<'a> Source<'a> {
         span: Range<usize>,
     ) -> FileError {
         let (line, column) = self.position(span.start);
-        let rendered = self.render(key, &message, help.as_deref(), span);
-        FileError::new(Problem {
+        let mut problem = Problem {
             key: key.to_owned(),
             message,
             help,
-            location: Some(SourceLocation {
-                file: self.file.to_owned(),
-                line,
-                column,
-                rendered,
-            }),
-        })
+            location: None,
+        };
+        problem.location = Some(SourceLocation {
+            file: self.file.to_owned(),
+            line,
+            column,
+            rendered: self.render(&problem, span),
+        });
+        FileError::new(problem)
     }
 
-    fn render(self, key: &str, message: &str, help: Option<&str>, span: Range<usize>) -> String {
-        let title = if key.is_empty() {
-            message.to_owned()
-        } else {
-            format!("{key}: {message}")
-        };
+    fn render(self, problem: &Problem, span: Range<usize>) -> String {
+        let title = problem.title();
+        let mut annotation = AnnotationKind::Primary.span(span);
+        // A message about several keys is too long to be repeated below the line.
+        if problem.key.is_empty() || title != problem.message {
+            annotation = annotation.label(problem.message.as_str());
+        }
         let snippet = Snippet::source(self.text)
             .path(self.file)
-            .annotation(AnnotationKind::Primary.span(span).label(message));
+            .annotation(annotation);
         let mut group = Level::ERROR
             .no_name()
             .primary_title(title.as_str())
             .element(snippet);
-        if let Some(help) = help {
+        if let Some(help) = problem.help.as_deref() {
             group = group.element(Level::HELP.message(help));
         }
         Renderer::plain().render(&[group])
     }
 
-    fn position(self, byte: usize) -> (usize, usize) {
+    /// Returns the line and the column of a byte, both from 1.
+    pub fn position(self, byte: usize) -> (usize, usize) {
         let (before, _) = self.text.split_at(self.text.floor_char_boundary(byte));
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;

@@ -23,8 +23,8 @@ pub struct LoadedConfig {
     /// The settings of the file, with the overrides applied.
     pub config: Config,
     source: Option<ConfigFile>,
-    /// Keys whose value in the file was overridden.
-    overridden: Vec<&'static str>,
+    /// Keys whose value in the file was overridden, and by what.
+    overridden: Vec<(&'static str, &'static str)>,
 }
 
 /// The file that was read.
@@ -82,21 +82,52 @@ impl LoadedConfig {
         })
     }
 
-    /// Marks the value of this key as overridden, so that an error about it does not refer to the file. Returns the
-    /// configuration to change.
-    pub fn override_key(&mut self, key: &'static str) -> &mut Config {
-        self.overridden.push(key);
+    /// Marks the value of this key as overridden, so that an error about it names `origin`, for example "--shards", and
+    /// not the file. Returns the configuration to change.
+    pub fn override_key(&mut self, key: &'static str, origin: &'static str) -> &mut Config {
+        self.overridden.push((key, origin));
         &mut self.config
+    }
+
+    /// Returns what overrides the value of this key in the file.
+    fn overridden_by(&self, key: &str) -> Option<&'static str> {
+        let mut overrides = self.overridden.iter().rev();
+        overrides.find(|(name, _)| *name == key).map(|(_, by)| *by)
+    }
+
+    /// Returns the file, unless the value of this key comes from elsewhere.
+    fn file_of(&self, key: &str) -> Option<&ConfigFile> {
+        let file = self.source.as_ref()?;
+        self.overridden_by(key).is_none().then_some(file)
+    }
+
+    /// Returns where the value of a key comes from: `steadfast.toml:2`, or what overrides the file; `None` for the default.
+    pub(crate) fn origin(&self, key: &ConfigKey) -> Option<String> {
+        let full = key.full();
+        if let Some(by) = self.overridden_by(&full) {
+            return Some(by.to_owned());
+        }
+        let file = self.source.as_ref()?;
+        let (line, _) = file.source().position(file.value_span(&full)?.start);
+        Some(format!("{}:{line}", file.name))
+    }
+
+    /// Returns the value of a key as it is written in a file, without quotes.
+    pub(crate) fn value(&self, key: &ConfigKey) -> String {
+        let settings = toml::Table::try_from(&self.config).unwrap_or_default();
+        let section = settings.get(key.section).and_then(toml::Value::as_table);
+        let value = section.and_then(|section| section.get(key.name));
+        value.map_or_else(String::new, |value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        })
     }
 
     /// Rejects the first key of the file that has no effect, because the same file selects another kind of store.
     pub(crate) fn reject_keys_without_effect(&self) -> Result<(), ConfigError> {
         // A kind that overrides the one of the file is no mistake of the file.
-        let Some(file) = self
-            .source
-            .as_ref()
-            .filter(|_| !self.overridden.contains(&STORE_KIND))
-        else {
+        let Some(file) = self.file_of(STORE_KIND) else {
             return Ok(());
         };
         for key in reference::without_effect(self.config.store.kind) {
@@ -109,39 +140,43 @@ impl LoadedConfig {
         Ok(())
     }
 
-    /// Rejects two settings that do not fit together. The error is located at the first of the two keys that the file
-    /// contains.
-    pub(crate) fn reject_relation(
+    /// Creates an error about settings that the message names, located at the first of the keys that the file contains.
+    pub(crate) fn reject_at(
         &self,
-        keys: [&'static ConfigKey; 2],
+        keys: &[&'static ConfigKey],
         message: String,
         help: String,
     ) -> ConfigError {
         let in_file = keys.iter().find_map(|key| {
             let full = key.full();
-            let source = self.source.as_ref();
-            let source = source.filter(|_| !self.overridden.iter().any(|it| *it == full))?;
-            Some((full.clone(), source, source.value_span(&full)?))
+            let file = self.file_of(&full)?;
+            let span = file.value_span(&full)?;
+            Some((full, file, span))
         });
-        let (help, [first, _]) = (Some(help), keys);
+        let help = Some(help);
         match in_file {
-            Some((key, source, span)) => source.reject(&key, message, help, span),
-            None => ConfigError::Invalid(FileError::without_location(&first.full(), message, help)),
+            Some((key, file, span)) => file.reject(&key, message, help, span),
+            None => {
+                let key = keys.first().map(|key| key.full()).unwrap_or_default();
+                ConfigError::Invalid(FileError::without_location(&key, message, help))
+            }
         }
     }
 
     /// Converts a setting that a policy rejected to an error. The error has a location if the setting was read from a
-    /// file.
+    /// file, and otherwise names what the value comes from.
     pub(crate) fn locate(&self, key: &str, message: String) -> ConfigError {
-        let span = self
-            .source
-            .as_ref()
-            .filter(|_| !self.overridden.contains(&key))
-            .and_then(|source| Some((source, source.value_span(key)?)));
-        match span {
-            Some((source, span)) => source.reject(key, message, None, span),
-            None => ConfigError::Invalid(FileError::without_location(key, message, None)),
+        let in_file = self
+            .file_of(key)
+            .and_then(|file| Some((file, file.value_span(key)?)));
+        if let Some((file, span)) = in_file {
+            return file.reject(key, message, None, span);
         }
+        let message = match self.overridden_by(key) {
+            Some(origin) => format!("{message} ({origin})"),
+            None => message,
+        };
+        ConfigError::Invalid(FileError::without_location(key, message, None))
     }
 }
 
@@ -172,8 +207,7 @@ impl ConfigFile {
                 .filter(|key| key.section == name)
                 .collect();
             if keys.is_empty() {
-                let known = reference::sections();
-                return Err(self.reject_unknown(name, "section", name, &known, section.span()));
+                return Err(self.reject_section(name, value.get_ref(), section.span()));
             }
             let Some(entries) = value.get_ref().as_table() else {
                 let message = format!("`{name}` must be a section");
@@ -201,6 +235,25 @@ impl ConfigFile {
             }
         }
         Ok(())
+    }
+
+    /// Rejects a name at the top level that is not that of a section; it may be that of a key without its section.
+    fn reject_section(&self, name: &str, value: &DeValue<'_>, span: Range<usize>) -> ConfigError {
+        let is_key = |key: &&ConfigKey| key.name == name && value.as_table().is_none();
+        let places: Vec<String> = reference::KEYS
+            .iter()
+            .filter(is_key)
+            .map(|key| format!("[{}] {name}", key.section))
+            .collect();
+        if places.is_empty() {
+            return self.reject_unknown(name, "section", name, &reference::sections(), span);
+        }
+        let message = format!("the key `{name}` must be in its section");
+        let help = format!(
+            "{}: write the section on a line before the key",
+            places.join(" or ")
+        );
+        self.reject(name, message, Some(help), span)
     }
 
     fn reject_unknown(

@@ -17,13 +17,15 @@ use steadfast_machine::{ByteSize, convert};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::websocket;
 
+use super::contradiction::out_of_range;
 use super::keys::{self, SettingSource};
 use super::load::{ConfigError, LoadedConfig};
 use super::reference::{self, ConfigKey};
-use super::units::ConfigSize;
 use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreConfig, StoreKind};
 use crate::access::OriginPattern;
 use crate::upgrade::FIELDS_MAX;
+
+mod relations;
 
 /// Name and version, as sent to clients.
 const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
@@ -102,18 +104,18 @@ impl TryFrom<&LoadedConfig> for Policies {
         check_server(&config.server)
             .and_then(|()| check_client(&config.client))
             .and_then(|()| check_store(&config.store))
-            .map_err(|key| reject(loaded, SettingSource::Key(key), key.values))?;
+            .map_err(|key| out_of_range(loaded, SettingSource::Key(key), key.values))?;
         loaded.reject_keys_without_effect()?;
         let shards = shards(config.server.shards);
-        check_send_buffers(loaded, shards)?;
-        check_incomplete(loaded, shards)?;
+        relations::check_send_buffers(loaded, shards)?;
+        relations::check_incomplete(loaded, shards)?;
         // First, because a quota of the hubs has a period that is a setting of the engine.
         let engine = engine_policy(loaded)?;
-        check_store_size(loaded, engine)?;
+        relations::check_store_size(loaded, engine)?;
         let hubs = (0..shards)
             .map(|shard| HubPolicy::try_from(hub_settings(config, shard, shards)))
             .collect::<Result<_, _>>()
-            .map_err(|error| reject(loaded, keys::hub_setting(error.setting), error.expected))?;
+            .map_err(|error| relations::hub_error(loaded, &error))?;
         let echo_limits = websocket::WebSocketLimits {
             message_bytes_max: ECHO_MESSAGE_BYTES_MAX,
             frame_bytes_max: ECHO_MESSAGE_BYTES_MAX,
@@ -156,11 +158,8 @@ impl Policies {
                 .filter_map(|hub| HubPolicy::try_from(lowered(hub, possible)).ok())
                 .collect();
             self.peers_max_source = SettingSource::OpenFiles(files_max);
-            tracing::warn!(
-                files_max,
-                connections_max = possible.saturating_mul(usize::from(self.shards())),
-                "connections_max lowered to fit the limit of open files: raise it (ulimit -n)"
-            );
+            let possible = possible.saturating_mul(usize::from(self.shards()));
+            log_lowered(files_max, possible, self.config.server.connections_max);
         }
         SocketLimits {
             all: sockets,
@@ -170,15 +169,35 @@ impl Policies {
     }
 }
 
+/// Above this number of connections, a limit below `connections_max` is no cause for concern: a machine on which the
+/// limit of open files was never raised allows fewer.
+const CONNECTIONS_COMMON: usize = 1_000;
+
+/// Logs that the limit of open files allows fewer connections than the configuration.
+fn log_lowered(open_files_max: u64, connections_possible: usize, connections_configured: u32) {
+    const MESSAGE: &str = "fewer connections possible than configured: the limit of open files is lower (raise it with ulimit -n)";
+    if connections_possible > CONNECTIONS_COMMON {
+        tracing::info!(
+            connections_possible,
+            connections_configured,
+            open_files_max,
+            "{MESSAGE}"
+        );
+    } else {
+        tracing::warn!(
+            connections_possible,
+            connections_configured,
+            open_files_max,
+            "{MESSAGE}"
+        );
+    }
+}
+
 fn lowered(hub: &HubPolicy, peers_max: usize) -> HubSettings {
     HubSettings {
         peers_max,
         ..hub.settings().clone()
     }
-}
-
-fn reject(loaded: &LoadedConfig, source: SettingSource, expected: &str) -> ConfigError {
-    loaded.locate(&source.to_string(), format!("must be {expected}"))
 }
 
 /// Returns the key as an error if its value is not valid.
@@ -294,101 +313,6 @@ fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
     )
 }
 
-/// Checks that a send buffer can hold what is sent, and that all of them together have space for one.
-fn check_send_buffers(loaded: &LoadedConfig, shards: u16) -> Result<(), ConfigError> {
-    let (client, server) = (&loaded.config.client, &loaded.config.server);
-    let (message, buffer) = (
-        client.message_bytes_max.0.as_bytes(),
-        client.send_buffer_bytes_max.0.as_bytes(),
-    );
-    let (all, shards) = (
-        server.send_buffers_bytes_max.0.as_bytes(),
-        u64::from(shards),
-    );
-    let (first, page) = (
-        client.recovery_bytes_per_reply_max,
-        client.publication_bytes_per_reply_max,
-    );
-    let buffer_key = const { reference::client("send_buffer_bytes_max") };
-    if message.saturating_mul(BUFFERED_MESSAGES_MIN) > buffer {
-        return Err(loaded.reject_relation(
-            [const { reference::client("message_bytes_max") }, buffer_key],
-            "a message must be at most half of a send buffer".to_owned(),
-            need(buffer_key, message.saturating_mul(BUFFERED_MESSAGES_MIN)),
-        ));
-    }
-    let all_key = const { reference::server("send_buffers_bytes_max") };
-    if buffer.saturating_mul(shards) > all {
-        return Err(loaded.reject_relation(
-            [all_key, buffer_key],
-            format!("the send buffers must have space for one of each of the {shards} shards"),
-            need(all_key, buffer.saturating_mul(shards)),
-        ));
-    }
-    let first_key = const { reference::client("recovery_bytes_per_reply_max") };
-    if first.0 > page.0 {
-        let page_key = const { reference::client("publication_bytes_per_reply_max") };
-        return Err(loaded.reject_relation(
-            [first_key, page_key],
-            "a recovery reply must not be larger than a page of a recovery".to_owned(),
-            need(page_key, first.0.as_bytes()),
-        ));
-    }
-    Ok(())
-}
-
-/// Checks that each shard may keep an incomplete command of the maximum length.
-fn check_incomplete(loaded: &LoadedConfig, shards: u16) -> Result<(), ConfigError> {
-    let (client, server) = (&loaded.config.client, &loaded.config.server);
-    let least = client.message_bytes_max.0.as_bytes() * u64::from(shards);
-    if least <= server.incomplete_bytes_max.0.as_bytes() {
-        return Ok(());
-    }
-    let all_key = const { reference::server("incomplete_bytes_max") };
-    let message_key = const { reference::client("message_bytes_max") };
-    Err(loaded.reject_relation(
-        [all_key, message_key],
-        format!("each of the {shards} shards must be able to keep a command of the maximum length"),
-        need(all_key, least),
-    ))
-}
-
-/// The number of messages for which a send buffer must have space.
-const BUFFERED_MESSAGES_MIN: u64 = 2;
-
-/// The help for a key whose value must be at least this.
-fn need(key: &ConfigKey, bytes: u64) -> String {
-    format!(
-        "set {} = \"{}\" or more, or lower the other value",
-        key.full(),
-        ConfigSize(ByteSize::from_bytes(bytes))
-    )
-}
-
-/// Checks that limits which are set are not contradicted by the size of the store.
-fn check_store_size(loaded: &LoadedConfig, engine: EnginePolicy) -> Result<(), ConfigError> {
-    let store = &loaded.config.store;
-    let size_key = const { reference::store("bytes_max") };
-    let channel_key = const { reference::store("channel_bytes_max") };
-    if store.channel_bytes_max.0 > store.bytes_max.0 {
-        return Err(loaded.reject_relation(
-            [channel_key, size_key],
-            "a channel must not be larger than the store".to_owned(),
-            need(size_key, store.channel_bytes_max.0.as_bytes()),
-        ));
-    }
-    // The default is lowered by the store itself.
-    let keys = store.idempotency_keys_max;
-    if keys == StoreConfig::IDEMPOTENCY_KEYS_MAX || engine.holds_keys(keys) {
-        return Ok(());
-    }
-    Err(loaded.reject_relation(
-        [const { reference::store("idempotency_keys_max") }, size_key],
-        "the store must have space for so many idempotency keys".to_owned(),
-        need(size_key, engine.bytes_for_keys(keys)),
-    ))
-}
-
 impl EnginePolicy {
     /// Whether the engine has space for as many of the shortest idempotency keys, which have one character.
     fn holds_keys(self, keys: u32) -> bool {
@@ -493,10 +417,10 @@ fn engine_policy(loaded: &LoadedConfig) -> Result<EnginePolicy, ConfigError> {
     match store.kind {
         StoreKind::Segments => LogPolicy::new(log_settings(store))
             .map(EnginePolicy::Log)
-            .map_err(|error| reject(loaded, keys::log_setting(error.setting), error.expected)),
+            .map_err(|error| relations::log_error(loaded, error)),
         StoreKind::Memory => MemoryPolicy::new(memory_settings(store))
             .map(EnginePolicy::Memory)
-            .map_err(|error| reject(loaded, keys::memory_setting(error.setting), error.expected)),
+            .map_err(|error| relations::memory_error(loaded, error)),
     }
 }
 

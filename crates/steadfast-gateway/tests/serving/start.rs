@@ -91,8 +91,21 @@ fn an_invalid_configuration_is_reported_with_file_line_key_and_help() {
         ),
         (
             "[client]\npong_timeout = \"25s\"\n",
-            "client.pong_timeout: must be shorter than the ping interval\n --> steadfast.toml:2:16\n  |\n2 | \
-             pong_timeout = \"25s\"\n  |                ^^^^^ must be shorter than the ping interval",
+            "client.pong_timeout = 25s (steadfast.toml:2) must be below client.ping_interval = 25s (default)\n \
+             --> steadfast.toml:2:16\n  |\n2 | pong_timeout = \"25s\"\n  |                ^^^^^\n  |\n  = help: set \
+             client.ping_interval = \"26s\" or more, or lower client.pong_timeout",
+        ),
+        (
+            "port = 9000\n",
+            "port: the key `port` must be in its section\n --> steadfast.toml:1:1\n  |\n1 | port = 9000\n  | ^^^^ the \
+             key `port` must be in its section\n  |\n  = help: [server] port: write the section on a line before the \
+             key",
+        ),
+        (
+            "channels_max = 9000\n",
+            "channels_max: the key `channels_max` must be in its section\n --> steadfast.toml:1:1\n  |\n1 | \
+             channels_max = 9000\n  | ^^^^^^^^^^^^ the key `channels_max` must be in its section\n  |\n  = help: \
+             [client] channels_max or [store] channels_max: write the section on a line before the key",
         ),
         (
             "[store]\nsegment_bytes = \"1GiB\"\n",
@@ -155,7 +168,7 @@ fn a_kind_of_store_that_overrides_the_file_makes_no_key_of_the_file_an_error() {
         "[server]\nport = 0\nshards = 1\n[store]\ndirectory = \"\"\nsegment_bytes = \"1GiB\"\n";
     let mut loaded = LoadedConfig::parse(Path::new("steadfast.toml"), text).unwrap();
 
-    loaded.override_key(STORE_KIND).store.kind = StoreKind::Memory;
+    loaded.override_key(STORE_KIND, "--memory").store.kind = StoreKind::Memory;
 
     assert!(server::start(loaded).is_ok());
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::super::reference::KEYS;
+use super::super::units::ConfigSize;
 use super::*;
 
 #[test]
@@ -51,58 +52,73 @@ fn a_value_out_of_range_is_reported_with_its_key() {
     }
 }
 
+/// Each relation between two keys, with the file that breaks it and the complete message.
+const CONTRADICTIONS: [(&str, &str, &str); 12] = [
+    (
+        "[client]\nping_interval = \"5s\"\n",
+        "client.pong_timeout is 8s by default, and must be below client.ping_interval = 5s (test.toml:2)",
+        "set client.ping_interval = \"9s\" or more, or lower client.pong_timeout",
+    ),
+    (
+        "[client]\npong_timeout = \"30s\"\nping_interval = \"10s\"\n",
+        "client.pong_timeout = 30s (test.toml:2) must be below client.ping_interval = 10s (test.toml:3)",
+        "set client.ping_interval = \"31s\" or more, or lower client.pong_timeout",
+    ),
+    (
+        "[client]\nmessage_bytes_max = \"4MiB\"\n",
+        "client.message_bytes_max = 4MiB (test.toml:2) must be at most half of client.send_buffer_bytes_max = 1MiB (default)",
+        "set client.send_buffer_bytes_max = \"8MiB\" or more, or lower client.message_bytes_max",
+    ),
+    (
+        "[client]\n\nsend_buffer_bytes_max = \"100KiB\"\n",
+        "client.message_bytes_max is 64KiB by default, and must be at most half of client.send_buffer_bytes_max = 100KiB (test.toml:3)",
+        "set client.send_buffer_bytes_max = \"128KiB\" or more, or lower client.message_bytes_max",
+    ),
+    (
+        "[server]\nshards = 4\n[client]\nsend_buffer_bytes_max = \"100MiB\"\n",
+        "server.send_buffers_bytes_max is 256MiB by default, and must be at least 4 times, once for each shard (server.shards = 4 (test.toml:2)), client.send_buffer_bytes_max = 100MiB (test.toml:4)",
+        "set server.send_buffers_bytes_max = \"400MiB\" or more, or lower client.send_buffer_bytes_max or server.shards",
+    ),
+    (
+        "[server]\nshards = 4\nincomplete_bytes_max = \"100KiB\"\n",
+        "server.incomplete_bytes_max = 100KiB (test.toml:3) must be at least 4 times, once for each shard (server.shards = 4 (test.toml:2)), client.message_bytes_max = 64KiB (default)",
+        "set server.incomplete_bytes_max = \"256KiB\" or more, or lower client.message_bytes_max or server.shards",
+    ),
+    (
+        "[client]\nrecovery_bytes_per_reply_max = \"65KiB\"\n",
+        "client.recovery_bytes_per_reply_max = 65KiB (test.toml:2) must be at most client.publication_bytes_per_reply_max = 64KiB (default)",
+        "set client.publication_bytes_per_reply_max = \"65KiB\" or more, or lower client.recovery_bytes_per_reply_max",
+    ),
+    (
+        "[store]\nchannel_bytes_max = \"2GiB\"\n",
+        "store.channel_bytes_max = 2GiB (test.toml:2) must be at most store.bytes_max = 1GiB (default)",
+        "set store.bytes_max = \"2GiB\" or more, or lower store.channel_bytes_max",
+    ),
+    (
+        "[store]\nidempotency_keys_max = 3000000\n",
+        "store.idempotency_keys_max = 3000000 (test.toml:2) needs more space than store.bytes_max = 1GiB (default)",
+        "set store.bytes_max = \"1472MiB\" or more, or lower store.idempotency_keys_max",
+    ),
+    (
+        "[store]\nkind = \"memory\"\nidempotency_keys_max = 3000000\n",
+        "store.idempotency_keys_max = 3000000 (test.toml:3) needs more space than store.bytes_max = 1GiB (default)",
+        "set store.bytes_max = \"3696000016B\" or more, or lower store.idempotency_keys_max",
+    ),
+    (
+        "[store]\nbytes_max = \"100MiB\"\n",
+        "store.bytes_max = 100MiB (test.toml:2) must be at least four times store.segment_bytes = 64MiB (default)",
+        "set store.bytes_max = \"256MiB\" or more, or lower store.segment_bytes",
+    ),
+    (
+        "[store]\nchannel_ttl = \"1h\"\n",
+        "store.channel_ttl = 1h (test.toml:2) must be at least store.history_ttl = 1d (default)",
+        "set store.channel_ttl = \"1d\" or more, or lower store.history_ttl",
+    ),
+];
+
 #[test]
-fn sizes_that_do_not_fit_together_are_reported_with_the_line_and_a_size_that_fits() {
-    for (lines, key, line, fits) in [
-        (
-            "[client]\nmessage_bytes_max = \"4MiB\"\n",
-            "client.message_bytes_max",
-            2,
-            "client.send_buffer_bytes_max = \"8MiB\"",
-        ),
-        (
-            "[client]\n\nsend_buffer_bytes_max = \"100KiB\"\n",
-            "client.send_buffer_bytes_max",
-            3,
-            "client.send_buffer_bytes_max = \"128KiB\"",
-        ),
-        (
-            "[server]\nshards = 4\n[client]\nsend_buffer_bytes_max = \"100MiB\"\n",
-            "client.send_buffer_bytes_max",
-            4,
-            "server.send_buffers_bytes_max = \"400MiB\"",
-        ),
-        (
-            "[store]\nchannel_bytes_max = \"2GiB\"\n",
-            "store.channel_bytes_max",
-            2,
-            "store.bytes_max = \"2GiB\"",
-        ),
-        (
-            "[store]\nidempotency_keys_max = 3000000\n",
-            "store.idempotency_keys_max",
-            2,
-            "store.bytes_max = \"1472MiB\"",
-        ),
-        (
-            "[store]\nkind = \"memory\"\nidempotency_keys_max = 3000000\n",
-            "store.idempotency_keys_max",
-            3,
-            "store.bytes_max = \"3696000016B\"",
-        ),
-        (
-            "[server]\nshards = 4\nincomplete_bytes_max = \"100KiB\"\n",
-            "server.incomplete_bytes_max",
-            3,
-            "server.incomplete_bytes_max = \"256KiB\"",
-        ),
-        (
-            "[client]\nrecovery_bytes_per_reply_max = \"65KiB\"\n",
-            "client.recovery_bytes_per_reply_max",
-            2,
-            "client.publication_bytes_per_reply_max = \"65KiB\"",
-        ),
-    ] {
+fn settings_that_contradict_each_other_are_both_named_with_value_and_source_and_what_to_change() {
+    for (lines, message, help) in CONTRADICTIONS {
         let loaded = LoadedConfig::parse(Path::new("test.toml"), lines).unwrap();
 
         let error = Policies::try_from(&loaded).unwrap_err();
@@ -111,11 +127,26 @@ fn sizes_that_do_not_fit_together_are_reported_with_the_line_and_a_size_that_fit
             panic!("{error}");
         };
         let problem = error.problem();
-        assert_eq!(problem.key, key);
-        assert_eq!(problem.location.as_ref().unwrap().line, line);
-        let help = problem.help.as_deref().unwrap();
-        assert!(help.contains(fits), "{help}");
+        assert_eq!(problem.message, message);
+        assert_eq!(problem.help.as_deref(), Some(help));
+        assert!(problem.location.is_some(), "{lines}");
+        let text = error.to_string();
+        assert!(text.starts_with(message), "{text}");
     }
+}
+
+#[test]
+fn a_contradiction_with_an_argument_names_the_argument() {
+    let mut loaded = LoadedConfig::default();
+    loaded
+        .override_key("server.shards", "--shards")
+        .server
+        .shards = 200;
+    loaded.config.client.message_bytes_max = ConfigSize(ByteSize::from_kib(512));
+
+    let error = Policies::try_from(&loaded).unwrap_err().to_string();
+
+    assert!(error.contains("server.shards = 200 (--shards)"), "{error}");
 }
 
 #[test]
