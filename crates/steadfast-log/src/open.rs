@@ -1,6 +1,8 @@
 //! The results of opening a log: a report, or the corruption that prevents it.
 //!
-//! Types only; the work is done in `opening`.
+//! Types and their texts only; the work is done in `opening`.
+
+use std::fmt;
 
 use crate::identity::DirectoryId;
 use crate::io::{SegmentNumber, StorageError};
@@ -84,4 +86,47 @@ pub enum CorruptionKind {
     },
     /// The storage could not be read, or the first write failed.
     StorageFailed { error: StorageError },
+}
+
+impl fmt::Display for Corruption {
+    /// Writes a fragment: where the corruption is, what it is, and the evidence for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (segment, at) = (self.segment.0, self.at);
+        write!(f, "segment {segment} at byte {at}: {}", self.kind)?;
+        match self.evidence {
+            Some((segment, at)) => write!(
+                f,
+                ", although segment {} at byte {at} proves that it had been durable",
+                segment.0
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for CorruptionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidRecord => f.write_str("corrupt record"),
+            Self::InvalidHeader => f.write_str("corrupt header"),
+            Self::WrongSize { expected } => {
+                write!(f, "wrong size of the file, instead of {expected} bytes")
+            }
+            Self::OtherDirectory { found, expected } => write!(
+                f,
+                "the segment belongs to data directory {found}, not to {expected}"
+            ),
+            Self::UnsupportedRecord => f.write_str("a record of a later version"),
+            Self::MissingSegment => f.write_str("missing segment"),
+            Self::Inconsistent => f.write_str("inconsistent records"),
+            Self::UnsupportedVersion { version } => {
+                write!(f, "unsupported format version {version}")
+            }
+            Self::StorageFailed { error } => f.write_str(match error {
+                StorageError::NoSpace => "no space left to open it",
+                StorageError::Misplaced => "the directory was moved, replaced or removed",
+                StorageError::Io => "storage I/O failed",
+            }),
+        }
+    }
 }

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use steadfast_clock::Clock;
-use steadfast_gateway::engine::log::corruption_text;
 use steadfast_gateway::engine::log::tool::{
-    self, Progress, RepairOutcome, RepairReport, Verification,
+    self, OpenReport, Progress, RepairOutcome, RepairReport, Verification,
 };
 use steadfast_gateway::error::ServeError;
 
@@ -153,31 +152,39 @@ fn verification_text(directory: &Path, found: &Verification) -> String {
         1 => "corrupt: 1 corrupt range".to_owned(),
         count => format!("corrupt: {count} corrupt ranges"),
     };
-    let shutdown = match report.torn_write {
+    let mut text = format!(
+        "{directory} is {state}\n  segments   {}\n  bytes      {}\n  records    {}\n  channels   {}\n  \
+         keys       {} idempotency keys in the deduplication window",
+        report.segments, report.bytes, report.records, report.channels, report.idempotency_keys
+    );
+    // The next start refuses a corrupt log, so that it truncates nothing.
+    if found.corruptions.is_empty() {
+        let _ = write!(text, "\n  shutdown   {}", shutdown_text(report));
+    }
+    for corruption in &found.corruptions {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  corrupt    {corruption}");
+    }
+    text
+}
+
+/// How the last gateway ended, and what the next start does about it.
+fn shutdown_text(report: &OpenReport) -> String {
+    match report.torn_write {
         _ if report.is_clean => "clean".to_owned(),
         None => "none: a gateway is using the log, or ended without closing it".to_owned(),
         Some(torn) => format!(
             "unclean: incomplete record in segment {} at byte {}, truncated at the next start",
             torn.segment.0, torn.at
         ),
-    };
-    let mut text = format!(
-        "{directory} is {state}\n  segments   {}\n  bytes      {}\n  records    {}\n  channels   {}\n  \
-         keys       {} idempotency keys in the deduplication window\n  shutdown   {shutdown}",
-        report.segments, report.bytes, report.records, report.channels, report.idempotency_keys
-    );
-    for corruption in &found.corruptions {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "\n  corrupt    {}", corruption_text(corruption));
     }
-    text
 }
 
 fn verification_json(directory: &Path, found: &Verification) -> Value {
     let report = &found.report;
-    let torn = report
-        .torn_write
-        .map(|torn| json!({ "segment": torn.segment.0, "at_bytes": torn.at }));
+    let is_intact = found.corruptions.is_empty();
+    let torn = report.torn_write.filter(|_| is_intact);
+    let torn = torn.map(|torn| json!({ "segment": torn.segment.0, "at_bytes": torn.at }));
     let corruptions: Vec<Value> = found
         .corruptions
         .iter()
@@ -185,13 +192,13 @@ fn verification_json(directory: &Path, found: &Verification) -> Value {
             json!({
                 "segment": corruption.segment.0,
                 "at_bytes": corruption.at,
-                "description": corruption_text(corruption),
+                "description": corruption.to_string(),
             })
         })
         .collect();
     json!({
         "directory": directory.display().to_string(),
-        "is_intact": found.corruptions.is_empty(),
+        "is_intact": is_intact,
         "segments": report.segments,
         "bytes": report.bytes,
         "records": report.records,

@@ -12,5 +12,5 @@ mod storage;
 pub mod tool;
 mod writer;
 
-pub use self::error::{LogError, corruption_text};
+pub use self::error::LogError;
 pub use self::start::{start, start_on};

@@ -29,7 +29,24 @@ pub enum LogError {
     NotFound { directory: PathBuf },
     /// The directory holds no log. Only the tools return this error.
     #[error("there is no log in {}", directory.display())]
-    NoLog { directory: PathBuf },
+    NoLog {
+        directory: PathBuf,
+        /// A directory below it that holds one.
+        below: Option<PathBuf>,
+    },
+    /// The directory holds files of others and no log. Only a gateway returns this error.
+    #[error(
+        "{} is not empty and has no log: it contains {}",
+        directory.display(),
+        names_text(names, *count)
+    )]
+    Foreign {
+        directory: PathBuf,
+        /// The first names, in alphabetical order.
+        names: Vec<String>,
+        /// The number of all names.
+        count: usize,
+    },
     /// The log has no channel of this name.
     #[error("the log in {} has no channel {channel:?}", directory.display())]
     UnknownChannel { directory: PathBuf, channel: String },
@@ -84,7 +101,7 @@ pub enum LogError {
         source: io::Error,
     },
     /// The log cannot be opened without losing what was acknowledged.
-    #[error("{}: {}", corruption_headline(corruption.kind), corruption_text(corruption))]
+    #[error("{}: {}", corruption_headline(corruption.kind), corruption)]
     Corrupt {
         directory: PathBuf,
         corruption: Corruption,
@@ -154,7 +171,7 @@ impl LogError {
     pub fn help(&self) -> String {
         match self {
             Self::Locked { holder, .. } => format!(
-                "Stop {} first, or configure a separate data directory for this gateway.",
+                "Stop {} first, or choose another directory.",
                 holder.map_or_else(
                     || "the other process".to_owned(),
                     |pid| format!("process {pid}")
@@ -166,9 +183,8 @@ impl LogError {
             Self::NotFound { .. } => {
                 "Check the path; a gateway creates the directory when it starts.".into()
             }
-            Self::NoLog { .. } => {
-                "Check the path; a log consists of files named NUMBER.segment.".into()
-            }
+            Self::NoLog { below, .. } => no_log_help(below.as_deref()),
+            Self::Foreign { .. } => "Choose an empty or new directory: --data DIR".into(),
             Self::UnknownChannel { .. } => "Check the name; nothing was changed.".into(),
             Self::NotForgotten { .. } => {
                 "Check the space on the disk, and run the command again.".into()
@@ -193,10 +209,7 @@ impl LogError {
                 keep_help(repaired)
             ),
             Self::RepairOutdated { repaired, .. } => keep_help(repaired),
-            Self::PermissionDenied { directory, .. } => format!(
-                "Run as the user who owns {0}, or make it writable: chown -R \"$USER\" {0}",
-                directory.display()
-            ),
+            Self::PermissionDenied { directory, .. } => permission_help(directory),
             Self::ReadOnly { .. } => {
                 "Mount the file system writable, or specify another data directory.".into()
             }
@@ -227,6 +240,38 @@ fn keep_help(repaired: &Path) -> String {
     format!(
         "To keep the log as it is now, remove the segments of the repair, and repair again if necessary: rm -r {repaired}"
     )
+}
+
+/// The way to a log that was not found at the path of the command.
+fn no_log_help(below: Option<&Path>) -> String {
+    below.map_or_else(
+        || "Check the path; a log consists of files named NUMBER.segment.".to_owned(),
+        |below| {
+            let below = below.display();
+            format!("There is one in {below}: use this path.")
+        },
+    )
+}
+
+/// How to get a directory that this user may use: one that cannot be created has no owner yet.
+fn permission_help(directory: &Path) -> String {
+    let is_missing = directory.try_exists().is_ok_and(|exists| !exists);
+    let directory = directory.display();
+    if is_missing {
+        format!("Create it for your user: sudo install -d -m 700 -o \"$USER\" {directory}")
+    } else {
+        format!(
+            "Run as the user who owns {directory}, or make it yours: sudo chown -R \"$USER\" {directory}"
+        )
+    }
+}
+
+fn names_text(names: &[String], count: usize) -> String {
+    let listed = names.join(", ");
+    match count.saturating_sub(names.len()) {
+        0 => listed,
+        more => format!("{listed} and {more} more"),
+    }
 }
 
 fn version_help(directory: &Path, found: u32) -> String {
@@ -290,47 +335,6 @@ const fn corruption_headline(why: CorruptionKind) -> &'static str {
         | CorruptionKind::UnsupportedRecord
         | CorruptionKind::StorageFailed { .. } => "the log cannot be opened",
     }
-}
-
-/// Describes a corruption as a fragment: where it is, what it is, and the evidence for it.
-pub fn corruption_text(corruption: &Corruption) -> String {
-    let what = match corruption.kind {
-        CorruptionKind::InvalidRecord => "corrupt record".into(),
-        CorruptionKind::InvalidHeader => "corrupt header".into(),
-        CorruptionKind::WrongSize { expected } => {
-            format!("wrong size of the file, instead of {expected} bytes")
-        }
-        CorruptionKind::OtherDirectory { found, expected } => {
-            format!("the segment belongs to data directory {found}, not to {expected}")
-        }
-        CorruptionKind::UnsupportedRecord => "a record of a later version".into(),
-        CorruptionKind::MissingSegment => "missing segment".into(),
-        CorruptionKind::Inconsistent => "inconsistent records".into(),
-        CorruptionKind::UnsupportedVersion { version } => {
-            format!("unsupported format version {version}")
-        }
-        CorruptionKind::StorageFailed {
-            error: StorageError::NoSpace,
-        } => "no space left to open it".into(),
-        CorruptionKind::StorageFailed {
-            error: StorageError::Misplaced,
-        } => "the directory was moved, replaced or removed".into(),
-        CorruptionKind::StorageFailed {
-            error: StorageError::Io,
-        } => "storage I/O failed".into(),
-    };
-    let evidence = corruption
-        .evidence
-        .map_or_else(String::new, |(segment, at)| {
-            format!(
-                ", although segment {} at byte {at} proves that it had been durable",
-                segment.0
-            )
-        });
-    format!(
-        "segment {} at byte {}: {what}{evidence}",
-        corruption.segment.0, corruption.at
-    )
 }
 
 #[cfg(test)]

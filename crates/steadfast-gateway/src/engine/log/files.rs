@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, channel};
 use bytes::Bytes;
 use steadfast_log::io::{Place, SegmentFound, SegmentNumber};
 
-use self::directory::{Directory, instance, marker};
+use self::directory::{Directory, foreign, instance, marker};
 use self::io_worker::{IoOperation, IoWorker, SegmentFiles};
 use self::segment_worker::SegmentWorker;
 use super::disk::Disk;
@@ -40,6 +40,7 @@ pub(super) struct Files {
 impl Files {
     /// Locks the directory for this process. `wake` is called whenever a completion is available.
     pub(super) fn open(path: &Path, disk: &Arc<dyn Disk>, wake: &WakeFn) -> Result<Self, LogError> {
+        foreign::check(path)?;
         let directory = Directory::open(path)?;
         marker::check_usable(path, directory.names())?;
         directory

@@ -4,10 +4,11 @@
 //! need no lock: they read what the directory holds at one moment, also while a gateway writes to it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use steadfast_log::io::SegmentFound;
 use steadfast_log::open::CorruptionKind;
+pub use steadfast_log::open::OpenReport;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 pub use steadfast_log::repair::RepairReport;
 pub use steadfast_log::verify::Verification;
@@ -19,7 +20,7 @@ pub use self::forget::forget;
 pub use self::repair::{RepairOutcome, repair};
 use self::snapshot::Snapshot;
 use super::error::LogError;
-use super::files::directory::{Names, marker};
+use super::files::directory::{Names, marker, segments};
 use crate::config::StoreConfig;
 use crate::config::policy::log_settings;
 
@@ -112,6 +113,19 @@ fn check_repairable(path: &Path, found: &Verification) -> Result<(), LogError> {
     }
 }
 
+/// The directories below a data directory in which a log may be instead: the demo keeps its own in `demo/log`.
+const LOGS_BELOW: [&str; 2] = ["log", "demo/log"];
+
+/// The error for a directory without a log.
+fn no_log(path: &Path) -> LogError {
+    let holds_log = |path: &PathBuf| segments(path).is_ok_and(|found| !found.is_empty());
+    let mut candidates = LOGS_BELOW.iter().map(|name| path.join(name));
+    LogError::NoLog {
+        directory: path.to_path_buf(),
+        below: candidates.find(holds_log),
+    }
+}
+
 fn read_all(
     path: &Path,
     names: &Names,
@@ -121,8 +135,7 @@ fn read_all(
     let snapshot = Snapshot::take(names).map_err(to_error)?;
     let segments = snapshot.segments().to_vec();
     if segments.is_empty() {
-        let directory = path.to_path_buf();
-        return Err(LogError::NoLog { directory });
+        return Err(no_log(path));
     }
     let mut report = Progress::of(&segments);
     let policy = policy(&segments).map_err(to_error)?;

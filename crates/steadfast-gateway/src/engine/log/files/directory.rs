@@ -18,6 +18,7 @@ use self::lock::{Locks, lock};
 use self::place::{FileId, Misplaced};
 use crate::engine::log::LogError;
 
+pub(in crate::engine::log) mod foreign;
 pub(in crate::engine::log) mod instance;
 mod lock;
 pub(in crate::engine::log) mod marker;
@@ -83,12 +84,11 @@ impl Directory {
 
     /// Locks a directory that does not exist, which is created, or that is empty.
     pub(in crate::engine::log) fn create_empty(path: &Path) -> Result<Self, LogError> {
-        match std::fs::read_dir(path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    let directory = path.to_path_buf();
-                    return Err(LogError::NotEmpty { directory });
-                }
+        match Names::open(path).and_then(|names| names.all()) {
+            Ok(names) if names.iter().all(|name| name == foreign::LOST_AND_FOUND) => {}
+            Ok(_) => {
+                let directory = path.to_path_buf();
+                return Err(LogError::NotEmpty { directory });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(LogError::from_io(path, error)),
@@ -253,14 +253,22 @@ impl Names {
 
     /// Returns the first name with this prefix.
     fn find_prefix(&self, prefix: &str) -> io::Result<Option<String>> {
+        let mut names = self.all()?.into_iter();
+        Ok(names.find(|name| name.starts_with(prefix)))
+    }
+
+    /// Returns all names, in alphabetical order.
+    fn all(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
         for entry in Dir::read_from(&self.directory)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_string_lossy();
-            if name.starts_with(prefix) {
-                return Ok(Some(name.into_owned()));
+            if name != "." && name != ".." {
+                names.push(name.into_owned());
             }
         }
-        Ok(None)
+        names.sort_unstable();
+        Ok(names)
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {

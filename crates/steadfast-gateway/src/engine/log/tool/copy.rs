@@ -45,8 +45,7 @@ pub(super) fn copy(
     crate::listen::raise_files_max();
     let snapshot = Snapshot::take(&names).map_err(|error| LogError::from_io(source, error))?;
     if snapshot.segments().is_empty() {
-        let directory = source.to_path_buf();
-        return Err(LogError::NoLog { directory });
+        return Err(super::no_log(source));
     }
     let to_error = |error| LogError::from_io(target, error);
     let directory = Directory::create_empty(target)?;

@@ -67,8 +67,7 @@ fn check(
     }
     let names = super::Names::open(path).map_err(to_error)?;
     if names.segments().map_err(to_error)?.is_empty() {
-        let directory = path.to_path_buf();
-        return Err(LogError::NoLog { directory });
+        return Err(super::no_log(path));
     }
     let directory = Directory::open(path)?;
     marker::check_usable(path, directory.names())?;

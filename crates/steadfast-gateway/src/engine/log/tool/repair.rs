@@ -66,8 +66,7 @@ pub fn repair(path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<RepairO
     marker::check_complete(path, &names)?;
     let interrupted = last_of(path, REPAIRED).map_err(to_error)?;
     if names.segments().map_err(to_error)?.is_empty() && interrupted.is_none() {
-        let directory = path.to_path_buf();
-        return Err(LogError::NoLog { directory });
+        return Err(super::no_log(path));
     }
     let directory = Directory::open(path)?;
     if let Some(number) = interrupted {
