@@ -1,6 +1,6 @@
 //! Runs many seeds: sums their counts and collects the seeds that violated an invariant.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 use crate::engine_kind::EngineKind;
@@ -27,6 +27,31 @@ pub struct SimulationReport {
 /// The largest number of failed seeds that are kept; further ones are only counted.
 pub const FAILED_SEEDS_MAX: usize = 20;
 
+/// The largest number of violations of one seed that are printed: later ones usually follow from the first.
+const VIOLATIONS_SHOWN: usize = 3;
+
+/// What the results of the seeds show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every invariant held, and enough faults occurred for a meaningful result.
+    Pass,
+    /// An invariant was violated.
+    Fail,
+    /// Every invariant held, but too few faults occurred to prove anything.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// Returns the verdict in capital letters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Inconclusive => "INCONCLUSIVE",
+        }
+    }
+}
+
 impl SimulationReport {
     /// A report without results, for runs with this engine.
     pub fn new(engine: EngineKind) -> Self {
@@ -41,9 +66,75 @@ impl SimulationReport {
         self.totals.rows(self.engine)
     }
 
-    /// Whether every invariant held and enough faults occurred for a meaningful result.
-    pub fn has_passed(&self) -> bool {
-        self.failed_count == 0 && self.inconclusive.is_empty() && self.not_exercised().is_empty()
+    /// Returns the verdict. A single seed cannot have every kind of fault, so it is checked for invariants only.
+    pub fn verdict(&self) -> Verdict {
+        if self.failed_count > 0 {
+            Verdict::Fail
+        } else if self.totals.seeds == 1
+            || self.inconclusive.is_empty() && self.not_exercised().is_empty()
+        {
+            Verdict::Pass
+        } else {
+            Verdict::Inconclusive
+        }
+    }
+
+    /// Returns the verdict in one line, for people.
+    pub fn verdict_text(&self) -> String {
+        let seeds = match self.totals.seeds {
+            1 => "1 seed".to_owned(),
+            count => format!("{count} seeds"),
+        };
+        let verdict = self.verdict();
+        let reason = match verdict {
+            Verdict::Pass => format!("{seeds}, all invariants hold"),
+            Verdict::Fail => format!("{} of {seeds} violated an invariant", self.failed_count),
+            Verdict::Inconclusive => {
+                format!("{seeds}, all invariants hold, but too few kinds of faults occurred")
+            }
+        };
+        format!("{}: {reason}", verdict.name())
+    }
+
+    /// Returns all counts in their groups.
+    pub fn counts_text(&self) -> String {
+        let mut text = String::new();
+        for group in self.totals.groups(self.engine) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{}", group.name);
+            for (name, count) in group.rows {
+                let _ = writeln!(text, "{count:>12}  {name}");
+            }
+        }
+        text
+    }
+
+    /// Returns the violations, and why the report is inconclusive if it is; empty for a report that passes.
+    pub fn findings_text(&self) -> String {
+        let mut text = String::new();
+        for result in &self.failed_seeds {
+            for violation in result.violations.iter().take(VIOLATIONS_SHOWN) {
+                // Writing to a string cannot fail.
+                let _ = writeln!(
+                    text,
+                    "seed {} violated \"{}\": {}",
+                    result.seed, violation.invariant, violation.details
+                );
+            }
+        }
+        if self.verdict() == Verdict::Inconclusive {
+            if let Some(first) = self.inconclusive.first() {
+                let count = self.inconclusive.len();
+                let _ = writeln!(
+                    text,
+                    "{count} seeds had too few faults, the first is {first}"
+                );
+            }
+            for name in self.not_exercised() {
+                let _ = writeln!(text, "did not occur: {name}");
+            }
+        }
+        text
     }
 
     /// Adds the result of a seed. The report is deterministic only if results are added in the order of the seeds.
@@ -70,27 +161,11 @@ impl SimulationReport {
     }
 }
 
+/// Prints everything, as the message of a test that fails.
 impl fmt::Display for SimulationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, count) in self.rows() {
-            writeln!(f, "{count:>12}  {name}")?;
-        }
-        for result in &self.failed_seeds {
-            for violation in result.violations.iter().take(3) {
-                writeln!(f, "seed {}: violated: {violation}", result.seed)?;
-            }
-        }
-        if let Some(first) = self.inconclusive.first() {
-            writeln!(
-                f,
-                "{} seeds had too few faults, the first is {first}",
-                self.inconclusive.len()
-            )?;
-        }
-        for name in self.not_exercised() {
-            writeln!(f, "not exercised in this run: {name}")?;
-        }
-        Ok(())
+        let (counts, findings) = (self.counts_text(), self.findings_text());
+        write!(f, "{counts}{findings}{}", self.verdict_text())
     }
 }
 

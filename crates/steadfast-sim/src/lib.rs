@@ -28,9 +28,9 @@ mod wall_clock;
 mod world;
 
 pub use engine_kind::EngineKind;
-pub use explore::{SimulationReport, explore};
+pub use explore::{SimulationReport, Verdict, explore};
 pub use planted_bug::PlantedBug;
 pub use seed_result::SeedResult;
-pub use totals::Totals;
+pub use totals::{CountGroup, Totals};
 pub use variant::Variant;
 pub use world::run;

@@ -385,7 +385,15 @@ impl EngineThread {
             matches!(&self.engine, GatewayEngine::Log(log) if log.health() == Health::Full);
         ctx.totals.starts_without_space += u64::from(is_full);
         if std::mem::take(&mut self.must_be_clean) && (!report.is_clean || report.has_new_epochs) {
-            ctx.report(Invariant::CleanShutdownDetected, format!("{report:?}"));
+            let details = match (report.is_clean, report.torn_write) {
+                (true, _) => "all channel epochs changed".to_owned(),
+                (false, None) => "the start found an unclean shutdown".to_owned(),
+                (false, Some(torn)) => format!(
+                    "the start truncated an incomplete record in segment {} at byte {}",
+                    torn.segment.0, torn.at
+                ),
+            };
+            ctx.report(Invariant::CleanShutdownDetected, details);
         }
         ctx.totals.torn_writes_truncated += u64::from(report.torn_write.is_some());
     }
@@ -399,7 +407,7 @@ impl EngineThread {
         if corruption.kind == no_space && ctx.totals.operations_without_space > 0 {
             self.schedule_exit(ctx);
         } else {
-            ctx.report(Invariant::LogOpens, format!("{corruption:?}"));
+            ctx.report(Invariant::LogOpens, corruption.to_string());
         }
     }
 
