@@ -1,5 +1,8 @@
 //! The command line: commands, options and help texts. The commands interpret the values.
 
+mod tips;
+mod values;
+
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -63,19 +66,53 @@ Exit codes:
   4  data directory cannot be used: locked, full, read-only, corrupt or missing
   6  a write or sync of the log failed: start it again, which checks the log";
 
-const CONNECT_EXAMPLES: &str = "\
-Examples:
-  steadfast connect ws://127.0.0.1:8000 --subscribe lobby
-  steadfast connect http://127.0.0.1:8000 --publish lobby '{\"text\": \"hello\"}'
-
-Input, once connected:
+macro_rules! connect_input {
+    () => {
+        "\
   TEXT or JSON            publish it to the channel that was subscribed to last
   /subscribe CHANNEL      subscribe to a channel
   /unsubscribe CHANNEL    unsubscribe from a channel
   /publish CHANNEL TEXT   publish TEXT or JSON to a channel
   /history CHANNEL        print the last publications of a channel
   /presence CHANNEL       print the clients that are subscribed to a channel
-  /quit                   disconnect and exit";
+  /help                   print these commands
+  /quit                   wait for acknowledgements, disconnect and exit"
+    };
+}
+
+/// The commands of `connect`, for `/help`.
+pub(crate) const CONNECT_INPUT_HELP: &str = connect_input!();
+
+const CONNECT_EXAMPLES: &str = concat!(
+    "\
+Examples:
+  steadfast connect ws://127.0.0.1:8000 --subscribe lobby
+  steadfast connect http://127.0.0.1:8000 --publish lobby '{\"text\": \"hello\"}'
+  echo '{\"text\": \"hello\"}' | steadfast connect ws://127.0.0.1:8000 --subscribe lobby
+  steadfast connect ws://127.0.0.1:8000 --subscribe lobby --json --wait 10 < /dev/null
+
+Input:
+",
+    connect_input!(),
+    "
+
+JSON is published as it is. Text is published as a JSON string, unless it begins with {, [ or \":
+then it is rejected as invalid JSON. To publish such text, quote it: '\"hello\"'
+The end of the input (Ctrl-D, the end of a pipe) is the same as /quit: the command waits up to 10 s
+for acknowledgements. Input from /dev/null does not end it: it prints events until a signal.
+
+If the first connection fails, the command fails after one attempt. With --wait it retries for some
+seconds, and on a terminal, without --publish, until it is interrupted. Later it always reconnects.
+
+Results are printed on standard output, and the state of the connection on standard error.
+Each publication has one line: \"acknowledged at offset 4 of lobby\", or with --json an object with
+channel, offset, epoch and duplicate. With --json a failure is an object too: {\"event\":\"failed\",...}
+
+Exit codes:
+  0  every publication was acknowledged, also when Ctrl-C ended the command
+  1  no connection, or a publication was not acknowledged or an input line was rejected
+  2  invalid arguments"
+);
 
 const LOG_EXAMPLES: &str = "\
 Examples:
@@ -97,14 +134,15 @@ Exit codes:
 const SIM_EXAMPLES: &str = "\
 Examples:
   steadfast sim --seeds 0..1000          1,000 runs, each with network faults and power failures
-  steadfast sim --seeds 17               run one seed again
+  steadfast sim --seeds 17 --verbose     run one seed again, and print all counts
+  steadfast sim --seeds 0..200 --engine memory
+                                         gateways that keep all data in memory
   steadfast sim --seeds 0..100 --plant no-sync
-  steadfast sim --seeds 0..100 --engine memory
-                                         skip every sync, and report which seeds detect it
+                                         plant a bug that skips every sync: the verdict is FAIL
 
 Exit codes:
-  0  all invariants hold in every run
-  1  an invariant is violated, or too few faults occurred for a meaningful result
+  0  PASS: all invariants hold
+  1  FAIL: an invariant is violated, or INCONCLUSIVE: of several seeds, too few had each kind of fault
   2  invalid arguments";
 
 const LAB_EXAMPLES: &str = "\
@@ -147,7 +185,7 @@ Exit codes:
 
 /// Durable WebSocket pub/sub gateway, with tools to operate and test it
 #[derive(Debug, Parser)]
-#[command(name = "steadfast", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "steadfast", version, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -182,10 +220,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// IP address to listen on [default: 127.0.0.1]
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = values::address)]
     pub(crate) address: Option<IpAddr>,
     /// Port to listen on; 0 selects a free port [default: 8000]
-    #[arg(long)]
+    #[arg(long, value_parser = values::port)]
     pub(crate) port: Option<u16>,
     /// Number of shards (event loops); 0 starts one per processor [default: 0]
     #[arg(long, value_name = "COUNT")]
@@ -212,12 +250,15 @@ pub(crate) struct Connect {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// Subscribe to a channel; can be repeated
-    #[arg(long, short, value_name = "CHANNEL")]
+    #[arg(long, short, value_name = "CHANNEL", value_parser = values::channel)]
     pub(crate) subscribe: Vec<String>,
     /// Publish one message with a generated idempotency key, wait for the acknowledgement, and exit
-    #[arg(long, short, num_args = 2, value_names = ["CHANNEL", "JSON"])]
+    #[arg(long, short, num_args = 2, value_names = ["CHANNEL", "JSON"], allow_negative_numbers = true)]
     pub(crate) publish: Option<Vec<String>>,
-    /// Print events as JSON, one object per line
+    /// Retry the first connection for so long [default: one attempt; on a terminal, no limit]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u64>,
+    /// Print events and results as JSON, one object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -306,6 +347,9 @@ pub(crate) struct Sim {
     /// The engine of the gateways: log, on a disk that fails, or memory, which a restart empties
     #[arg(long, value_name = "NAME", default_value = "log")]
     pub(crate) engine: String,
+    /// Print all counts instead of a summary
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
     /// Print the result as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -421,7 +465,7 @@ pub(crate) struct Launch {
 pub(crate) fn parse() -> Result<Arguments, Failure> {
     Arguments::try_parse().map_err(|error| {
         if error.use_stderr() {
-            Failure::usage_styled(error.render())
+            Failure::usage_styled(tips::add(error).render())
         } else {
             Failure::help(error.render())
         }

@@ -6,6 +6,21 @@
 
 use std::ffi::OsString;
 
+use steadfast_toml::suggestion;
+
+/// The variables that are read, `RUST_LOG` excepted, which belongs to others too.
+const KNOWN: [&str; 6] = [
+    "PORT",
+    "STEADFAST_ADDRESS",
+    "STEADFAST_DATA",
+    "STEADFAST_CONFIG",
+    "STEADFAST_LOG",
+    "NO_COLOR",
+];
+
+/// The beginning of the names that belong to Steadfast.
+const PREFIX: &str = "STEADFAST_";
+
 /// The raw values; an empty variable counts as absent.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
@@ -15,6 +30,18 @@ pub(crate) struct Environment {
     pub(crate) config: Option<OsString>,
     pub(crate) log: Option<OsString>,
     pub(crate) no_color: Option<OsString>,
+    /// The names with [`PREFIX`] that are not known, in alphabetical order.
+    unknown: Vec<String>,
+}
+
+impl Environment {
+    /// Returns a warning for each variable that has no effect although its name belongs to Steadfast.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        self.unknown.iter().map(|name| {
+            let help = suggestion(name);
+            format!("warning: the environment variable {name} has no effect: {help}")
+        })
+    }
 }
 
 /// Reads all variables.
@@ -26,13 +53,64 @@ pub(crate) fn read() -> Environment {
         config: variable("STEADFAST_CONFIG"),
         log: variable("STEADFAST_LOG").or_else(|| variable("RUST_LOG")),
         no_color: variable("NO_COLOR"),
+        unknown: unknown(),
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "only this function reads the environment"
+    reason = "only this function and the next one read the environment"
 )]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only this function and the previous one read the environment"
+)]
+fn unknown() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut unknown: Vec<String> = names
+        .filter(|name| name.starts_with(PREFIX) && !KNOWN.contains(&name.as_str()))
+        .collect();
+    unknown.sort_unstable();
+    unknown
+}
+
+/// The variable that was probably meant, or else all. Only the names without the prefix are compared: with it, all are
+/// similar.
+fn suggestion(unknown: &str) -> String {
+    let name = unknown.trim_start_matches(PREFIX);
+    let is_similar = |known: &&str| {
+        let known = known.trim_start_matches(PREFIX);
+        suggestion::help_if_similar(name, &[known]).is_some()
+    };
+    match KNOWN.into_iter().find(is_similar) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("one of: {}", KNOWN.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_that_was_meant_is_suggested() {
+        for (unknown, expected) in [
+            ("STEADFAST_PORT", "did you mean `PORT`?"),
+            ("STEADFAST_ADRESS", "did you mean `STEADFAST_ADDRESS`?"),
+            (
+                "STEADFAST_CONFIGURATION",
+                "did you mean `STEADFAST_CONFIG`?",
+            ),
+            (
+                "STEADFAST_XYZ",
+                "one of: PORT, STEADFAST_ADDRESS, STEADFAST_DATA, STEADFAST_CONFIG, STEADFAST_LOG, NO_COLOR",
+            ),
+        ] {
+            assert_eq!(suggestion(unknown), expected);
+        }
+    }
 }

@@ -129,6 +129,14 @@ impl Failure {
         Self::scenario(with_causes(error), hint)
     }
 
+    /// Returns the reason in plain text.
+    pub(crate) fn reason(&self) -> String {
+        match &self.text {
+            Text::Help(text) | Text::Arguments(text) => text.to_string(),
+            Text::Error { error, .. } => error.clone(),
+        }
+    }
+
     /// Any other failure.
     pub(crate) fn failed(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {

@@ -5,6 +5,7 @@ mod commands;
 mod env;
 mod exit;
 mod output;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let _flush = output::FlushGuard;
     let environment = env::read();
+    for warning in environment.warnings() {
+        output::message(&warning);
+    }
     let outcome = args::parse().and_then(|args| commands::run(args, &environment));
     exit::finish(outcome, output::Colours::from_environment(&environment))
 }

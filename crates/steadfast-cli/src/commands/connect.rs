@@ -1,46 +1,146 @@
-//! `steadfast connect`: an interactive session through the client library. Input lines are commands; events are
-//! printed, and so is each connection attempt with the cause of its failure and the time of the next one.
+//! `steadfast connect`: a session through the client library. Input lines are commands; events are printed on standard
+//! output, and the state of the connection on standard error.
 //!
-//! The first attempt must succeed, since the likeliest cause of its failure is a wrong address. After that, the session
-//! reconnects automatically.
+//! A terminal is served until the user ends it, so a first connection that fails is retried. A script gets a failure
+//! instead, unless `--wait` says how long it may take. After the first connection, the session always reconnects.
 
+mod connection;
 mod escape;
 mod input;
 mod printer;
 mod render;
+mod session;
 
-use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::time::Duration;
 
-use steadfast::error::RequestError;
-use steadfast::{
-    CallError, Client, HistoryResult, PublishOutcome, Receipt, SessionEvent, SubscribeOptions,
-    defaults,
-};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::sync::{broadcast, mpsc};
-use tokio::task::JoinHandle;
+use steadfast::endpoint::Endpoint;
+use steadfast::{BackoffSettings, Client, Driver, defaults};
+use tokio::sync::mpsc;
 
-use self::input::InputCommand;
+use self::connection::{Connection, ConnectionFailure, Patience};
+use self::input::{Payload, QUOTE_HELP};
 use self::printer::Printer;
 use self::render::EventOutput;
+use self::session::{InputKind, Session};
 use crate::args::Connect;
 use crate::exit::Failure;
 use crate::output;
+use crate::signals::Signals;
 
-/// Limit of `/history`, in publications.
-const HISTORY_LIMIT: u16 = 20;
 /// Capacity of the queue of lines to print; senders wait when it is full.
 const OUTPUT_QUEUE_LEN_MAX: usize = 1_024;
 /// Longest wait for the session to close at exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest pause between two attempts: a person who restarts a gateway waits for it.
+const BACKOFF_CAP: Duration = Duration::from_secs(5);
 
-/// Runs until `/quit` is typed, the `--publish` message is acknowledged, or standard output is closed.
+/// Runs until `/quit`, the end of the input or a signal, the acknowledgement of the `--publish` message, or the end of
+/// standard output.
 ///
 /// # Errors
 ///
-/// When the first connection attempt fails, or the session fails permanently.
+/// When an argument is invalid, there is no connection, the session fails permanently, or a publication is not
+/// acknowledged.
 pub(crate) fn run(arguments: &Connect) -> Result<(), Failure> {
+    let outcome = Request::new(arguments).and_then(serve);
+    if let (Err(failure), true) = (&outcome, arguments.json) {
+        // A closed pipe is no further failure.
+        let _ = output::print_next(&EventOutput::failed(&failure.reason()).json);
+    }
+    outcome
+}
+
+/// A command with valid arguments.
+struct Request {
+    endpoint: Endpoint,
+    client: Client,
+    driver: Driver,
+    subscribe: Vec<String>,
+    publish: Option<(String, Payload)>,
+    patience: Patience,
+    is_json: bool,
+}
+
+impl Request {
+    fn new(arguments: &Connect) -> Result<Self, Failure> {
+        let invalid_url = |error: String| {
+            Failure::usage(error, "For example: steadfast connect ws://127.0.0.1:8000")
+        };
+        let endpoint: Endpoint = arguments
+            .url
+            .parse()
+            .map_err(|error: steadfast::endpoint::EndpointError| invalid_url(error.to_string()))?;
+        let (client, driver) = Client::builder(&arguments.url)
+            .map(|builder| builder.name("steadfast-cli").backoff(backoff()))
+            .and_then(steadfast::Builder::build)
+            .map_err(|error| invalid_url(error.to_string()))?;
+        let publish = match arguments.publish.as_deref() {
+            Some([channel, data]) => Some((channel.clone(), payload(channel, data)?)),
+            Some(_) | None => None,
+        };
+        let is_watched = io::stdin().is_terminal() || io::stdout().is_terminal();
+        let patience = match arguments.wait {
+            Some(seconds) => Patience::For(Duration::from_secs(seconds)),
+            None if is_watched && publish.is_none() => Patience::Unlimited,
+            None => Patience::For(Duration::ZERO),
+        };
+        Ok(Self {
+            endpoint,
+            client,
+            driver,
+            subscribe: arguments.subscribe.clone(),
+            publish,
+            patience,
+            is_json: arguments.json,
+        })
+    }
+}
+
+fn backoff() -> BackoffSettings {
+    BackoffSettings {
+        cap: BACKOFF_CAP,
+        ..defaults::BACKOFF
+    }
+}
+
+/// Checks the message of `--publish` before anything is sent.
+fn payload(channel: &str, data: &str) -> Result<Payload, Failure> {
+    if channel.is_empty() {
+        return Err(Failure::usage(
+            "invalid channel of --publish: must not be empty",
+            "For example: --publish lobby '{\"text\": \"hello\"}'",
+        ));
+    }
+    Payload::parse(data).map_err(|error| {
+        Failure::usage(
+            format!("invalid message of --publish: {error}"),
+            QUOTE_HELP.replacen('t', "T", 1),
+        )
+    })
+}
+
+/// Where input lines come from. A device that is no terminal has none: supervisors and `&` in a script connect standard
+/// input to /dev/null.
+fn input_kind() -> InputKind {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return InputKind::Terminal;
+    }
+    let file_type = stdin
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|file| std::fs::File::from(file).metadata())
+        .map(|metadata| metadata.file_type());
+    match file_type {
+        Ok(kind) if !kind.is_char_device() => InputKind::Pipe,
+        Ok(_) | Err(_) => InputKind::None,
+    }
+}
+
+fn serve(request: Request) -> Result<(), Failure> {
     output::detach_messages()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -49,8 +149,8 @@ pub(crate) fn run(arguments: &Connect) -> Result<(), Failure> {
             Failure::failed(format!("failed to start the async runtime: {error}"), "")
         })?;
     let (lines, outputs) = mpsc::channel(OUTPUT_QUEUE_LEN_MAX);
-    let mut printer = Printer::start(outputs, arguments.json)?;
-    let outcome = runtime.block_on(run_session(arguments, lines, &mut printer));
+    let mut printer = Printer::start(outputs, request.is_json)?;
+    let outcome = runtime.block_on(run_session(request, lines, &mut printer));
     // Ends the tasks that send lines. A read of standard input that does not return must not delay the exit.
     runtime.shutdown_background();
     printer.finish();
@@ -58,217 +158,69 @@ pub(crate) fn run(arguments: &Connect) -> Result<(), Failure> {
 }
 
 async fn run_session(
-    arguments: &Connect,
+    request: Request,
     lines: mpsc::Sender<EventOutput>,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    let (client, driver) = Client::builder(&arguments.url)
-        .map(|builder| builder.name("steadfast-cli"))
-        .and_then(steadfast::Builder::build)
-        .map_err(|error| {
-            let example = "For example: steadfast connect ws://127.0.0.1:8000";
-            Failure::usage(error.to_string(), example)
-        })?;
+    let mut signals = Signals::install()?;
+    let client = request.client;
     let events = client.events();
-    let mut session = InteractiveSession {
-        client,
-        lines,
-        channel: None,
-        subscriptions: BTreeMap::new(),
+    tokio::spawn(request.driver);
+    let input = match request.publish {
+        Some(_) => InputKind::None,
+        None => input_kind(),
     };
-    tokio::spawn(driver);
-    for channel in &arguments.subscribe {
-        session.subscribe(channel.clone());
+    let mut session = Session::new(client.clone(), lines, input);
+    for channel in request.subscribe {
+        session.subscribe(channel);
     }
-    let receipt = match arguments.publish.as_deref() {
-        Some([channel, data]) => {
-            let receipt = session.publish(channel, data);
-            Some(receipt.map_err(|error| Failure::failed(error.to_string(), ""))?)
-        }
-        Some(_) | None => None,
+    let connection = Connection {
+        client: &client,
+        endpoint: &request.endpoint,
+        patience: request.patience,
+        greeting: match input {
+            InputKind::Terminal => "; /help lists the commands",
+            InputKind::Pipe | InputKind::None => "",
+        },
     };
-    let client = session.client.clone();
     let outcome = tokio::select! {
-        outcome = watch(&client, events, &arguments.url) => outcome,
+        failure = connection.watch(events) => Err(failure),
         () = printer.ended() => Ok(()),
-        outcome = until_acknowledged(receipt) => outcome,
-        () = session.run(arguments.publish.is_none()) => Ok(()),
+        () = signals.next() => Ok(()),
+        outcome = execute(&mut session, request.publish) => outcome,
     };
     // An unresponsive gateway must not delay the exit.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, client.close(Duration::ZERO)).await;
-    outcome
-}
-
-/// Prints connection events; returns when the first attempt or the session fails.
-async fn watch(
-    client: &Client,
-    mut events: broadcast::Receiver<SessionEvent>,
-    url: &str,
-) -> Result<(), Failure> {
-    let mut has_connected = false;
-    loop {
-        let event = match events.recv().await {
-            Ok(event) => event,
-            Err(broadcast::error::RecvError::Lagged(missed)) => {
-                output::message(&format!(
-                    "{missed} connection events were not printed: output is too slow"
-                ));
-                continue;
-            }
-            Err(broadcast::error::RecvError::Closed) => return Ok(()),
-        };
-        match &event {
-            SessionEvent::Connected { .. } => has_connected = true,
-            SessionEvent::Waiting { cause, .. } if !has_connected => {
-                return Err(Failure::failed(
-                    format!("cannot connect to {url}: {}", render::cause(cause)),
-                    "Check the URL. To start a gateway: steadfast serve",
-                ));
-            }
-            SessionEvent::Failed { cause } => {
-                let what = format!("session with {url} failed: {}", render::cause(cause));
-                return Err(Failure::failed(what, ""));
-            }
-            SessionEvent::Attempting { .. }
-            | SessionEvent::Waiting { .. }
-            | SessionEvent::Ready { .. }
-            | SessionEvent::Lost { .. }
-            | SessionEvent::Closed => {}
-        }
-        if let Some(text) = render::event(&event, client.now()) {
-            output::message(&text);
+    session.finish_events().await;
+    match (outcome, session.problem()) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()), Some(problem)) => Err(Failure::failed(problem, "")),
+        (Err(failure), None) => Err(Failure::failed(failure.error, failure.hint)),
+        (Err(failure), Some(problem)) => {
+            let error = format!("{}; {problem}", failure.error);
+            Err(Failure::failed(error, failure.hint))
         }
     }
 }
 
-async fn until_acknowledged(receipt: Option<Receipt>) -> Result<(), Failure> {
-    let Some(receipt) = receipt else {
-        return std::future::pending().await;
+/// Publishes the message of the command, or else executes input lines.
+async fn execute(
+    session: &mut Session,
+    publish: Option<(String, Payload)>,
+) -> Result<(), ConnectionFailure> {
+    let Some((channel, payload)) = publish else {
+        session.run().await;
+        return Ok(());
     };
-    match receipt.await {
-        PublishOutcome::Acknowledged { position, .. } => {
-            output::message(&format!("acknowledged at offset {}", position.offset));
-            Ok(())
-        }
-        other @ (PublishOutcome::Expired
-        | PublishOutcome::Dropped(_)
-        | PublishOutcome::Interrupted { .. }) => {
-            Err(Failure::failed(render::publish_outcome(&other), ""))
-        }
+    if payload.is_text {
+        output::message(&format!(
+            "not JSON; published as the string {}",
+            payload.json
+        ));
     }
-}
-
-struct InteractiveSession {
-    client: Client,
-    lines: mpsc::Sender<EventOutput>,
-    /// The channel that was subscribed to last; a line that is not a command is published to it.
-    channel: Option<String>,
-    /// The tasks that read the subscriptions; aborting a task ends its subscription.
-    subscriptions: BTreeMap<String, JoinHandle<()>>,
-}
-
-impl InteractiveSession {
-    /// Executes input lines until `/quit`.
-    async fn run(&mut self, has_input: bool) {
-        let mut lines = BufReader::new(tokio::io::stdin()).lines();
-        let mut has_input = has_input;
-        loop {
-            if !has_input {
-                // After the end of input, events are printed until standard output is closed.
-                return std::future::pending().await;
-            }
-            match lines.next_line().await {
-                Ok(Some(line)) => match input::parse(&line, self.channel.as_deref()) {
-                    Ok(InputCommand::Quit) => return,
-                    Ok(command) => self.execute(command),
-                    Err(help) => output::message(&help),
-                },
-                Ok(None) | Err(_) => has_input = false,
-            }
-        }
-    }
-
-    fn execute(&mut self, command: InputCommand) {
-        match command {
-            InputCommand::Nothing | InputCommand::Quit => {}
-            InputCommand::Subscribe(channel) => self.subscribe(channel),
-            InputCommand::Unsubscribe(channel) => match self.subscriptions.remove(&channel) {
-                Some(task) => task.abort(),
-                None => output::message(&format!("not subscribed to {channel}")),
-            },
-            InputCommand::Publish { channel, data } => match self.publish(&channel, &data) {
-                Ok(receipt) => {
-                    let lines = self.lines.clone();
-                    tokio::spawn(async move {
-                        // A closed queue means that the session ends.
-                        let _ = lines
-                            .send(EventOutput::publish_outcome(&channel, &receipt.await))
-                            .await;
-                    });
-                }
-                Err(error) => output::message(&error.to_string()),
-            },
-            InputCommand::Presence(channel) => {
-                let (client, lines) = (self.client.clone(), self.lines.clone());
-                tokio::spawn(async move {
-                    let output = match client.presence(&channel).await {
-                        Ok(clients) => EventOutput::presence(&channel, &clients),
-                        Err(error) => EventOutput::call_error(&channel, &error),
-                    };
-                    let _ = lines.send(output).await;
-                });
-            }
-            InputCommand::History(channel) => {
-                let (client, lines) = (self.client.clone(), self.lines.clone());
-                tokio::spawn(async move {
-                    let output = match latest(&client, &channel).await {
-                        Ok(history) => EventOutput::history(&channel, &history),
-                        Err(error) => EventOutput::call_error(&channel, &error),
-                    };
-                    let _ = lines.send(output).await;
-                });
-            }
-        }
-    }
-
-    fn subscribe(&mut self, channel: String) {
-        let mut subscription = self.client.subscribe_with(SubscribeOptions {
-            channel: channel.clone(),
-            since: None,
-            join_leave: true,
-            buffer_len_max: defaults::BUFFER_LEN_MAX,
-        });
-        let (lines, name) = (self.lines.clone(), channel.clone());
-        let task = tokio::spawn(async move {
-            while let Some(event) = subscription.next().await {
-                if lines
-                    .send(EventOutput::subscription(&name, &event))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-        });
-        self.channel = Some(channel.clone());
-        if let Some(earlier) = self.subscriptions.insert(channel, task) {
-            earlier.abort();
-        }
-    }
-
-    fn publish(&self, channel: &str, data: &str) -> Result<Receipt, RequestError> {
-        self.client.publish(channel, &input::to_json(data))
-    }
-}
-
-/// Fetches the last publications of a channel, oldest first.
-async fn latest(client: &Client, channel: &str) -> Result<HistoryResult, CallError> {
-    let newest = client.history(channel, 0, None).await?.position;
-    let since = steadfast::Position {
-        offset: newest.offset.saturating_sub(u64::from(HISTORY_LIMIT)),
-        ..newest
-    };
-    client
-        .history(channel, i32::from(HISTORY_LIMIT), Some(since))
-        .await
+    let outcome = session.publish_once(&channel, &payload).await;
+    outcome.map_err(|error| ConnectionFailure {
+        error,
+        hint: String::new(),
+    })
 }

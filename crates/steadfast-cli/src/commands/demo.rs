@@ -32,11 +32,11 @@ use self::ports::GatewayPort;
 use self::server::Site;
 use self::server::forward::Forwarder;
 use self::supervisor::Supervisor;
-use super::serve::Signals;
 use crate::args::Demo;
 use crate::env::Environment;
 use crate::exit::Failure;
 use crate::output;
+use crate::signals::Signals;
 
 /// The default directory of the gateway's log and the picture.
 const DIRECTORY_DEFAULT: &str = "steadfast-data/demo";
@@ -70,12 +70,7 @@ pub(super) fn run(arguments: &Demo, environment: &Environment) -> Result<(), Fai
             Failure::failed(format!("failed to start the async runtime: {error}"), "")
         })?;
     runtime.block_on(async {
-        let mut signals = Signals::new().map_err(|error| {
-            Failure::failed(
-                format!("failed to install the signal handlers: {error}"),
-                "",
-            )
-        })?;
+        let mut signals = Signals::install()?;
         let (listener, page) = ports::listen(port).await?;
         directory.record_page(page)?;
         let site = start(arguments, program, directory.path(), page)?;

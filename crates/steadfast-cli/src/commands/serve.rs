@@ -10,12 +10,12 @@ use steadfast_gateway::config::{Config, StoreKind};
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::server;
 use tokio::runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Serve;
 use crate::env::Environment;
 use crate::exit::Failure;
 use crate::output;
+use crate::signals::Signals;
 
 /// Runs the gateway until SIGINT or SIGTERM; a second signal terminates it immediately.
 ///
@@ -38,12 +38,7 @@ pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Fa
             Failure::failed(format!("failed to start the async runtime: {error}"), "")
         })?;
     runtime.block_on(async {
-        let no_signals =
-            |error| Failure::failed(format!("failed to install signal handlers: {error}"), "");
-        let (mut shutdown, mut second_signal) = (
-            Signals::new().map_err(no_signals)?,
-            Signals::new().map_err(no_signals)?,
-        );
+        let (mut shutdown, mut second_signal) = (Signals::install()?, Signals::install()?);
         let format = if arguments.json {
             OutputFormat::Json
         } else {
@@ -98,20 +93,22 @@ fn settings(arguments: &Serve, environment: &Environment) -> Result<LoadedConfig
     server.address = arguments.address.unwrap_or(server.address);
     server.port = arguments.port.unwrap_or(server.port);
     if let Some(shards) = arguments.shards {
-        loaded.override_key("server.shards").server.shards = shards;
+        loaded
+            .override_key("server.shards", "--shards")
+            .server
+            .shards = shards;
     }
-    let directory = arguments
-        .data
-        .as_deref()
-        .or_else(|| environment.data.as_deref().map(Path::new));
-    if let Some(directory) = directory {
-        let store = &mut loaded.override_key("store.directory").store;
+    let of_argument = arguments.data.as_deref().map(|path| (path, "--data"));
+    let of_environment = environment.data.as_deref();
+    let directory = of_argument.or(of_environment.map(|path| (Path::new(path), "STEADFAST_DATA")));
+    if let Some((directory, origin)) = directory {
+        let store = &mut loaded.override_key("store.directory", origin).store;
         directory.clone_into(&mut store.directory);
         // A directory requests storage on disk, and overrides the kind in the configuration file.
-        loaded.override_key(STORE_KIND).store.kind = StoreKind::Segments;
+        loaded.override_key(STORE_KIND, origin).store.kind = StoreKind::Segments;
     }
     if arguments.memory {
-        loaded.override_key(STORE_KIND).store.kind = StoreKind::Memory;
+        loaded.override_key(STORE_KIND, "--memory").store.kind = StoreKind::Memory;
     }
     Ok(loaded)
 }
@@ -131,29 +128,6 @@ fn parsed<T: FromStr>(
             format!("invalid environment variable {name}=\"{text}\": must be {expected}"),
             format!("Set a valid value, or remove the variable: unset {name}"),
         )),
-    }
-}
-
-/// Waits for SIGINT and SIGTERM.
-pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    pub(super) async fn next(&mut self) {
-        // Both `recv` calls are cancel-safe.
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

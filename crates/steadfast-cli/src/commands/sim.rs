@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use serde_json::json;
-use steadfast_sim::{EngineKind, PlantedBug, SeedResult, SimulationReport, Variant};
+use steadfast_sim::{EngineKind, PlantedBug, SeedResult, SimulationReport, Variant, Verdict};
 
 use crate::args::Sim;
 use crate::exit::Failure;
@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     if arguments.json {
         output::print(&to_json(&report).to_string());
     } else {
-        output::print(report.to_string().trim_end());
+        output::print(&to_text(&report, arguments.verbose));
     }
     check(&report, variant)
 }
@@ -71,33 +71,32 @@ fn run_seeds(
 }
 
 fn check(report: &SimulationReport, variant: Variant) -> Result<(), Failure> {
-    if report.has_passed() {
-        return Ok(());
+    let command = |seeds: &str| format!("steadfast sim --seeds {seeds}{}", options(variant));
+    match (report.verdict(), report.failed_seeds.first()) {
+        (Verdict::Pass, _) => Ok(()),
+        (Verdict::Fail, first) => {
+            let seed = first.map_or(0, |result| result.seed);
+            Err(Failure::verdict_fail(&command(&seed.to_string())))
+        }
+        (Verdict::Inconclusive, _) => Err(Failure::failed(
+            "the verdict is INCONCLUSIVE: the run proves nothing",
+            format!("Run more seeds: {}", command("0..200")),
+        )),
     }
-    let hint = report
-        .failed_seeds
-        .first()
-        .map_or_else(String::new, |result| {
-            format!(
-                "Run the first failed seed again: steadfast sim --seeds {}{}",
-                result.seed,
-                options(variant)
-            )
-        });
-    if report.failed_count > 0 {
-        let what = format!(
-            "{} of {} seeds violated an invariant",
-            report.failed_count, report.totals.seeds
-        );
-        return Err(Failure::failed(what, hint));
-    }
-    Err(Failure::failed(
-        "too few faults occurred in these seeds for a meaningful result",
-        format!(
-            "Run more seeds: steadfast sim --seeds 0..200{}",
-            options(variant)
-        ),
-    ))
+}
+
+/// The counts, what was found, and the verdict in the last line.
+fn to_text(report: &SimulationReport, is_verbose: bool) -> String {
+    let counts = if is_verbose {
+        report.counts_text()
+    } else {
+        format!("{}\n", report.totals)
+    };
+    format!(
+        "{counts}{}{}",
+        report.findings_text(),
+        report.verdict_text()
+    )
 }
 
 /// The options that select this variant on the command line.
@@ -187,7 +186,7 @@ fn to_json(report: &SimulationReport) -> serde_json::Value {
         })
         .collect();
     json!({
-        "has_passed": report.has_passed(),
+        "verdict": report.verdict().name(),
         "failed": report.failed_count,
         "totals": totals,
         "findings": results,

@@ -1,16 +1,52 @@
-//! The input lines of `steadfast connect`.
+//! The input lines of `steadfast connect`, and the payloads in them.
 
 use serde_json::value::{RawValue, to_raw_value};
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum InputCommand {
     Nothing,
+    Help,
     Quit,
     Subscribe(String),
     Unsubscribe(String),
     Presence(String),
     History(String),
-    Publish { channel: String, data: String },
+    Publish { channel: String, payload: Payload },
+}
+
+/// What is published.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) json: Box<RawValue>,
+    /// Whether the input was text, which is published as a JSON string.
+    pub(super) is_text: bool,
+}
+
+/// How text that begins like JSON can be published.
+pub(super) const QUOTE_HELP: &str = r#"to publish text, quote it: '"hello"'"#;
+
+impl Payload {
+    /// Accepts JSON exactly as it was typed, and text that does not begin like JSON as a JSON string.
+    ///
+    /// # Errors
+    ///
+    /// The place of the error in input that begins with a brace, a bracket or a quote and is not JSON: a typing error must
+    /// not be published as text.
+    pub(super) fn parse(input: &str) -> Result<Self, String> {
+        match serde_json::from_str(input) {
+            Ok(json) => Ok(Self {
+                json,
+                is_text: false,
+            }),
+            Err(error) if input.trim_start().starts_with(['{', '[', '"']) => {
+                Err(format!("not valid JSON: {error}"))
+            }
+            Err(_not_json) => Ok(Self {
+                json: to_raw_value(input).expect("a string can be serialized"),
+                is_text: true,
+            }),
+        }
+    }
 }
 
 /// Parses a line. `channel` is the default for commands without a channel, and for lines that are not commands.
@@ -26,10 +62,7 @@ pub(super) fn parse(line: &str, channel: Option<&str>) -> Result<InputCommand, S
             (_, None) => Err(
                 "no channel selected; subscribe first, for example: /subscribe lobby".to_owned(),
             ),
-            (data, Some(channel)) => Ok(InputCommand::Publish {
-                channel: channel.to_owned(),
-                data: data.to_owned(),
-            }),
+            (data, Some(channel)) => publish(channel, data),
         };
     };
     let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
@@ -40,30 +73,29 @@ pub(super) fn parse(line: &str, channel: Option<&str>) -> Result<InputCommand, S
         (channel_or_default, _) => Ok(channel_or_default.to_owned()),
     };
     match verb {
+        "help" | "h" | "?" => Ok(InputCommand::Help),
         "quit" | "q" => Ok(InputCommand::Quit),
         "subscribe" | "sub" => Ok(InputCommand::Subscribe(channel_or_default()?)),
         "unsubscribe" | "unsub" => Ok(InputCommand::Unsubscribe(channel_or_default()?)),
         "presence" => Ok(InputCommand::Presence(channel_or_default()?)),
         "history" => Ok(InputCommand::History(channel_or_default()?)),
         "publish" | "pub" => match rest.split_once(' ') {
-            Some((channel, data)) => Ok(InputCommand::Publish {
-                channel: channel.to_owned(),
-                data: data.trim().to_owned(),
-            }),
+            Some((channel, data)) => publish(channel, data.trim()),
             None => {
                 Err("missing channel or payload; for example: /publish lobby {\"x\": 1}".to_owned())
             }
         },
-        _ => Err(format!(
-            "unknown command /{verb}: use /subscribe, /unsubscribe, /publish, /history, /presence or /quit"
-        )),
+        _ => Err(format!("unknown command /{verb}; /help lists the commands")),
     }
 }
 
-/// Valid JSON exactly as it was typed, and anything else as a JSON string.
-pub(super) fn to_json(data: &str) -> Box<RawValue> {
-    serde_json::from_str(data)
-        .unwrap_or_else(|_not_json| to_raw_value(data).expect("a string can be serialized"))
+fn publish(channel: &str, data: &str) -> Result<InputCommand, String> {
+    let payload =
+        Payload::parse(data).map_err(|error| format!("not published: {error}; {QUOTE_HELP}"))?;
+    Ok(InputCommand::Publish {
+        channel: channel.to_owned(),
+        payload,
+    })
 }
 
 #[cfg(test)]
@@ -72,20 +104,29 @@ mod tests {
 
     #[test]
     fn a_plain_line_is_published_and_a_slash_starts_a_command() {
-        let publish = InputCommand::Publish {
-            channel: "lobby".to_owned(),
-            data: "hello there".to_owned(),
-        };
-        assert_eq!(parse("hello there", Some("lobby")), Ok(publish));
-        assert_eq!(
-            parse("/sub chat", None),
-            Ok(InputCommand::Subscribe("chat".to_owned()))
-        );
-        assert_eq!(
-            parse("/history", Some("lobby")),
-            Ok(InputCommand::History("lobby".to_owned()))
-        );
-        assert_eq!(parse("/quit", None), Ok(InputCommand::Quit));
+        for (line, channel, expected) in [
+            (
+                "hello there",
+                Some("lobby"),
+                "Publish lobby \"hello there\"",
+            ),
+            ("/pub chat {\"a\": 1}", None, "Publish chat {\"a\": 1}"),
+            ("/sub chat", None, "Subscribe(\"chat\")"),
+            ("/history", Some("lobby"), "History(\"lobby\")"),
+            ("/help", None, "Help"),
+            ("/quit", None, "Quit"),
+            ("  ", None, "Nothing"),
+        ] {
+            let command = parse(line, channel).unwrap();
+
+            let text = match command {
+                InputCommand::Publish { channel, payload } => {
+                    format!("Publish {channel} {}", payload.json)
+                }
+                command => format!("{command:?}"),
+            };
+            assert_eq!(text, expected);
+        }
         for wrong in ["hello", "/publish lobby", "/history", "/dance"] {
             assert!(parse(wrong, None).is_err(), "{wrong}");
         }
@@ -102,7 +143,29 @@ mod tests {
             (r#"{"k": 1, "k": 2}"#, r#"{"k": 1, "k": 2}"#),
             ("say \"hi\"", r#""say \"hi\"""#),
         ] {
-            assert_eq!(to_json(typed).get(), published);
+            let payload = Payload::parse(typed).unwrap();
+
+            assert_eq!(payload.json.get(), published);
+            assert_eq!(payload.is_text, typed.starts_with("say"), "{typed}");
+        }
+    }
+
+    #[test]
+    fn input_that_begins_like_json_and_is_not_is_rejected_with_the_place_of_the_error() {
+        for (typed, place) in [
+            (r#"{"text": "x""#, "line 1 column 12"),
+            ("[1,", "line 1 column 3"),
+            (r#""hello"#, "line 1 column 6"),
+            ("{text: 1}", "line 1 column 2"),
+        ] {
+            let line = parse(typed, Some("lobby")).unwrap_err();
+
+            assert!(
+                line.starts_with("not published: not valid JSON: "),
+                "{line}"
+            );
+            assert!(line.contains(place), "{line}");
+            assert!(line.contains(r#"quote it: '"hello"'"#), "{line}");
         }
     }
 }

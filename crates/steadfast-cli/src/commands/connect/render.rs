@@ -6,9 +6,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use steadfast::{
     CallError, ClientInfo, DisconnectCause, DropReason, HistoryResult, Position, Publication,
-    PublishOutcome, SessionEvent, SubscriptionEvent,
+    PublishOutcome, SubscriptionEvent,
 };
-use steadfast_machine::Instant;
 
 use super::escape;
 
@@ -56,8 +55,8 @@ impl EventOutput {
                 let line = format!("{channel} {}", publication_text(publication));
                 Self::list(&line, [], raw(&fields).get())
             }
-            SubscriptionEvent::Join(info) => Self::join_leave(channel, "join", '+', info),
-            SubscriptionEvent::Leave(info) => Self::join_leave(channel, "leave", '-', info),
+            SubscriptionEvent::Join(info) => Self::join_leave(channel, "join", "joined", info),
+            SubscriptionEvent::Leave(info) => Self::join_leave(channel, "leave", "left", info),
             SubscriptionEvent::Unsubscribed { code, reason } => Self::new(
                 &format!("{channel}: unsubscribed by the gateway with code {code}: {reason}"),
                 &json!({"event": "unsubscribed", "channel": channel, "code": code, "reason": reason}),
@@ -77,10 +76,10 @@ impl EventOutput {
         )
     }
 
-    fn join_leave(channel: &str, event: &str, sign: char, info: &ClientInfo) -> Self {
+    fn join_leave(channel: &str, event: &str, verb: &str, info: &ClientInfo) -> Self {
         let json =
             json!({"event": event, "channel": channel, "client": info.client, "user": info.user});
-        Self::new(&format!("{channel} {sign} {}", client_text(info)), &json)
+        Self::new(&format!("{channel}: {} {verb}", client_text(info)), &json)
     }
 
     pub(super) fn publish_outcome(channel: &str, outcome: &PublishOutcome) -> Self {
@@ -98,7 +97,22 @@ impl EventOutput {
                 json!({"event": "not_acknowledged", "channel": channel, "reason": publish_outcome(outcome)})
             }
         };
-        Self::new(&format!("{channel}: {}", publish_outcome(outcome)), &json)
+        let line = match outcome {
+            PublishOutcome::Acknowledged { .. } => {
+                format!("{} of {channel}", publish_outcome(outcome))
+            }
+            PublishOutcome::Expired
+            | PublishOutcome::Dropped(_)
+            | PublishOutcome::Interrupted { .. } => {
+                format!("{channel}: {}", publish_outcome(outcome))
+            }
+        };
+        Self::new(&line, &json)
+    }
+
+    /// The failure of the command, which has no text: the error is printed as that of every command.
+    pub(super) fn failed(reason: &str) -> Self {
+        Self::new("", &json!({"event": "failed", "reason": reason}))
     }
 
     pub(super) fn presence(channel: &str, clients: &[ClientInfo]) -> Self {
@@ -131,41 +145,6 @@ impl EventOutput {
         let json = json!({"event": "call_error", "channel": channel, "reason": error.to_string()});
         Self::new(&format!("{channel}: {error}"), &json)
     }
-}
-
-/// Renders a connection event, safe for a terminal; `None` for an event that is not shown.
-pub(super) fn event(event: &SessionEvent, now: Instant) -> Option<String> {
-    Some(match event {
-        SessionEvent::Attempting { attempt: 1, .. }
-        | SessionEvent::Ready { .. }
-        | SessionEvent::Closed => return None,
-        SessionEvent::Attempting { attempt, .. } => format!("attempt {attempt}"),
-        SessionEvent::Waiting {
-            attempt,
-            until,
-            cause: why,
-        } => {
-            let wait = until.saturating_since(now).as_secs_f64();
-            format!("{}; attempt {attempt} in {wait:.1} s", cause(why))
-        }
-        SessionEvent::Connected {
-            downtime: Some(downtime),
-            ..
-        } => format!("reconnected after {:.1} s", downtime.as_secs_f64()),
-        SessionEvent::Connected { downtime: None, .. } => "connected".to_owned(),
-        SessionEvent::Lost {
-            cause: why,
-            detection,
-            ..
-        } => {
-            let silence = detection.as_secs_f64();
-            format!(
-                "connection lost: {}; last data received {silence:.1} s earlier",
-                cause(why)
-            )
-        }
-        SessionEvent::Failed { cause: why } => format!("session failed: {}", cause(why)),
-    })
 }
 
 /// Renders the cause of a disconnect or of a failed attempt, safe for a terminal.
@@ -206,12 +185,12 @@ fn publish_outcome_text(outcome: &PublishOutcome) -> String {
             position,
             duplicate,
         } => {
-            let again = if *duplicate {
-                " (duplicate: stored before)"
+            let what = if *duplicate {
+                "acknowledged as a duplicate"
             } else {
-                ""
+                "acknowledged"
             };
-            format!("acknowledged at offset {}{again}", position.offset)
+            format!("{what} at offset {}", position.offset)
         }
         PublishOutcome::Expired => "not sent: expired".to_owned(),
         PublishOutcome::Interrupted { .. } => {
