@@ -68,8 +68,7 @@ Exit codes:
 
 macro_rules! connect_input {
     () => {
-        "\
-  TEXT or JSON            publish it to the channel that was subscribed to last
+        "  TEXT or JSON            publish it to the channel that was subscribed to last
   /subscribe CHANNEL      subscribe to a channel
   /unsubscribe CHANNEL    unsubscribe from a channel
   /publish CHANNEL TEXT   publish TEXT or JSON to a channel

@@ -256,13 +256,13 @@ impl fmt::Display for Totals {
         let crashes = self.crashes + self.kills + self.histories_lost;
         writeln!(
             f,
-            "clients      {} sessions of the client library, {} other clients",
+            "clients: client library {}, other {}",
             self.sessions, self.simple_clients
         )?;
         writeln!(
             f,
-            "faults       {} connections lost, {} silenced; {crashes} crashes, {} unsynced sectors lost, {} disk \
-             operations failed; {} wall clock jumps",
+            "faults: connections lost {}, connections silenced {}, crashes {crashes}, unsynced sectors lost {}, disk \
+             operations failed {}, wall clock jumps {}",
             self.connection_losses(),
             self.connections_silenced(),
             self.sectors_lost(),
@@ -271,8 +271,8 @@ impl fmt::Display for Totals {
         )?;
         write!(
             f,
-            "publications {} requested, {} acknowledged, {} delivered; {} subscriptions recovered",
-            self.published, self.acknowledged, self.delivered, self.recovered
+            "publications: requested {}, repeated {}, acknowledged {}, delivered {}, subscriptions recovered {}",
+            self.published, self.published_again, self.acknowledged, self.delivered, self.recovered
         )
     }
 }

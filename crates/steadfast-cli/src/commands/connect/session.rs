@@ -19,11 +19,10 @@ use crate::output;
 
 /// Limit of `/history`, in publications.
 const HISTORY_LIMIT: u16 = 20;
-/// While so many publications are not acknowledged, no input is read: a pipe may have any number of lines.
-const UNACKNOWLEDGED_MAX: usize = 256;
-/// How long the end of the input waits for acknowledgements: as long as an acknowledgement may take on a connection that
-/// is open.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// While so many requests have no result, no input is read: a pipe may have any number of lines.
+const PENDING_MAX: usize = 256;
+/// How long the end of the input waits for results: as long as a result may take on a connection that is open.
+const RESULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the end of the session waits for the last events of its subscriptions to be queued.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -46,12 +45,22 @@ pub(super) struct Session {
     channel: Option<String>,
     /// The tasks that read the subscriptions; aborting a task ends its subscription.
     subscriptions: BTreeMap<String, JoinHandle<()>>,
-    /// Publications without an outcome, each with its channel.
-    publications: JoinSet<(String, PublishOutcome)>,
-    /// Publications with another outcome than an acknowledgement.
-    failed: usize,
-    /// Input lines that were not executed.
+    /// Requests without a result.
+    pending: JoinSet<RequestResult>,
+    /// Publications that have no outcome yet, or another one than an acknowledgement.
+    unacknowledged: usize,
+    /// Input lines that were not executed, or whose call failed.
     rejected_lines: usize,
+}
+
+/// The result of a request to the gateway.
+enum RequestResult {
+    Publication {
+        channel: String,
+        outcome: PublishOutcome,
+    },
+    /// What a call returned, or its error.
+    Call(Result<EventOutput, EventOutput>),
 }
 
 impl Session {
@@ -62,8 +71,8 @@ impl Session {
             input,
             channel: None,
             subscriptions: BTreeMap::new(),
-            publications: JoinSet::new(),
-            failed: 0,
+            pending: JoinSet::new(),
+            unacknowledged: 0,
             rejected_lines: 0,
         }
     }
@@ -80,14 +89,16 @@ impl Session {
     ) -> Result<(), String> {
         self.publish(channel, payload)
             .map_err(|error| error.to_string())?;
-        match self.publications.join_next().await {
-            Some(Ok((_, outcome))) if !is_acknowledged(&outcome) => Err(format!(
-                "publication to {channel} {}",
-                render::publish_outcome(&outcome)
-            )),
-            Some(Ok((channel, outcome))) => {
-                self.print(EventOutput::publish_outcome(&channel, &outcome))
-                    .await;
+        match self.pending.join_next().await {
+            Some(Ok(RequestResult::Publication { channel, outcome }))
+                if !is_acknowledged(&outcome) =>
+            {
+                self.unacknowledged -= 1;
+                let reason = render::publish_outcome(&outcome);
+                Err(format!("publication to {channel} {reason}"))
+            }
+            Some(Ok(result)) => {
+                self.finish(result).await;
                 Ok(())
             }
             Some(Err(_)) | None => Err("the task of the publication ended".to_owned()),
@@ -102,7 +113,7 @@ impl Session {
         }
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         loop {
-            let may_read = self.publications.len() < UNACKNOWLEDGED_MAX;
+            let may_read = self.pending.len() < PENDING_MAX;
             tokio::select! {
                 line = lines.next_line(), if may_read => match line {
                     Ok(Some(line)) => match input::parse(&line, self.channel.as_deref()) {
@@ -116,19 +127,17 @@ impl Session {
                         break;
                     }
                 },
-                Some(Ok((channel, outcome))) = self.publications.join_next() => {
-                    self.finish_publication(&channel, &outcome).await;
-                }
+                Some(Ok(result)) = self.pending.join_next() => self.finish(result).await,
             }
         }
         // Afterwards `problem` reports those that are still missing.
-        let _ = timeout(ACKNOWLEDGE_TIMEOUT, self.all_outcomes()).await;
+        let _ = timeout(RESULT_TIMEOUT, self.finish_all()).await;
     }
 
-    async fn all_outcomes(&mut self) {
-        while let Some(joined) = self.publications.join_next().await {
-            if let Ok((channel, outcome)) = joined {
-                self.finish_publication(&channel, &outcome).await;
+    async fn finish_all(&mut self) {
+        while let Some(joined) = self.pending.join_next().await {
+            if let Ok(result) = joined {
+                self.finish(result).await;
             }
         }
     }
@@ -147,8 +156,7 @@ impl Session {
 
     /// Returns what the command did not do, if there is anything.
     pub(super) fn problem(&self) -> Option<String> {
-        let unacknowledged = self.publications.len() + self.failed;
-        match (unacknowledged, self.rejected_lines) {
+        match (self.unacknowledged, self.rejected_lines) {
             (0, 0) => None,
             (0, _) if self.input == InputKind::Terminal => None,
             (0, 1) => Some("1 input line was not executed".to_owned()),
@@ -163,16 +171,19 @@ impl Session {
         output::message(problem);
     }
 
-    async fn finish_publication(&mut self, channel: &str, outcome: &PublishOutcome) {
-        if !is_acknowledged(outcome) {
-            self.failed += 1;
-        }
-        self.print(EventOutput::publish_outcome(channel, outcome))
-            .await;
-    }
-
-    /// Queues a line.
-    async fn print(&self, output: EventOutput) {
+    /// Prints and counts a result.
+    async fn finish(&mut self, result: RequestResult) {
+        let output = match result {
+            RequestResult::Publication { channel, outcome } => {
+                self.unacknowledged -= usize::from(is_acknowledged(&outcome));
+                EventOutput::publish_outcome(&channel, &outcome)
+            }
+            RequestResult::Call(Ok(output)) => output,
+            RequestResult::Call(Err(output)) => {
+                self.rejected_lines += 1;
+                output
+            }
+        };
         // A closed queue means that the session ends.
         let _ = self.lines.send(output).await;
     }
@@ -188,28 +199,27 @@ impl Session {
             },
             InputCommand::Publish { channel, payload } => {
                 if let Err(error) = self.publish(&channel, &payload) {
-                    self.failed += 1;
-                    output::message(&format!("not published: {error}"));
+                    self.reject_line(&format!("not published: {error}"));
                 }
             }
             InputCommand::Presence(channel) => {
-                let (client, lines) = (self.client.clone(), self.lines.clone());
-                tokio::spawn(async move {
-                    let output = match client.presence(&channel).await {
-                        Ok(clients) => EventOutput::presence(&channel, &clients),
-                        Err(error) => EventOutput::call_error(&channel, &error),
-                    };
-                    let _ = lines.send(output).await;
+                let client = self.client.clone();
+                self.pending.spawn(async move {
+                    let result = client.presence(&channel).await;
+                    RequestResult::Call(match result {
+                        Ok(clients) => Ok(EventOutput::presence(&channel, &clients)),
+                        Err(error) => Err(EventOutput::call_error(&channel, &error)),
+                    })
                 });
             }
             InputCommand::History(channel) => {
-                let (client, lines) = (self.client.clone(), self.lines.clone());
-                tokio::spawn(async move {
-                    let output = match latest(&client, &channel).await {
-                        Ok(history) => EventOutput::history(&channel, &history),
-                        Err(error) => EventOutput::call_error(&channel, &error),
-                    };
-                    let _ = lines.send(output).await;
+                let client = self.client.clone();
+                self.pending.spawn(async move {
+                    let result = latest(&client, &channel).await;
+                    RequestResult::Call(match result {
+                        Ok(history) => Ok(EventOutput::history(&channel, &history)),
+                        Err(error) => Err(EventOutput::call_error(&channel, &error)),
+                    })
                 });
             }
         }
@@ -247,8 +257,11 @@ impl Session {
             output::message(&format!("not connected; queued for {channel}"));
         }
         let channel = channel.to_owned();
-        self.publications
-            .spawn(async move { (channel, receipt.await) });
+        self.unacknowledged += 1;
+        self.pending.spawn(async move {
+            let outcome = receipt.await;
+            RequestResult::Publication { channel, outcome }
+        });
         Ok(())
     }
 }
