@@ -16,7 +16,7 @@ Examples:
   steadfast serve                         run the gateway on http://127.0.0.1:8000
   steadfast connect ws://127.0.0.1:8000   subscribe and publish from the terminal
   steadfast log verify DIR                check the log in a data directory
-  steadfast sim --seeds 0..1000           simulate 1,000 runs with network and disk faults
+  steadfast sim                           simulate 200 runs with network and disk faults
   steadfast lab run scenarios/gateway-kill.toml
                                           kill real gateways under load and verify the guarantees
 
@@ -118,7 +118,7 @@ Examples:
   steadfast log verify steadfast-data            read all segments; changes nothing
   steadfast log verify steadfast-data --json     print the result as JSON
   steadfast log backup steadfast-data copy       copy the log and verify the copy
-  steadfast log restore copy steadfast-data      copy a backup to a new data directory
+  steadfast log restore copy new-data            copy a backup to a new data directory
   steadfast log repair steadfast-data            copy all valid records to new segments
   steadfast log forget steadfast-data news chat  remove the channels `news` and `chat`
 
@@ -132,11 +132,11 @@ Exit codes:
 
 const SIM_EXAMPLES: &str = "\
 Examples:
-  steadfast sim --seeds 0..1000          1,000 runs, each with network faults and power failures
+  steadfast sim                          200 runs, each with network faults and power failures
   steadfast sim --seeds 17 --verbose     run one seed again, and print all counts
-  steadfast sim --seeds 0..200 --engine memory
+  steadfast sim --seeds 0..100 --engine memory
                                          gateways that keep all data in memory
-  steadfast sim --seeds 0..100 --plant no-sync
+  steadfast sim --seeds 0..20 --plant no-sync
                                          plant a bug that skips every sync: the verdict is FAIL
 
 Exit codes:

@@ -50,6 +50,7 @@ fn a_corrupt_log_is_rejected_by_the_gateway_reported_by_verify_and_fixed_by_repa
 
     let serve = serve(data.path()).output().unwrap();
     let verified = log(&["verify", "--json"], data.path());
+    let as_text = log(&["verify"], data.path());
     let repaired = log(&["repair", "--json"], data.path());
     let after = log(&["verify"], data.path());
 
@@ -66,6 +67,13 @@ fn a_corrupt_log_is_rejected_by_the_gateway_reported_by_verify_and_fixed_by_repa
     );
     assert_eq!(verified.status.code(), Some(4));
     assert_eq!(parsed(&verified)["corruptions"][0]["segment"], 1);
+    assert_eq!(parsed(&verified)["torn_write"], Value::Null);
+    let as_text = text(&as_text);
+    assert!(
+        as_text.contains("corrupt    segment 1 at byte "),
+        "{as_text}"
+    );
+    assert!(!as_text.contains("next start"), "{as_text}");
     assert_eq!(repaired.status.code(), Some(0), "{}", errors(&repaired));
     let report = parsed(&repaired);
     assert!(
@@ -89,14 +97,28 @@ fn a_directory_in_use_can_be_verified_and_not_repaired_and_one_without_a_log_has
     let empty = tempfile::tempdir().unwrap();
     let without_log = log(&["verify"], empty.path());
     let absent = log(&["repair"], &data.path().join("absent"));
+    let target = empty.path().join("copy").display().to_string();
+    let writers = [
+        log(&["repair"], empty.path()),
+        log_with(&["backup"], empty.path(), &[&target]),
+        log_with(&["forget"], empty.path(), &["news"]),
+    ];
 
     assert_eq!(verified.status.code(), Some(0), "{}", errors(&verified));
     assert_eq!(without_log.status.code(), Some(4));
-    assert!(errors(&without_log).contains("there is no log in "));
+    for output in writers.iter().chain([&without_log]) {
+        assert_eq!(output.status.code(), Some(4), "{}", errors(output));
+        assert!(errors(output).contains("there is no log in "));
+    }
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
     assert_eq!(in_use.status.code(), Some(4));
     let holder = format!("is in use by process {}", gateway.child.id());
     assert!(errors(&in_use).contains(&holder), "{}", errors(&in_use));
+    assert!(
+        !errors(&in_use).contains("this gateway"),
+        "{}",
+        errors(&in_use)
+    );
     assert_eq!(absent.status.code(), Some(4));
     assert!(
         errors(&absent).contains("absent not found"),
@@ -104,6 +126,21 @@ fn a_directory_in_use_can_be_verified_and_not_repaired_and_one_without_a_log_has
         errors(&absent)
     );
     stop(gateway);
+}
+
+#[test]
+fn a_log_below_the_directory_is_suggested() {
+    for below in ["log", "demo/log"] {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join(below);
+        stop(start(&path));
+
+        let output = log(&["verify"], parent.path());
+
+        let expected = format!("There is one in {}: use this path.", path.display());
+        assert_eq!(output.status.code(), Some(4));
+        assert!(errors(&output).contains(&expected), "{}", errors(&output));
+    }
 }
 
 #[test]
@@ -234,10 +271,15 @@ fn serve(data: &Path) -> Command {
 }
 
 fn log(arguments: &[&str], data: &Path) -> Output {
+    log_with(arguments, data, &[])
+}
+
+fn log_with(arguments: &[&str], data: &Path, more: &[&str]) -> Output {
     steadfast()
         .arg("log")
         .args(arguments)
         .arg(data)
+        .args(more)
         .output()
         .unwrap()
 }

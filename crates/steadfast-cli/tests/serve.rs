@@ -87,6 +87,145 @@ fn an_unusable_data_directory_has_a_dedicated_exit_code() {
 }
 
 #[test]
+fn a_directory_with_files_of_others_is_refused_and_not_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["photo.jpg", "letter.txt", "notes.md"] {
+        std::fs::write(directory.path().join(name), "").unwrap();
+    }
+
+    let output = run(&mut serve(
+        directory.path(),
+        &["--port", "0", "--data", "."],
+    ));
+
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    let expected = ". is not empty and has no log: it contains letter.txt, notes.md and 1 more";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains("Choose an empty or new directory"), "{text}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn a_fresh_file_system_and_the_directory_of_the_demo_are_no_files_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["lost+found", "demo"] {
+        std::fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    let mut command = serve(directory.path(), &["--port", "0", "--json", "--data", "."]);
+
+    // Fails without the banner.
+    drop(Process::start(command.stderr(Stdio::null()), String::new));
+}
+
+#[test]
+fn a_variable_that_has_no_effect_is_reported_with_the_one_that_was_meant() {
+    let directory = tempfile::tempdir().unwrap();
+
+    let output = run(serve(directory.path(), &["--print-config"])
+        .env("STEADFAST_PORT", "9")
+        .env("STEADFAST_ADRESS", "0.0.0.0"));
+
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(
+        text,
+        "warning: the environment variable STEADFAST_ADRESS has no effect: did you mean `STEADFAST_ADDRESS`?\n\
+         warning: the environment variable STEADFAST_PORT has no effect: did you mean `PORT`?\n"
+    );
+}
+
+#[test]
+fn a_limit_of_open_files_is_a_warning_only_if_it_allows_few_connections() {
+    let directory = tempfile::tempdir().unwrap();
+    for (files_max, level) in [("512", " WARN "), ("4000", " INFO ")] {
+        let mut command = Command::new("sh");
+        let script = "ulimit -n \"$0\" && exec \"$1\" serve --memory --port 0 --json";
+        command
+            .args(["-c", script, files_max, env!("CARGO_BIN_EXE_steadfast")])
+            .current_dir(directory.path())
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped());
+        let mut gateway = Process::start(&mut command, String::new);
+
+        let mut first = String::new();
+        BufReader::new(gateway.child.stderr.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+
+        assert!(first.contains(level), "{first}");
+        for field in [
+            "connections_possible=",
+            "connections_configured=100000",
+            "open_files_max=",
+        ] {
+            assert!(first.contains(field), "{first}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_requires_protobuf_is_a_warning_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = serve(directory.path(), &["--memory", "--port", "0", "--json"]);
+    let mut gateway = Process::start(
+        command.env("NO_COLOR", "1").stderr(Stdio::piped()),
+        String::new,
+    );
+    let request = UPGRADE.replace("websocket HTTP", "websocket?format=protobuf HTTP");
+
+    let mut client = TcpStream::connect(gateway.address).unwrap();
+    client.write_all(request.as_bytes()).unwrap();
+
+    let log = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
+    let line = log
+        .map(Result::unwrap)
+        .find(|line| line.contains("Protobuf is not supported: use JSON"))
+        .unwrap();
+    assert!(line.contains(" WARN "), "{line}");
+}
+
+#[test]
+fn a_client_that_needs_a_credential_is_told_the_setting_that_accepts_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = serve(directory.path(), &["--memory", "--port", "0", "--json"]);
+    let gateway = Process::start(command.stderr(Stdio::null()), String::new);
+    let mut client = TcpStream::connect(gateway.address).unwrap();
+    client
+        .write_all(UPGRADE.replace("localhost", "app.example.org").as_bytes())
+        .unwrap();
+    read_until(&mut client, b"\r\n\r\n");
+
+    // A text frame with a mask of zeros.
+    client
+        .write_all(b"\x81\x95\0\0\0\0{\"id\":1,\"connect\":{}}")
+        .unwrap();
+
+    // Fails at the end of the connection if it does not occur.
+    read_until(&mut client, b"client.anonymous = \"all\"");
+}
+
+#[test]
+fn a_setting_of_an_argument_is_reported_with_the_argument() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[client]\nmessage_bytes_max = \"512KiB\"\n";
+    std::fs::write(directory.path().join("s.toml"), text).unwrap();
+
+    let output = run(&mut serve(
+        directory.path(),
+        &["--config", "s.toml", "--shards", "200"],
+    ));
+
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text.contains("server.shards = 200 (--shards)"), "{text}");
+    assert!(
+        text.contains("client.message_bytes_max = 512KiB (s.toml:2)"),
+        "{text}"
+    );
+}
+
+#[test]
 fn invalid_settings_are_rejected_with_their_location() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("s.toml"), "[server]\nprot = 1\n").unwrap();

@@ -342,6 +342,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_directory_without_permission_is_created_or_given_to_the_user() {
+        let existing = tempfile::tempdir().unwrap();
+        let missing = existing.path().join("steadfast");
+        for (directory, expected) in [
+            (missing.as_path(), "sudo install -d -m 700 -o \"$USER\" "),
+            (existing.path(), "sudo chown -R \"$USER\" "),
+        ] {
+            let error = io::Error::from(io::ErrorKind::PermissionDenied);
+
+            let help = LogError::from_io(directory, error).help();
+
+            let command = format!("{expected}{}", directory.display());
+            assert!(help.contains(&command), "{help}");
+        }
+    }
+
+    #[test]
     fn a_directory_of_another_version_is_renamed_also_when_its_path_ends_with_a_slash() {
         for directory in ["data", "data/"] {
             let error = LogError::UnsupportedVersion {
