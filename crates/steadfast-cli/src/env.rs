@@ -59,16 +59,12 @@ pub(crate) fn read() -> Environment {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "only this function and the next one read the environment"
+    reason = "only this function reads a variable"
 )]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "only this function and the previous one read the environment"
-)]
 fn unknown() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let mut unknown: Vec<String> = names

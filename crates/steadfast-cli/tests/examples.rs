@@ -176,7 +176,7 @@ fn assert_success(example: &str, output: &Output) {
     assert_eq!(output.status.code(), Some(0), "{example}: {text}");
 }
 
-/// Waits until a command that does not end by itself has printed this, and ends it with a signal, which is a success.
+/// Waits until a command that serves or subscribes has printed this, and ends it with a signal, which is a success.
 fn end_when(directory: &Path, example: &str, printed: &str) {
     // The signal is for the program; the shell waits for its exit code.
     let mut child = shell(directory, &format!("trap : TERM; exec 2>&1; {example}"))

@@ -186,7 +186,7 @@ fn a_client_that_requires_protobuf_is_a_warning_in_the_log() {
 }
 
 #[test]
-fn a_client_that_needs_a_credential_is_told_the_setting_that_accepts_it() {
+fn a_client_without_a_credential_is_closed_with_the_setting_that_accepts_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = serve(directory.path(), &["--memory", "--port", "0", "--json"]);
     let gateway = Process::start(command.stderr(Stdio::null()), String::new);

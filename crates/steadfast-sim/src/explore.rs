@@ -79,7 +79,7 @@ impl SimulationReport {
         }
     }
 
-    /// Returns the verdict in one line, for people.
+    /// Returns the verdict in one line, with its reason.
     pub fn verdict_text(&self) -> String {
         let seeds = match self.totals.seeds {
             1 => "1 seed".to_owned(),

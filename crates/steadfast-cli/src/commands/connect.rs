@@ -34,7 +34,7 @@ use crate::signals::Signals;
 const OUTPUT_QUEUE_LEN_MAX: usize = 1_024;
 /// Longest wait for the session to close at exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest pause between two attempts: a person who restarts a gateway waits for it.
+/// Longest pause between two attempts: an operator who restarts a gateway waits for it.
 const BACKOFF_CAP: Duration = Duration::from_secs(5);
 
 /// Runs until `/quit`, the end of the input or a signal, the acknowledgement of the `--publish` message, or the end of
@@ -178,7 +178,7 @@ async fn run_session(
         client: &client,
         endpoint: &request.endpoint,
         patience: request.patience,
-        greeting: match input {
+        suffix: match input {
             InputKind::Terminal => "; /help lists the commands",
             InputKind::Pipe | InputKind::None => "",
         },

@@ -100,7 +100,7 @@ fn settings(arguments: &Serve, environment: &Environment) -> Result<LoadedConfig
     }
     let of_argument = arguments.data.as_deref().map(|path| (path, "--data"));
     let of_environment = environment.data.as_deref();
-    let directory = of_argument.or(of_environment.map(|path| (Path::new(path), "STEADFAST_DATA")));
+    let directory = of_argument.or_else(|| Some((Path::new(of_environment?), "STEADFAST_DATA")));
     if let Some((directory, origin)) = directory {
         let store = &mut loaded.override_key("store.directory", origin).store;
         directory.clone_into(&mut store.directory);

@@ -154,13 +154,11 @@ impl LoadedConfig {
             Some((full, file, span))
         });
         let help = Some(help);
-        match in_file {
-            Some((key, file, span)) => file.reject(&key, message, help, span),
-            None => {
-                let key = keys.first().map(|key| key.full()).unwrap_or_default();
-                ConfigError::Invalid(FileError::without_location(&key, message, help))
-            }
+        if let Some((key, file, span)) = in_file {
+            return file.reject(&key, message, help, span);
         }
+        let key = keys.first().map(|key| key.full()).unwrap_or_default();
+        ConfigError::Invalid(FileError::without_location(&key, message, help))
     }
 
     /// Converts a setting that a policy rejected to an error. The error has a location if the setting was read from a

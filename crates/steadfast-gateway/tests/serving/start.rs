@@ -96,6 +96,24 @@ fn an_invalid_configuration_is_reported_with_file_line_key_and_help() {
              client.ping_interval = \"26s\" or more, or lower client.pong_timeout",
         ),
         (
+            "[store]\nsegment_bytes = \"1GiB\"\n",
+            "store.segment_bytes: must be 4 KiB to 256 MiB\n --> steadfast.toml:2:17\n  |\n2 | segment_bytes = \
+             \"1GiB\"\n  |                 ^^^^^^ must be 4 KiB to 256 MiB",
+        ),
+        (
+            "[server\n",
+            "unclosed table, expected `]`\n --> steadfast.toml:1:8\n  |\n1 | [server\n  |        ^ unclosed table, \
+             expected `]`",
+        ),
+    ] {
+        check_rejected(text, expected);
+    }
+}
+
+#[test]
+fn a_key_at_the_top_level_is_rejected_with_its_sections() {
+    for (text, expected) in [
+        (
             "port = 9000\n",
             "port: the key `port` must be in its section\n --> steadfast.toml:1:1\n  |\n1 | port = 9000\n  | ^^^^ the \
              key `port` must be in its section\n  |\n  = help: [server] port: write the section on a line before the \
@@ -106,16 +124,6 @@ fn an_invalid_configuration_is_reported_with_file_line_key_and_help() {
             "channels_max: the key `channels_max` must be in its section\n --> steadfast.toml:1:1\n  |\n1 | \
              channels_max = 9000\n  | ^^^^^^^^^^^^ the key `channels_max` must be in its section\n  |\n  = help: \
              [client] channels_max or [store] channels_max: write the section on a line before the key",
-        ),
-        (
-            "[store]\nsegment_bytes = \"1GiB\"\n",
-            "store.segment_bytes: must be 4 KiB to 256 MiB\n --> steadfast.toml:2:17\n  |\n2 | segment_bytes = \
-             \"1GiB\"\n  |                 ^^^^^^ must be 4 KiB to 256 MiB",
-        ),
-        (
-            "[server\n",
-            "unclosed table, expected `]`\n --> steadfast.toml:1:8\n  |\n1 | [server\n  |        ^ unclosed table, \
-             expected `]`",
         ),
     ] {
         check_rejected(text, expected);

@@ -122,8 +122,11 @@ mod tests {
     use super::*;
 
     fn parse(response: &[u8]) -> Result<Option<usize>, DialErrorReason> {
-        let endpoint = "ws://localhost/other?token=secret".parse().unwrap();
-        parse_response(response, &endpoint, "key")
+        parse_response(response, &endpoint(), "key")
+    }
+
+    fn endpoint() -> Endpoint {
+        "ws://localhost/other?token=secret".parse().unwrap()
     }
 
     #[test]

@@ -290,7 +290,7 @@ async fn a_server_that_expects_tls_and_one_that_does_not_are_reported_with_the_s
     );
 }
 
-/// Answers whatever one client sends with an HTTP error.
+/// Replies to whatever one client sends with an HTTP error.
 async fn serve_http() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,7 +1,7 @@
-//! The events of the connection as lines for a person, and how long the first connection is awaited.
+//! The events of the connection as lines of text, and how long the first connection is awaited.
 //!
 //! Each attempt that fails is one line with its reason and the time of the next one. A first connection that fails ends a
-//! command whose output nobody watches, since the likeliest cause is a wrong address.
+//! command without a terminal, since the likeliest cause is a wrong address.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::output;
 /// How long the first connection is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// Until it succeeds: a person is watching.
+    /// Until it succeeds: an operator is watching.
     Unlimited,
     /// No attempt begins after this time.
     For(Duration),
@@ -37,7 +37,7 @@ pub(super) struct Connection<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) patience: Patience,
     /// What follows the word "connected".
-    pub(super) greeting: &'static str,
+    pub(super) suffix: &'static str,
 }
 
 impl Connection<'_> {
@@ -88,7 +88,7 @@ impl Connection<'_> {
                 | SessionEvent::Lost { .. }
                 | SessionEvent::Closed => {}
             }
-            for line in lines.next(&event, self.client.now(), self.greeting) {
+            for line in lines.next(&event, self.client.now(), self.suffix) {
                 output::message(&line);
             }
         }
@@ -124,7 +124,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn next(&mut self, event: &SessionEvent, now: Instant, greeting: &str) -> Vec<String> {
+    fn next(&mut self, event: &SessionEvent, now: Instant, suffix: &str) -> Vec<String> {
         let line = match event {
             SessionEvent::Attempting { .. }
             | SessionEvent::Ready { .. }
@@ -148,7 +148,7 @@ impl Lines {
                 self.has_connected = true;
                 match downtime {
                     Some(time) => format!("reconnected after {:.1} s", time.as_secs_f64()),
-                    None => format!("connected{greeting}"),
+                    None => format!("connected{suffix}"),
                 }
             }
         };

@@ -42,11 +42,15 @@ impl Payload {
                 Err(format!("not valid JSON: {error}"))
             }
             Err(_not_json) => Ok(Self {
-                json: to_raw_value(input).expect("a string can be serialized"),
+                json: string(input),
                 is_text: true,
             }),
         }
     }
+}
+
+fn string(text: &str) -> Box<RawValue> {
+    to_raw_value(text).expect("a string can be serialized")
 }
 
 /// Parses a line. `channel` is the default for commands without a channel, and for lines that are not commands.
@@ -119,11 +123,10 @@ mod tests {
         ] {
             let command = parse(line, channel).unwrap();
 
-            let text = match command {
-                InputCommand::Publish { channel, payload } => {
-                    format!("Publish {channel} {}", payload.json)
-                }
-                command => format!("{command:?}"),
+            let text = if let InputCommand::Publish { channel, payload } = command {
+                format!("Publish {channel} {}", payload.json)
+            } else {
+                format!("{command:?}")
             };
             assert_eq!(text, expected);
         }

@@ -1,5 +1,5 @@
-//! Directories that hold something else than a log. A gateway refuses them before it writes anything: whoever starts over
-//! by removing the data directory must not remove the files of others.
+//! Directories that hold something else than a log. A gateway refuses them before it writes anything: an
+//! operator who starts over by removing the data directory must not remove the files of others.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,7 +14,7 @@ pub(super) const LOST_AND_FOUND: &str = "lost+found";
 /// What may be next to a log: [`LOST_AND_FOUND`], and the directory of the demo, which is in the default data directory.
 const NEIGHBOURS: [&str; 2] = [LOST_AND_FOUND, "demo"];
 
-/// What a gateway and the tools create beside segments. A process that was killed may have left any of them without a
+/// What a gateway and the tools create next to segments. A process that was killed may have left any of them without a
 /// segment.
 const OWN: [&str; 6] = [
     "lock",
