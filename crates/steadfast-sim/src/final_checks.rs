@@ -12,6 +12,7 @@ use crate::ids::ConnectionId;
 use crate::node::Node;
 use crate::recorder::key_in_payload;
 use crate::reference_model::Invariant;
+use crate::words;
 
 /// The number of publications that one read returns.
 const PAGE_LEN: usize = 100;
@@ -78,14 +79,19 @@ fn check_epoch(ctx: &mut Context, node: &Node, channel: &str, high_watermark: &P
     if let Some(expected) = node.epoch_in_memory
         && high_watermark.epoch != expected.to_string()
     {
-        let details = format!("{channel} is at {high_watermark:?} in a process of {expected}");
+        let details = format!(
+            "{channel} is at {} in a process with epoch {expected}",
+            words::position(high_watermark)
+        );
         ctx.report(Invariant::NoAcknowledgedLoss, details);
     }
 }
 
 fn check_retention(ctx: &mut Context, scope: &str, expected: RangeInclusive<u64>, visible: u64) {
     if !expected.contains(&visible) {
-        let details = format!("{scope}: {visible} publications are visible, expected {expected:?}");
+        let (least, most) = (expected.start(), expected.end());
+        let details =
+            format!("{scope}: {visible} publications are visible, expected {least} to {most}");
         ctx.report(Invariant::RetentionExact, details);
     }
 }

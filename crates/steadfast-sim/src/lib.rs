@@ -25,6 +25,7 @@ mod settings;
 mod totals;
 mod variant;
 mod wall_clock;
+mod words;
 mod world;
 
 pub use engine_kind::EngineKind;

@@ -258,7 +258,7 @@ impl Membership {
         reply: &PresenceReply,
     ) -> PresenceVerdict {
         let Some(node) = self.members.get(&connection).map(|member| member.node) else {
-            return PresenceVerdict::Wrong(format!("{connection:?} was never accepted"));
+            return PresenceVerdict::Wrong(format!("{connection} was never accepted"));
         };
         let of_node = || self.members.values().filter(|member| member.node == node);
         let ids = |members: Vec<&Member>| -> BTreeSet<String> {
@@ -276,8 +276,14 @@ impl Membership {
             PresenceReply::Count(count) => (certain.len()..=possible.len()).contains(count),
         };
         if !is_consistent {
+            let clients = match reply {
+                PresenceReply::Clients(clients) => clients.len(),
+                PresenceReply::Count(count) => *count,
+            };
             return PresenceVerdict::Wrong(format!(
-                "{reply:?} of {channel} at {node:?}, members are {certain:?}, possible are {possible:?}"
+                "a reply has {clients} clients of {channel} at {node}; {} certainly subscribed, at most {}",
+                certain.len(),
+                possible.len()
             ));
         }
         if certain != possible {
@@ -342,13 +348,13 @@ impl Membership {
             .filter(|stay| stay.is_listener && stay.ended_at.is_none())
         else {
             return Some(format!(
-                "{connection:?} requests no joins and leaves in {channel}"
+                "{connection} requests no joins and leaves in {channel}"
             ));
         };
         let count = counts(stay).entry(client.to_owned()).or_default();
         *count += 1;
         (*count > most).then(|| {
-            format!("{connection:?} received {count} of client {client} in {channel}, at most {most} are possible")
+            format!("{connection} received {count} of client {client} in {channel}, at most {most} are possible")
         })
     }
 
@@ -376,7 +382,7 @@ impl Membership {
             };
             for subject in self.members.values().filter(|it| it.node == listener.node) {
                 if let Some(wrong) = wrong_pushes(stay, since, subject, channel) {
-                    return Some(format!("{connection:?} in {channel}: {wrong}"));
+                    return Some(format!("{connection} in {channel}: {wrong}"));
                 }
             }
         }
@@ -414,8 +420,12 @@ fn wrong_pushes(stay: &Stay, since: Instant, subject: &Member, channel: &str) ->
     let is_expected = joins.contains(&received_joins) && leaves.contains(&received_leaves);
     (!is_expected).then(|| {
         format!(
-            "{received_joins} joins and {received_leaves} leaves of client {}, expected {joins:?} and {leaves:?}",
-            subject.client
+            "{received_joins} joins and {received_leaves} leaves of client {}, expected {} to {} and {} to {}",
+            subject.client,
+            joins.start(),
+            joins.end(),
+            leaves.start(),
+            leaves.end()
         )
     })
 }

@@ -17,6 +17,7 @@ use self::connection::Connection;
 use crate::context::Context;
 use crate::event::network::NetworkEvent;
 use crate::ids::{ClientIndex, ConnectionId, NodeIndex};
+use crate::words;
 
 /// What the world does after an event of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +128,17 @@ impl Network {
 
     /// Describes the faults of a connection, as text for the operator.
     pub(crate) fn describe(&self, connection: ConnectionId) -> String {
-        let fault = self.faults.get(&connection);
-        format!("{connection:?}, whose last fault is {fault:?}")
+        match self.faults.get(&connection) {
+            None => format!("{connection}, which had no fault,"),
+            Some(FaultState::Active) => format!("{connection}, which has a fault,"),
+            Some(FaultState::Final) => format!("{connection}, which does not recover,"),
+            Some(FaultState::Ended(at)) => {
+                format!(
+                    "{connection}, whose last fault ended at {},",
+                    words::at(*at)
+                )
+            }
+        }
     }
 
     /// Whether a fault of this connection has ended.

@@ -303,7 +303,8 @@ impl ReferenceModel {
             }
             if number < last.0 {
                 let details = format!(
-                    "{channel}: {key} is stored at {offset}, after (number, offset) {last:?}"
+                    "{channel}: {key} is stored at offset {offset}, after number {} at offset {}",
+                    last.0, last.1
                 );
                 self.report_violation(Invariant::OrderPreserved, details);
             }

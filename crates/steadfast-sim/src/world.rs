@@ -21,6 +21,7 @@ use crate::node::Node;
 use crate::reference_model::Invariant;
 use crate::seed_result::SeedResult;
 use crate::variant::Variant;
+use crate::words;
 
 /// The longest virtual time of a run, a multiple of every timeout in it. The run must have settled by then.
 const RUN_TIME_MAX: Duration = Duration::from_mins(2);
@@ -126,8 +127,8 @@ impl World {
             events = if now == instant { events + 1 } else { 0 };
             instant = now;
             if events > EVENTS_PER_INSTANT_MAX {
-                let details =
-                    format!("virtual time does not advance from {instant:?} because of {event:?}");
+                let time = words::at(instant);
+                let details = format!("virtual time does not advance from {time}");
                 self.ctx.report(Invariant::NoBusyLoop, details);
             }
             self.route(event);

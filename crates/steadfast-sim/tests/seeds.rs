@@ -341,4 +341,16 @@ fn check_with(engine: EngineKind, planted_bug: PlantedBug, invariants: &[Invaria
         .unwrap_or_else(|| panic!("no seed detects {planted_bug:?} with {engine:?}"));
 
     assert_eq!(run(result.seed, variant), result);
+    assert_is_in_words(&result);
+}
+
+/// The details are for operators: no names, braces or brackets of Rust values.
+fn assert_is_in_words(result: &SeedResult) {
+    for violation in &result.violations {
+        let is_word = |text: &str| !violation.details.contains(text);
+        assert!(
+            ["{", "[", "Some(", "None", "Id("].into_iter().all(is_word),
+            "{violation}"
+        );
+    }
 }

@@ -19,6 +19,7 @@ use self::calls::Calls;
 use crate::recorder::{Recorder, key_in_payload};
 use crate::reference_model::Invariant;
 use crate::settings::SessionParameters;
+use crate::words;
 
 /// A subscription, as the application sees it.
 #[derive(Debug)]
@@ -145,7 +146,12 @@ impl Application {
         recorder: &mut Recorder<'_>,
     ) -> Option<String> {
         let Some(pending) = self.pending.remove(&id) else {
-            let details = format!("{id:?} of {} has a second outcome: {outcome:?}", self.name);
+            let details = format!(
+                "publication {} of {} has a second outcome: {}",
+                id.0,
+                self.name,
+                words::outcome(outcome)
+            );
             recorder
                 .reference_model
                 .report_violation(Invariant::OneOutcomePerPublication, details);
@@ -205,7 +211,10 @@ impl Application {
             PublishOutcome::Dropped(DropReason::TooLarge | DropReason::Rejected(_)) => false,
         };
         if !is_expected {
-            let details = format!("{key} has the unexpected outcome {outcome:?}");
+            let details = format!(
+                "{key} has an unexpected outcome: {}",
+                words::outcome(outcome)
+            );
             recorder
                 .reference_model
                 .report_violation(Invariant::OneOutcomePerPublication, details);
@@ -312,8 +321,10 @@ impl Application {
                 recorder.totals.resumed += 1;
                 if subscription.position.as_ref() != Some(&position) {
                     let details = format!(
-                        "{name} was at {:?} of {} and resumed at {position:?}",
-                        subscription.position, subscription.channel
+                        "{name} was at {} in {} and resumed at {}",
+                        words::position(subscription.position.as_ref()),
+                        subscription.channel,
+                        words::position(&position)
                     );
                     recorder
                         .reference_model
@@ -333,7 +344,7 @@ impl Application {
             | SubscriptionEvent::Leave(_)
             | SubscriptionEvent::Unsubscribed { .. } => {
                 let details = format!(
-                    "{name} received an unexpected event of {}: {event:?}",
+                    "{name} was unsubscribed from {}, or received an event that it did not request",
                     subscription.channel
                 );
                 recorder
@@ -380,13 +391,23 @@ impl Application {
 
     /// Describes what is not settled, as text for the operator.
     pub(crate) fn describe(&self) -> String {
+        let subscriptions: Vec<String> = self
+            .subscriptions
+            .iter()
+            .map(|it| {
+                format!(
+                    "{} at {}",
+                    it.channel,
+                    words::position(it.position.as_ref())
+                )
+            })
+            .collect();
         format!(
-            "{}: {} publications without an outcome from {:?}, {:?}, subscriptions {:?}",
+            "{}: publications without an outcome {}, calls without a result {}, {}",
             self.name,
             self.pending.len(),
-            self.pending.keys().next(),
-            self.calls,
-            self.subscriptions
+            self.calls.len(),
+            subscriptions.join(", ")
         )
     }
 
@@ -414,11 +435,16 @@ impl AppSubscription {
         let is_moved = from.is_some_and(|from| !recorder.are_of_one_node(from, &to));
         recorder.totals.gaps_after_moves += u64::from(is_moved);
         let gap = format!(
-            "{name} received a gap in {} from {from:?} to {to:?}",
-            self.channel
+            "{name} received a gap in {} from {} to {}",
+            self.channel,
+            words::position(from),
+            words::position(&to)
         );
         if from != self.position.as_ref() {
-            let details = format!("{gap}, but was at {:?}", self.position);
+            let details = format!(
+                "{gap}, but was at {}",
+                words::position(self.position.as_ref())
+            );
             recorder
                 .reference_model
                 .report_violation(Invariant::OrderPreserved, details);

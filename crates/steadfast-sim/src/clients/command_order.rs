@@ -4,6 +4,7 @@
 //! must be consistent with the results of those before and after it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use steadfast_protocol::idempotent;
 use steadfast_protocol::limits::Limits;
@@ -16,6 +17,18 @@ pub(crate) enum Kind {
     History,
     Presence,
     Membership,
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Publish => "a publication to",
+            Kind::History => "a history of",
+            Kind::Presence => "the presence of",
+            Kind::Membership => "a subscription to or its end in",
+        };
+        write!(f, "{kind} {}", self.channel)
+    }
 }
 
 impl Kind {
@@ -95,7 +108,9 @@ impl CommandOrder {
         let mut earlier = self.in_flight.range(..id);
         let overtaken = earlier
             .find(|(_, it)| it.channel == sent.channel && sent.kind.follows(it.kind))
-            .map(|(earlier, it)| format!("command {id}, {sent:?}, overtakes {earlier}, {it:?}"));
+            .map(|(earlier, it)| {
+                format!("command {id}, {sent}, overtakes command {earlier}, {it}")
+            });
         if let Some(details) = overtaken {
             return Err(details);
         }
@@ -128,7 +143,10 @@ impl CommandOrder {
         }
         let (epoch, offset) = sent.above.as_ref()?;
         (*epoch == ack.epoch && ack.offset <= *offset && !ack.duplicate)
-            .then(|| format!("{ack:?} to command {id} is in the history before it, {sent:?}"))
+            .then(|| {
+                let offset = ack.offset;
+                format!("command {id}, {sent}, is stored at offset {offset}, which is in the history before it")
+            })
     }
 
     fn check_history(&mut self, id: u32, sent: &Sent, history: &HistoryResult) -> Option<String> {
@@ -141,8 +159,15 @@ impl CommandOrder {
         // An empty history says nothing more: retention may have removed everything.
         let is_missing = history.position.offset < *offset
             || (sent.is_newest && newest.is_some_and(|newest| newest < *offset));
-        (acknowledged == epoch && is_missing)
-            .then(|| format!("the history of command {id}, {sent:?}, ends at {newest:?}"))
+        (acknowledged == epoch && is_missing).then(|| {
+            format!(
+                "command {id}, {sent}, ends at {}, before the acknowledged offset {offset}",
+                newest.map_or_else(
+                    || "no publication".to_owned(),
+                    |newest| format!("offset {newest}")
+                )
+            )
+        })
     }
 
     fn check_presence(

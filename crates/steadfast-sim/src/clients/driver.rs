@@ -27,6 +27,7 @@ use crate::network::Network;
 use crate::planted_bug::session_messages::SessionBugState;
 use crate::planted_bug::{PlantedBug, is_lost_event};
 use crate::reference_model::Invariant;
+use crate::words;
 
 /// A session with its application and its one transport.
 #[derive(Debug)]
@@ -276,8 +277,11 @@ impl Driver {
         let latest = since + CALL_TIME_MAX;
         if now >= latest && network.is_undisturbed_since(connection, since) {
             let details = format!(
-                "{id:?} of session {} timed out at {now:?}, but could use {connection:?} since {since:?}",
-                self.index
+                "call {} of session {} timed out at {}, but could use {connection} since {}",
+                id.0,
+                self.index,
+                words::at(now),
+                words::at(since)
             );
             ctx.report(Invariant::OneResultPerCall, details);
         }
@@ -343,12 +347,8 @@ impl Driver {
 
     /// Describes what is not settled, as text for the operator.
     pub(crate) fn describe(&self) -> String {
-        let timer = self.session.next_timer();
-        format!(
-            "{} with {:?}, next timer {timer:?}",
-            self.application.describe(),
-            self.session.snapshot()
-        )
+        let session = words::session(self.session.snapshot());
+        format!("{}; {session}", self.application.describe())
     }
 }
 

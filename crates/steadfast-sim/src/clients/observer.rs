@@ -19,6 +19,7 @@ use crate::ids::{ConnectionId, NodeIndex};
 use crate::membership::{PresenceReply, PresenceVerdict};
 use crate::reference_model::Invariant;
 use crate::settings::PRESENCE_TIMEOUT;
+use crate::words;
 
 /// A command that has no reply yet.
 #[derive(Clone, Debug)]
@@ -147,10 +148,11 @@ impl Observer {
                 if *at == channel && *other != key)
         };
         if self.in_doubt.contains(&channel)
-            && let Some((_, other)) = self.pending.values().find(is_other)
+            && let Some((_, PendingCommand::Publish { key: other, .. })) =
+                self.pending.values().find(is_other)
         {
             let details = format!(
-                "{key} is sent to {channel} while {other:?} is in flight, after a lost connection"
+                "{key} is sent to {channel} while {other} is in flight, after a lost connection"
             );
             ctx.report(Invariant::CarefulAfterLoss, details);
         }
@@ -170,7 +172,7 @@ impl Observer {
                         self.observe_reply(ctx, sent_at, pending, outcome);
                     } else {
                         let details = format!(
-                            "{:?} received the reply {outcome:?} to command {id}, which it did not send",
+                            "{} received a reply to command {id}, which it did not send",
                             self.connection
                         );
                         ctx.report(Invariant::RepliesMatchCommands, details);
@@ -299,12 +301,13 @@ impl Observer {
         let is_overdue = |sent_at: Instant| now.saturating_since(sent_at) > REPLY_TIME_MAX;
         let mut pending = self.pending.iter();
         let overdue = pending.find(|(_, (sent_at, _))| is_overdue(*sent_at));
-        let Some((id, (sent_at, command))) = overdue else {
+        let Some((id, (sent_at, _))) = overdue else {
             return;
         };
         let details = format!(
-            "{:?} has no reply to command {id}, {command:?}, which was sent at {sent_at:?}",
-            self.connection
+            "{} has no reply to command {id}, which was sent at {}",
+            self.connection,
+            words::at(*sent_at)
         );
         ctx.report(Invariant::RepliesMatchCommands, details);
     }

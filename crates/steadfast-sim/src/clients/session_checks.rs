@@ -7,6 +7,7 @@ use steadfast_core::event::{DisconnectCause, SessionSnapshot};
 use crate::context::Context;
 use crate::reference_model::Invariant;
 use crate::settings::SessionParameters;
+use crate::words;
 
 /// The largest number of dials per second: delays are random, with a maximum that grows from at least 50 ms, and an
 /// application requests few immediate reconnects.
@@ -28,14 +29,17 @@ pub(crate) fn check_loss(
 ) {
     match cause {
         DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) if !is_excused => {
-            let details = format!("session {session} closed a healthy connection: {cause:?}");
+            let details = format!(
+                "session {session} closed a healthy connection: {}",
+                words::cause(cause)
+            );
             ctx.report(Invariant::HealthyPeersKept, details);
         }
         DisconnectCause::PongTimeout(_) => {
             ctx.totals.silences_detected += 1;
             if detection > silence_max(ctx, session) {
-                let details =
-                    format!("session {session} detected a silent gateway after {detection:?}");
+                let time = words::seconds(detection);
+                let details = format!("session {session} detected a silent gateway after {time}");
                 ctx.report(Invariant::DeadPeersDetected, details);
             }
         }
@@ -56,7 +60,7 @@ pub(crate) fn check_loss(
 
 /// No session may give up.
 pub(crate) fn on_failed(ctx: &mut Context, session: usize, cause: &DisconnectCause) {
-    let details = format!("session {session} has failed: {cause:?}");
+    let details = format!("session {session} has failed: {}", words::cause(cause));
     ctx.report(Invariant::SessionsReconnect, details);
 }
 

@@ -14,6 +14,7 @@ use crate::network::Network;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
 use crate::settings::PingTiming;
+use crate::words;
 
 /// The time from a dial to the reply to the connect command on a connection without faults, with a margin.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(500);
@@ -152,7 +153,8 @@ impl Sessions {
         });
         if let Some((driver, _)) = slow {
             let details = format!(
-                "not connected {time_since_fault:?} after the last fault: {}",
+                "not connected {} after the last fault: {}",
+                words::seconds(time_since_fault),
                 driver.describe()
             );
             ctx.report(Invariant::SessionsReconnect, details);
@@ -163,8 +165,10 @@ impl Sessions {
 /// Checks that a publication whose time to live has passed has an outcome, unless it may be in flight.
 fn check_expiry(ctx: &mut Context, session: usize, driver: &Driver, publication: PublicationId) {
     if driver.application.is_pending(publication) && driver.session.snapshot().in_flight == 0 {
-        let details =
-            format!("{publication:?} of session {session} has no outcome after its time to live");
+        let number = publication.0;
+        let details = format!(
+            "publication {number} of session {session} has no outcome after its time to live"
+        );
         ctx.report(Invariant::OneOutcomePerPublication, details);
     }
 }
@@ -186,7 +190,7 @@ fn check_silence(
 ) {
     let is_open = network.client_end(connection) == Some(ClientIndex::Session(session));
     if is_open && !driver.application.is_closing {
-        let details = format!("session {session} has not closed {connection:?}");
+        let details = format!("session {session} has not closed {connection}");
         ctx.report(Invariant::DeadPeersDetected, details);
     }
 }

@@ -16,6 +16,7 @@ use steadfast_protocol::message::{
 use steadfast_protocol::websocket::{self, ControlFrame, Decoder, Role, WebSocketEndpoint};
 
 use crate::recorder::OTHER_DATA;
+use crate::words;
 
 /// What the world must do after a client has received a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -357,10 +358,25 @@ impl SimpleClient {
             subscriptions,
             ..
         } = self;
+        let subscriptions: Vec<String> = subscriptions
+            .iter()
+            .map(|it| {
+                format!(
+                    "{} at {}",
+                    it.channel,
+                    words::position(it.position.as_ref())
+                )
+            })
+            .collect();
+        let state = if *is_connected {
+            "connected"
+        } else {
+            "not connected"
+        };
         format!(
-            "{name}: connected {is_connected}, {} unacknowledged from {:?}, subscriptions {subscriptions:?}",
+            "{name}: {state}, publications unacknowledged {}, {}",
             outbox.len(),
-            outbox.keys().next()
+            subscriptions.join(", ")
         )
     }
 

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::event::clients::DriverEvent;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
+use crate::words;
 
 /// What is late.
 #[derive(Clone, Debug)]
@@ -101,11 +102,15 @@ impl StaleInputs {
             Some(_) | None => attempt,
         };
         let before = (session.snapshot().clone(), session.next_timer());
-        session.handle(ctx.now(), input.clone().of_attempt(attempt));
+        session.handle(ctx.now(), input.of_attempt(attempt));
         let output = session.poll_output();
         let after = (session.snapshot().clone(), session.next_timer());
         if output.is_some() || before != after {
-            let details = format!("{input:?} had an effect: {output:?}, {before:?}, {after:?}");
+            let details = format!(
+                "an input of an earlier connection had an effect: before, {}; after, {}",
+                words::session(&before.0),
+                words::session(&after.0)
+            );
             ctx.report(Invariant::StaleInputsIgnored, details);
         }
     }

@@ -24,6 +24,7 @@ use crate::ids::ProcessId;
 use crate::planted_bug::{PlantedBug, alter_log_request, swap_reads};
 use crate::reference_model::Invariant;
 use crate::settings::SHARDS;
+use crate::words;
 
 /// The maximum number of events that a shard takes at once: so few that events often stay in the order.
 const EVENTS_MAX: usize = 16;
@@ -374,7 +375,7 @@ impl EngineThread {
         let was_reported = self.slow_reported_at.is_some_and(|at| at >= started_at);
         let is_ready = log.health() == Health::Serving;
         if !was_reported || is_ready && duration > Duration::from_millis(10_100) {
-            let details = format!("{operation:?} took {duration:?}");
+            let details = format!("an operation of the disk took {}", words::seconds(duration));
             ctx.report(Invariant::StalledDiskReported, details);
         }
     }
@@ -423,7 +424,8 @@ impl EngineThread {
             }
             LogEvent::UncleanShutdown => self.shutdown_phase = ShutdownPhase::Unclean,
             LogEvent::WriteFailed { .. } | LogEvent::RecordUnreadable { .. } => {
-                let details = format!("unexpected event with an intact disk: {event:?}");
+                let details =
+                    "a write failed or a record is unreadable, with an intact disk".to_owned();
                 ctx.report(Invariant::NoAcknowledgedLoss, details);
             }
             LogEvent::SegmentCreated { .. }

@@ -24,6 +24,7 @@ use crate::network::Network;
 use crate::planted_bug::{alter_shard_message, is_lost_reply};
 use crate::reference_model::Invariant;
 use crate::settings::{PingTiming, SHARDS};
+use crate::words;
 
 mod inbound;
 
@@ -411,9 +412,9 @@ impl Hubs {
         if code == DisconnectCode::NoPong.code() && !ports.network.is_excused(ports.ctx, connection)
         {
             let details = format!(
-                "the gateway closed {} at {:?}",
+                "the gateway closed {} at {}",
                 ports.network.describe(connection),
-                ports.ctx.now()
+                words::at(ports.ctx.now())
             );
             ports.ctx.report(Invariant::HealthyPeersKept, details);
         }
@@ -452,7 +453,9 @@ impl Hubs {
             let longest = ports.ctx.settings.peer_silence_max(ping_timing);
             if *idle > longest && ports.ctx.now() >= ports.ctx.silence_excused_until() {
                 let details = format!(
-                    "the gateway detected a silent client after {idle:?}, the limit is {longest:?}"
+                    "the gateway detected a silent client after {}, the limit is {}",
+                    words::seconds(*idle),
+                    words::seconds(longest)
                 );
                 ports.ctx.report(Invariant::DeadPeersDetected, details);
             }

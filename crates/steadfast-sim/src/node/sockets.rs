@@ -22,6 +22,7 @@ use crate::network::Network;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
 use crate::settings::{CONNECT_TIMEOUT, PingTiming, SEND_BUFFER_BYTES_MAX, STALL_MAX};
+use crate::words;
 
 /// The gateway's end of a connection.
 #[derive(Debug)]
@@ -242,7 +243,7 @@ impl Sockets {
         let stream = sent_stream(network, connection);
         let bytes = stream.map_or(0, ByteStream::unsent_bytes);
         if bytes > SEND_BUFFER_BYTES_MAX && self.open.contains_key(&connection) {
-            let details = format!("{bytes} unsent bytes for {connection:?}");
+            let details = format!("{bytes} unsent bytes for {connection}");
             ctx.report(Invariant::SendBuffersBounded, details);
         }
     }
@@ -282,7 +283,10 @@ impl Sockets {
             return;
         }
         if stream.accepted_bytes() == accepted {
-            let details = format!("no byte accepted for {connection:?} for {STALL_MAX:?}");
+            let details = format!(
+                "no byte accepted for {connection} for {}",
+                words::seconds(STALL_MAX)
+            );
             ctx.report(Invariant::SendBuffersBounded, details);
         } else {
             self.schedule_send_buffer_check(ctx, connection, stream.accepted_bytes());
@@ -325,10 +329,7 @@ impl Sockets {
             ctx.schedule_node(latest, self.node, NodeEvent::CheckSilence { connection });
             return;
         }
-        let details = format!(
-            "the gateway has not closed {connection:?}, {:?}",
-            socket.peer
-        );
+        let details = format!("the gateway has not closed {connection}");
         ctx.report(Invariant::DeadPeersDetected, details);
     }
 }

@@ -10,6 +10,7 @@ use steadfast_machine::{Generator, Instant};
 use crate::recorder::{Recorder, key_in_payload};
 use crate::reference_model::Invariant;
 use crate::settings::CALLS_MAX;
+use crate::words;
 
 /// The number of publications that a call requests.
 const LIMIT: i32 = 5;
@@ -84,7 +85,7 @@ impl Calls {
         recorder: &mut Recorder<'_>,
     ) {
         let Some(pending) = self.pending.remove(&id) else {
-            let details = format!("{id:?} has a second result: {outcome:?}");
+            let details = format!("call {} has a second result: {}", id.0, result(outcome));
             return recorder
                 .reference_model
                 .report_violation(Invariant::OneResultPerCall, details);
@@ -131,8 +132,20 @@ impl Calls {
         }
     }
 
+    /// The number of calls without a result.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+}
+
+fn result(outcome: &Result<CallResult, CallError>) -> String {
+    match outcome {
+        Ok(_) => "a result".to_owned(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -143,7 +156,13 @@ fn report_unexpected(
     outcome: &Result<CallResult, CallError>,
     recorder: &mut Recorder<'_>,
 ) {
-    let details = format!("{id:?}, {pending:?}, completed at {now:?}: {outcome:?}");
+    let details = format!(
+        "call {} with the deadline {} completed at {}: {}",
+        id.0,
+        words::at(pending.deadline),
+        words::at(now),
+        result(outcome)
+    );
     recorder
         .reference_model
         .report_violation(Invariant::OneResultPerCall, details);

@@ -12,6 +12,7 @@ use steadfast_protocol::websocket::EndpointEvent;
 use super::{ClientAction, FURTHER_PREFIX, INVALID_OFFSET, PendingCommand, Received, SimpleClient};
 use crate::recorder::{Recorder, key_in_payload};
 use crate::reference_model::Invariant;
+use crate::words;
 
 impl SimpleClient {
     /// Decodes received bytes.
@@ -116,8 +117,12 @@ impl SimpleClient {
                     ),
                     _,
                 ) => {}
-                (pending, outcome) => {
-                    let details = format!("{} got the reply {outcome:?} to {pending:?}", self.name);
+                (_, outcome) => {
+                    let reason = outcome.err().map_or_else(
+                        || "a reply that does not fit a command".to_owned(),
+                        |error| format!("error {}: {}", error.code, error.message),
+                    );
+                    let details = format!("{} got {reason}", self.name);
                     recorder
                         .reference_model
                         .report_violation(Invariant::RepliesMatchCommands, details);
@@ -150,7 +155,10 @@ impl SimpleClient {
         }
         let mut subscriptions = self.subscriptions.iter();
         let Some(index) = subscriptions.position(|it| it.channel == channel) else {
-            let details = format!("{} got {event:?} of {channel}", self.name);
+            let details = format!(
+                "{} got a push of {channel}, to which it is not subscribed",
+                self.name
+            );
             return recorder
                 .reference_model
                 .report_violation(Invariant::RepliesMatchCommands, details);
@@ -208,8 +216,11 @@ impl SimpleClient {
         subscription.position = Some(position.clone());
         let Some(from) = from else { return };
         let summary = format!(
-            "{} subscribed to {} after {from:?}, got {position:?}",
-            self.name, subscription.channel
+            "{} subscribed to {} after {}, got {}",
+            self.name,
+            subscription.channel,
+            words::position(from),
+            words::position(&position)
         );
         if from.offset >= INVALID_OFFSET {
             recorder.totals.invalid_positions += 1;
