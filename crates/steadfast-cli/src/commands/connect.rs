@@ -16,7 +16,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::time::Duration;
 
-use steadfast::endpoint::Endpoint;
+use steadfast::endpoint::{Endpoint, EndpointError};
 use steadfast::{BackoffSettings, Client, Driver, defaults};
 use tokio::sync::mpsc;
 
@@ -72,7 +72,7 @@ impl Request {
         let endpoint: Endpoint = arguments
             .url
             .parse()
-            .map_err(|error: steadfast::endpoint::EndpointError| invalid_url(error.to_string()))?;
+            .map_err(|error: EndpointError| invalid_url(error.to_string()))?;
         let (client, driver) = Client::builder(&arguments.url)
             .map(|builder| builder.name("steadfast-cli").backoff(backoff()))
             .and_then(steadfast::Builder::build)
@@ -212,15 +212,16 @@ async fn execute(
         session.run().await;
         return Ok(());
     };
+    let outcome = session.publish_once(&channel, &payload).await;
+    outcome.map_err(|error| ConnectionFailure {
+        error,
+        hint: String::new(),
+    })?;
     if payload.is_text {
         output::message(&format!(
             "not JSON; published as the string {}",
             payload.json
         ));
     }
-    let outcome = session.publish_once(&channel, &payload).await;
-    outcome.map_err(|error| ConnectionFailure {
-        error,
-        hint: String::new(),
-    })
+    Ok(())
 }

@@ -37,7 +37,7 @@ super::table! {
         StateInvalidated = 3014, "state invalidated";
         /// The connection token is not valid.
         InvalidToken = 3500, "invalid token";
-        /// The client violated the protocol.
+        /// The client violated the protocol, or has no credential although one is needed.
         BadRequest = 3501, "bad request";
         /// The client sent no connect command within the time limit.
         Stale = 3502, "stale";
