@@ -57,9 +57,10 @@ fn a_script_fails_after_one_attempt_with_host_port_and_what_to_change() {
 
 #[test]
 fn a_failed_connection_is_an_object_with_json() {
+    let address = format!("127.0.0.1:{}", free_port());
     let output = steadfast(&[
         "connect",
-        "ws://127.0.0.1:1",
+        &format!("ws://{address}"),
         "--publish",
         "a",
         "1",
@@ -71,7 +72,7 @@ fn a_failed_connection_is_an_object_with_json() {
     assert_eq!(failure["event"], "failed");
     let reason = failure["reason"].as_str().unwrap();
     assert!(
-        reason.contains("TCP connection to 127.0.0.1:1 failed"),
+        reason.contains(&format!("TCP connection to {address} failed")),
         "{reason}"
     );
 }
@@ -104,7 +105,9 @@ fn with_wait_a_script_retries_until_the_gateway_listens() {
 
 #[test]
 fn with_wait_a_script_fails_once_the_time_is_over() {
-    let output = steadfast(&["connect", "ws://127.0.0.1:1", "--wait", "1"]);
+    let url = format!("ws://127.0.0.1:{}", free_port());
+
+    let output = steadfast(&["connect", &url, "--wait", "1"]);
 
     assert_eq!(code(&output), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("error: cannot connect to "));
