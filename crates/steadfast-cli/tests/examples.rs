@@ -91,6 +91,9 @@ fn the_examples_of_sim_end_with_the_verdict_that_they_announce() {
         };
         assert!(verdict.starts_with(start), "{example}: {text}");
         assert_eq!(output.status.code(), Some(code), "{example}");
+        let hint = String::from_utf8_lossy(&output.stderr);
+        let has_command = hint.contains("Run it again: steadfast sim --seeds ");
+        assert_eq!(has_command, code == 1, "{hint}");
         // In words, without the names of Rust types.
         assert!(!text.contains('{') && !text.contains("Some("), "{text}");
     }

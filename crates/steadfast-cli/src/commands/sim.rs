@@ -76,7 +76,8 @@ fn check(report: &SimulationReport, variant: Variant) -> Result<(), Failure> {
         (Verdict::Pass, _) => Ok(()),
         (Verdict::Fail, first) => {
             let seed = first.map_or(0, |result| result.seed);
-            Err(Failure::verdict_fail(&command(&seed.to_string())))
+            let again = command(&seed.to_string());
+            Err(Failure::verdict_fail(format!("Run it again: {again}")))
         }
         (Verdict::Inconclusive, _) => Err(Failure::failed(
             "the verdict is INCONCLUSIVE: the run proves nothing",
