@@ -96,7 +96,7 @@ mod tests {
     fn the_variable_that_was_meant_is_suggested() {
         for (unknown, expected) in [
             ("STEADFAST_PORT", "did you mean `PORT`?"),
-            ("STEADFAST_ADRESS", "did you mean `STEADFAST_ADDRESS`?"),
+            ("STEADFAST_ADDRESSES", "did you mean `STEADFAST_ADDRESS`?"),
             (
                 "STEADFAST_CONFIGURATION",
                 "did you mean `STEADFAST_CONFIG`?",

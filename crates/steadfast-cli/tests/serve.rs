@@ -124,13 +124,13 @@ fn a_variable_that_has_no_effect_is_reported_with_the_one_that_was_meant() {
 
     let output = run(serve(directory.path(), &["--print-config"])
         .env("STEADFAST_PORT", "9")
-        .env("STEADFAST_ADRESS", "0.0.0.0"));
+        .env("STEADFAST_ADDRESSES", "0.0.0.0"));
 
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert_eq!(
         text,
-        "warning: the environment variable STEADFAST_ADRESS has no effect: did you mean `STEADFAST_ADDRESS`?\n\
+        "warning: the environment variable STEADFAST_ADDRESSES has no effect: did you mean `STEADFAST_ADDRESS`?\n\
          warning: the environment variable STEADFAST_PORT has no effect: did you mean `PORT`?\n"
     );
 }
