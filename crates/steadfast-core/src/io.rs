@@ -82,6 +82,8 @@ pub enum Input {
         /// The latest end of the call.
         deadline: Instant,
     },
+    /// The application no longer waits for this call: it is not sent, and if it was sent, its reply is ignored.
+    CallWithdrawn { id: CallId },
     /// The application subscribes.
     SubscribeRequested {
         id: SubscriptionId,

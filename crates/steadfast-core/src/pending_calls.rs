@@ -68,6 +68,12 @@ impl PendingCalls {
         Some(&next.call)
     }
 
+    /// Removes a call that the application no longer waits for: an unsent call is not executed, and the reply of a sent
+    /// one is ignored.
+    pub(crate) fn withdraw(&mut self, id: CallId) {
+        self.pending.retain(|it| it.id != id);
+    }
+
     /// Removes the call of this command, which has its reply.
     pub(crate) fn complete(&mut self, command: u32) -> Option<(CallId, Call)> {
         let index = self

@@ -136,7 +136,9 @@ impl Session {
         for input in inputs {
             let can_wait = matches!(
                 input,
-                Input::PublishRequested(_) | Input::CallRequested { .. }
+                Input::PublishRequested(_)
+                    | Input::CallRequested { .. }
+                    | Input::CallWithdrawn { .. }
             );
             if has_pending && !can_wait {
                 self.flush(now);
@@ -274,6 +276,7 @@ impl Session {
                     self.outputs.push_back(Output::CompleteCall { id, outcome });
                 }
             }
+            Input::CallWithdrawn { id } => self.calls.withdraw(id),
             Input::SubscribeRequested { id, options } => {
                 if let Some(event) = self.subscriptions.add(id, options) {
                     self.outputs.push_back(Output::Deliver { id, event });

@@ -14,6 +14,7 @@ use steadfast_core::policy::{
 use steadfast_machine::Seed;
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::awaited_reply::Withdrawals;
 use crate::client::Client;
 use crate::connector::{Connector, StageTimeouts};
 use crate::dial_limit::DialLimit;
@@ -256,11 +257,13 @@ impl Builder {
         let (publish_state, state) = watch::channel(session.snapshot().clone());
         let events = Events::default();
         let wake = Arc::new(Notify::new());
+        let withdrawals = Arc::new(Withdrawals::new(Arc::clone(&wake)));
         let client = Client {
             commands,
             state,
             events: events.clone(),
             wake: Arc::clone(&wake),
+            withdrawals: Arc::clone(&withdrawals),
             clock,
             name: Arc::from(format!("{:016x}", random_u64()?)),
             numbers: Arc::new(AtomicU64::new(1)),
@@ -275,6 +278,7 @@ impl Builder {
             state: publish_state,
             events,
             wake,
+            withdrawals,
         });
         Ok((client, driver))
     }

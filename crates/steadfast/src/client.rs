@@ -17,6 +17,7 @@ use steadfast_protocol::message::{ClientInfo, HistoryResult, Position, PresenceS
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::awaited_reply::{AwaitedReply, Withdrawals};
 use crate::builder::{Builder, defaults};
 use crate::driver::Command;
 use crate::error::{BuildError, RequestError};
@@ -32,6 +33,7 @@ pub struct Client {
     pub(crate) state: watch::Receiver<SessionSnapshot>,
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
+    pub(crate) withdrawals: Arc<Withdrawals>,
     pub(crate) clock: Clock,
     /// Random prefix of the generated idempotency keys.
     pub(crate) name: Arc<str>,
@@ -145,6 +147,9 @@ impl Client {
 
     /// Calls a method of the server. The call is not repeated when its reply is lost.
     ///
+    /// Dropping the future withdraws the call: if it was not sent yet, it is never executed. The same applies to the
+    /// other calls.
+    ///
     /// # Errors
     ///
     /// Why the call failed, and whether it may have been executed.
@@ -224,7 +229,7 @@ impl Client {
     }
 
     async fn call(&self, call: Call) -> Result<CallResult, CallError> {
-        let (sender, outcome) = oneshot::channel();
+        let (sender, reply) = oneshot::channel();
         let id = CallId(self.next_number());
         let deadline = self.clock.now() + defaults::CALL_TIMEOUT;
         self.send(Command::Call(id, call, deadline, sender))
@@ -234,7 +239,7 @@ impl Client {
                     CallError::Closed
                 }
             })?;
-        outcome.await.unwrap_or(Err(CallError::Closed))
+        AwaitedReply::new(reply, Arc::clone(&self.withdrawals)).await
     }
 
     /// Signals that the network is available again: reconnects immediately, or probes the open connection.

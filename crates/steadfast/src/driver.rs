@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
 use self::transport_slot::TransportSlot;
+use crate::awaited_reply::Withdrawals;
 use crate::builder::defaults;
 use crate::connector::Connector;
 use crate::dial_limit::DialLimit;
@@ -67,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) state: watch::Sender<SessionSnapshot>,
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
+    pub(crate) withdrawals: Arc<Withdrawals>,
 }
 
 /// The future that runs the session of a [`crate::Client`]. It completes when the session is closed: by the
@@ -96,13 +98,15 @@ struct Waiters {
 }
 
 impl Waiters {
-    /// Registers the receiver of a command's result and returns the input for the session.
-    fn register(&mut self, command: Command) -> Input {
-        match command {
+    /// Registers the receiver of a command's result and returns the input for the session; `None` for a call that was
+    /// withdrawn before it was received.
+    fn register(&mut self, command: Command) -> Option<Input> {
+        Some(match command {
             Command::Publish(publish, receipt) => {
                 self.publications.insert(publish.id, receipt);
                 Input::PublishRequested(publish)
             }
+            Command::Call(_, _, _, reply) if reply.is_closed() => return None,
             Command::Call(id, call, deadline, reply) => {
                 self.calls.insert(id, reply);
                 Input::CallRequested { id, call, deadline }
@@ -121,7 +125,7 @@ impl Waiters {
                 self.is_close_requested = true;
                 Input::CloseRequested { drain }
             }
-        }
+        })
     }
 }
 
@@ -174,7 +178,7 @@ impl Driver {
             self.reader_wake = wait_for(Arc::clone(&self.parts.wake));
             is_busy = true;
         }
-        is_busy |= self.poll_readers();
+        is_busy |= self.poll_readers() | self.withdraw_calls();
         let now = self.parts.clock.now();
         let session = &mut self.parts.session;
         is_busy |= self
@@ -213,7 +217,7 @@ impl Driver {
             }
             Poll::Pending => None,
         });
-        session.handle_all(now, commands.take(COMMANDS_PER_ITERATION));
+        session.handle_all(now, commands.take(COMMANDS_PER_ITERATION).flatten());
         if is_orphaned {
             self.phase = DriverPhase::Orphaned;
             if !self.waiters.is_close_requested {
@@ -247,6 +251,24 @@ impl Driver {
             !is_abandoned
         });
         is_busy
+    }
+
+    /// Withdraws the calls whose callers gave up. Returns `true` when there were some.
+    fn withdraw_calls(&mut self) -> bool {
+        if !self.parts.withdrawals.take() {
+            return false;
+        }
+        let now = self.parts.clock.now();
+        let session = &mut self.parts.session;
+        let before = self.waiters.calls.len();
+        self.waiters.calls.retain(|id, reply| {
+            let is_withdrawn = reply.is_closed();
+            if is_withdrawn {
+                session.handle(now, Input::CallWithdrawn { id: *id });
+            }
+            !is_withdrawn
+        });
+        self.waiters.calls.len() < before
     }
 
     /// Waits for the session's next deadline. Returns `true` when the deadline or the timer has expired.
@@ -332,8 +354,9 @@ impl Driver {
         self.handle_input(Input::Lost { attempt, loss });
         // Remaining commands are handled without a connection, so that none of them counts as sent.
         while let Ok(command) = self.parts.inbox.try_recv() {
-            let input = self.waiters.register(command);
-            self.handle_input(input);
+            if let Some(input) = self.waiters.register(command) {
+                self.handle_input(input);
+            }
         }
         self.handle_input(immediate_close());
         self.execute_outputs();

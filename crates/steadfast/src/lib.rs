@@ -39,6 +39,7 @@
 //!
 //! The protocol logic is in the sans-IO crate `steadfast-core`; this crate adds sockets, TLS and timers.
 
+mod awaited_reply;
 mod builder;
 mod client;
 pub mod connector;

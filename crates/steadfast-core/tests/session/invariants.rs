@@ -63,6 +63,9 @@ impl InvariantChecker {
             Input::CallRequested { id, .. } => {
                 assert!(self.called.insert(*id), "the test repeats {id:?}");
             }
+            Input::CallWithdrawn { id } => {
+                self.called.remove(id);
+            }
             Input::RestartRequested => self.has_failed &= state != SessionState::Failed,
             Input::OpenRequested => self.is_closing = false,
             Input::CloseRequested { .. } => self.is_closing = true,

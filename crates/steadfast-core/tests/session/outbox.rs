@@ -1,9 +1,9 @@
 //! Publications and calls: one outcome each, no loss, no reordering; unknown outcomes are reported.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use steadfast_core::event::SessionState;
+use steadfast_core::event::{SessionPhase, SessionState};
 use steadfast_core::io::{
     Call, CallError, DropReason, Input, PublicationId, Publish, PublishOutcome,
 };
@@ -370,6 +370,43 @@ fn after_a_loss_each_call_reports_whether_it_may_have_been_executed() {
         SessionState::Reconnecting,
         "silent for a minute"
     );
+}
+
+#[test]
+fn a_withdrawn_call_is_not_sent_and_the_reply_of_a_sent_one_is_ignored() {
+    let presence = || Call::Presence {
+        channel: "chat".to_owned(),
+    };
+    let long = Duration::from_mins(1);
+    let mut script = Script::ready();
+    let sent = script.call(presence(), long);
+    let command = script.commands().remove(0);
+    script.withdraw(sent);
+    script.reply_to(command.id, Ok(ReplyResult::Presence(BTreeMap::new())));
+    script.reply_to(command.id, Err(ErrorCode::Internal.reply()));
+    let repeated = script.call(presence(), long);
+    script.lose_connection();
+    let unsent = script.call(presence(), long);
+    script.withdraw(repeated);
+    script.withdraw(unsent);
+    script.handle(Input::ReconnectRequested);
+    script.connect();
+
+    assert_eq!(script.commands(), []);
+    assert_eq!(script.call_outcomes, []);
+    assert_eq!(script.phase(), SessionPhase::Ready);
+}
+
+#[test]
+fn a_withdrawn_call_frees_its_place() {
+    let mut script = Script::new();
+    for _ in 0..=settings().calls_max {
+        let channel = "chat".to_owned();
+        let id = script.call(Call::Presence { channel }, Duration::from_secs(5));
+        script.withdraw(id);
+    }
+
+    assert_eq!(script.call_outcomes, []);
 }
 
 #[test]

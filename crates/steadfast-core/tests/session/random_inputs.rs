@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use steadfast_core::event::{SessionPhase, SessionState};
-use steadfast_core::io::{Attempt, Call, ConnectionLoss, DialFailure, Input, SubscriptionId};
+use steadfast_core::io::{
+    Attempt, Call, CallId, ConnectionLoss, DialFailure, Input, SubscriptionId,
+};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{ReplyResult, Request};
 
@@ -38,6 +40,7 @@ enum Step {
     SendBuffer,
     Publish,
     Call,
+    Withdraw,
     Subscribe,
     Unsubscribe,
     Consumed,
@@ -48,7 +51,7 @@ enum Step {
     Serve,
 }
 
-const STEPS: [Step; 25] = [
+const STEPS: [Step; 26] = [
     Step::Open,
     Step::Close,
     Step::ReconnectNow,
@@ -67,6 +70,7 @@ const STEPS: [Step; 25] = [
     Step::SendBuffer,
     Step::Publish,
     Step::Call,
+    Step::Withdraw,
     Step::Subscribe,
     Step::Unsubscribe,
     Step::Consumed,
@@ -147,6 +151,7 @@ impl Step {
                 };
                 script.call(call, millis * 10);
             }
+            Self::Withdraw => script.withdraw(CallId(u64::from(number % 64))),
             Self::Subscribe => {
                 let since = n.is_multiple_of(2).then(|| at(u64::from(number % 16)));
                 script.subscribe_since(channel(n), n % 5, since);

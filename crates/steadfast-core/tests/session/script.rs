@@ -331,6 +331,10 @@ impl Script {
         id
     }
 
+    pub(crate) fn withdraw(&mut self, id: CallId) {
+        self.handle(Input::CallWithdrawn { id });
+    }
+
     pub(crate) fn subscribe(&mut self, channel: &str, buffer_len_max: usize) -> SubscriptionId {
         self.subscribe_since(channel, buffer_len_max, None)
     }

@@ -1,4 +1,4 @@
-//! Tests of the client on real sockets: the dial limit, TLS validation, and closing a client.
+//! Tests of the client on real sockets: the dial limit, TLS validation, closing a client, and giving up calls.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,3 +11,4 @@ mod drain;
 mod peer;
 #[cfg(feature = "tls")]
 mod tls;
+mod withdrawal;

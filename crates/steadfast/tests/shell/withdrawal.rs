@@ -1,0 +1,59 @@
+//! Tests of calls whose callers give up before the reply.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use steadfast::{Client, SessionEvent};
+use steadfast_protocol::idempotent;
+use steadfast_protocol::message::Request;
+use tokio::net::TcpListener;
+
+use crate::peer::serve_connection;
+
+/// Polls a call once, so that it sends its command.
+async fn start<F: Future>(mut call: Pin<&mut F>) {
+    let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+    assert!(polled.is_pending());
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_before_it_is_sent_is_never_executed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let (client, driver) = Client::builder(&url).unwrap().build().unwrap();
+    let mut events = client.events();
+    let driver = tokio::spawn(driver);
+    // The first connection fails, so the calls have to wait for the second one.
+    drop(listener.accept().await.unwrap());
+    while !matches!(events.recv().await.unwrap(), SessionEvent::Waiting { .. }) {}
+    {
+        let mut received = pin!(client.rpc("received", &1));
+        start(received.as_mut()).await;
+        // Commands are received in order: the driver has received the call.
+        let receipt = client.publish("news", &1).unwrap();
+        let mut state = client.state();
+        state.wait_for(|it| it.queued == 1).await.unwrap();
+        drop(receipt);
+        let mut unreceived = pin!(client.rpc("unreceived", &1));
+        start(unreceived.as_mut()).await;
+    }
+    let server = tokio::spawn(async move {
+        let mut methods = Vec::new();
+        let record = |request: &Request| {
+            if let Request::Rpc(rpc) = request {
+                methods.push(rpc.method.clone());
+            }
+        };
+        serve_connection(&listener, record).await;
+        methods
+    });
+    client.reconnect_now();
+
+    assert!(client.rpc("kept", &1).await.is_ok());
+    client.close(Duration::ZERO).await;
+
+    driver.await.unwrap();
+    assert_eq!(server.await.unwrap(), [idempotent::METHOD, "kept"]);
+}
