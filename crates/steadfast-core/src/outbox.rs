@@ -45,16 +45,46 @@ impl Outbox {
         }
     }
 
-    /// Adds a publication, or returns its outcome if the outbox is full.
-    pub(crate) fn enqueue(&mut self, now: Instant, publish: Publish) -> Option<PublishOutcome> {
-        let bytes = self.bytes.saturating_add(publish.data.len());
-        if self.entries.len() >= self.settings.messages_max || bytes > self.settings.bytes_max {
-            return Some(PublishOutcome::Dropped(DropReason::OutboxFull));
+    /// Adds a publication. Returns the publications that are dropped because the outbox is full: this one, or those
+    /// that it replaces.
+    pub(crate) fn enqueue(&mut self, now: Instant, publish: Publish) -> Vec<PublicationId> {
+        let mut dropped = Vec::new();
+        if !self.has_space(&publish) {
+            if !publish.drops_oldest || !self.can_make_space(&publish) {
+                return vec![publish.id];
+            }
+            while !self.has_space(&publish)
+                && let Some(oldest) = self.remove_oldest_unsent()
+            {
+                dropped.push(oldest);
+            }
         }
-        self.bytes = bytes;
+        self.bytes = self.bytes.saturating_add(publish.data.len());
         let flow = self.flows.add(&publish.channel);
         self.entries.push_back(OutboxEntry::new(now, publish, flow));
-        None
+        dropped
+    }
+
+    fn has_space(&self, publish: &Publish) -> bool {
+        let bytes = self.bytes.saturating_add(publish.data.len());
+        self.entries.len() < self.settings.messages_max && bytes <= self.settings.bytes_max
+    }
+
+    /// Whether the publication fits next to those that were sent, which are not dropped: they may be stored.
+    fn can_make_space(&self, publish: &Publish) -> bool {
+        let (mut sent, mut bytes) = (0, publish.data.len());
+        for entry in self.entries.iter().filter(|entry| !entry.is_unsent()) {
+            sent += 1;
+            bytes = bytes.saturating_add(entry.publish.data.len());
+        }
+        sent < self.settings.messages_max && bytes <= self.settings.bytes_max
+    }
+
+    fn remove_oldest_unsent(&mut self) -> Option<PublicationId> {
+        let index = self.entries.iter().position(OutboxEntry::is_unsent)?;
+        let entry = self.entries.remove(index)?;
+        self.release_entry(&entry);
+        Some(entry.publish.id)
     }
 
     /// The next publication to send, if the in-flight limits and the order allow one; it is then in flight with this

@@ -199,14 +199,15 @@ impl Session {
 
     fn publish(&mut self, now: Instant, publish: Publish) {
         let id = publish.id;
-        let rejected = if self.is_closing() {
-            Some(PublishOutcome::Dropped(DropReason::Closed))
-        } else if outgoing::fits(&publish) {
-            self.outbox.enqueue(now, publish)
+        let (dropped, reason) = if self.is_closing() {
+            (vec![id], DropReason::Closed)
+        } else if !outgoing::fits(&publish) {
+            (vec![id], DropReason::TooLarge)
         } else {
-            Some(PublishOutcome::Dropped(DropReason::TooLarge))
+            (self.outbox.enqueue(now, publish), DropReason::OutboxFull)
         };
-        if let Some(outcome) = rejected {
+        for id in dropped {
+            let outcome = PublishOutcome::Dropped(reason.clone());
             self.outputs
                 .push_back(Output::CompletePublication { id, outcome });
         }

@@ -12,7 +12,7 @@ use steadfast_core::policy::{
     BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_machine::Seed;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::awaited_reply::Withdrawals;
 use crate::client::Client;
@@ -22,8 +22,10 @@ use crate::driver::{Driver, Parts};
 use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 use crate::events::Events;
+use crate::message::Overflow;
+use crate::outbox_room::OutboxRoom;
 
-/// Maximum length of the command queue from the handles to the driver.
+/// Maximum length of the command queue from the handles to the driver, in addition to the publications of the outbox.
 const COMMANDS_MAX: usize = 4_096;
 /// Longest message that is accepted from a server: 16 MiB, far above what a gateway sends by default.
 const MESSAGE_BYTES_MAX: u32 = 16 << 20;
@@ -106,6 +108,7 @@ pub struct Builder {
     endpoints: Vec<Endpoint>,
     settings: SessionSettings,
     stage_timeouts: StageTimeouts,
+    overflow: Overflow,
     dial_limit: DialLimit,
     header_fields: Vec<(String, String)>,
     #[cfg(feature = "tls")]
@@ -132,6 +135,7 @@ impl Builder {
                 outbox: defaults::OUTBOX,
             },
             stage_timeouts: StageTimeouts::DEFAULT,
+            overflow: Overflow::default(),
             dial_limit: DialLimit::process_wide(),
             header_fields: Vec::new(),
             #[cfg(feature = "tls")]
@@ -213,6 +217,13 @@ impl Builder {
         self
     }
 
+    /// Sets what happens to publications while the outbox is full; [`Overflow::Wait`] by default.
+    #[must_use]
+    pub const fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
     /// Sets the time limit of an attempt; [`defaults::CONNECT_TIMEOUT`] by default.
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -249,11 +260,14 @@ impl Builder {
         let connector = self.with_root_certificates(connector)?;
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
+        let outbox = settings.outbox;
         let policy = SessionPolicy::new(settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;
         let clock = Clock::start();
         let session = Session::new(policy, Seed::new(seed), clock.now());
-        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let room = OutboxRoom::new(&outbox);
+        let commands_max = COMMANDS_MAX.saturating_add(outbox.messages_max);
+        let (commands, inbox) = mpsc::channel(commands_max.min(Semaphore::MAX_PERMITS));
         let (publish_state, state) = watch::channel(session.snapshot().clone());
         let events = Events::default();
         let wake = Arc::new(Notify::new());
@@ -264,6 +278,8 @@ impl Builder {
             events: events.clone(),
             wake: Arc::clone(&wake),
             withdrawals: Arc::clone(&withdrawals),
+            room: room.clone(),
+            overflow: self.overflow,
             clock,
             name: Arc::from(format!("{:016x}", random_u64()?)),
             numbers: Arc::new(AtomicU64::new(1)),
@@ -279,6 +295,7 @@ impl Builder {
             events,
             wake,
             withdrawals,
+            room,
         });
         Ok((client, driver))
     }

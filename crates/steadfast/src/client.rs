@@ -8,11 +8,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use steadfast_clock::Clock;
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
-use steadfast_core::io::{
-    Call, CallError, CallId, CallResult, PublicationId, Publish, SubscribeOptions, SubscriptionId,
-};
+use steadfast_core::io::{Call, CallError, CallId, CallResult, SubscribeOptions, SubscriptionId};
 use steadfast_machine::Instant;
-use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ClientInfo, HistoryResult, Position, PresenceStats};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -22,6 +19,8 @@ use crate::builder::{Builder, defaults};
 use crate::driver::Command;
 use crate::error::{BuildError, RequestError};
 use crate::events::Events;
+use crate::message::{Message, Overflow};
+use crate::outbox_room::OutboxRoom;
 use crate::receipt::Receipt;
 use crate::subscription::{Queue, Subscription};
 
@@ -34,6 +33,8 @@ pub struct Client {
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
     pub(crate) withdrawals: Arc<Withdrawals>,
+    pub(crate) room: OutboxRoom,
+    pub(crate) overflow: Overflow,
     pub(crate) clock: Clock,
     /// Random prefix of the generated idempotency keys.
     pub(crate) name: Arc<str>,
@@ -72,6 +73,7 @@ impl Client {
     /// session fails or is closed.
     ///
     /// Cancel-safe.
+    #[must_use = "`false` means that the client is not ready"]
     pub async fn ready(&self, time_limit: Duration) -> bool {
         let mut state = self.state.clone();
         let settled = state
@@ -82,18 +84,22 @@ impl Client {
         }
     }
 
-    /// Publishes with a generated idempotency key and without a time limit.
+    /// Begins a publication with options. `client.message("news", &data).send().await?` waits while the outbox is full,
+    /// and returns the receipt.
+    pub fn message<'a>(&'a self, channel: &'a str, data: &impl Serialize) -> Message<'a> {
+        Message::new(self, channel, data)
+    }
+
+    /// Publishes with a generated idempotency key and without a time limit, and does not wait if the outbox is full.
     ///
     /// # Errors
     ///
-    /// The data cannot be serialized as JSON, the command queue is full, or the client is closed.
+    /// The data cannot be serialized as JSON, the outbox or the command queue is full, or the client is closed.
     pub fn publish(&self, channel: &str, data: &impl Serialize) -> Result<Receipt, RequestError> {
-        let idempotency_key = format!("{}-{}", self.name, self.next_number());
-        self.publish_with(channel, data, idempotency_key, None)
+        self.message(channel, data).send_now()
     }
 
-    /// Publishes with this idempotency key, 1 to 64 bytes, and gives up after `ttl`. The gateway stores a publication
-    /// once per user, channel and key within its deduplication window, two minutes by default.
+    /// Publishes as [`Self::publish`], with this idempotency key, and gives up after `ttl`; see [`Message`].
     ///
     /// # Errors
     ///
@@ -105,20 +111,11 @@ impl Client {
         idempotency_key: String,
         ttl: Option<Duration>,
     ) -> Result<Receipt, RequestError> {
-        if idempotency_key.is_empty() || idempotency_key.len() > Limits::IDEMPOTENCY_KEY_BYTES {
-            return Err(RequestError::IdempotencyKey(idempotency_key.len()));
+        let message = self.message(channel, data).key(idempotency_key);
+        match ttl {
+            Some(ttl) => message.ttl(ttl).send_now(),
+            None => message.send_now(),
         }
-        let data = Bytes::from(serde_json::to_vec(data)?);
-        let (sender, outcome) = oneshot::channel();
-        let publish = Publish {
-            id: PublicationId(self.next_number()),
-            channel: channel.to_owned(),
-            data,
-            idempotency_key: idempotency_key.clone(),
-            ttl,
-        };
-        self.send(Command::Publish(publish, sender))?;
-        Ok(Receipt::new(outcome, idempotency_key))
     }
 
     /// Subscribes to the publications of a channel from now on.
@@ -234,7 +231,7 @@ impl Client {
         let deadline = self.clock.now() + defaults::CALL_TIMEOUT;
         self.send(Command::Call(id, call, deadline, sender))
             .map_err(|error| match error {
-                RequestError::Busy => CallError::Busy,
+                RequestError::Busy | RequestError::OutboxFull => CallError::Busy,
                 RequestError::Closed | RequestError::Json(_) | RequestError::IdempotencyKey(_) => {
                     CallError::Closed
                 }
@@ -268,11 +265,15 @@ impl Client {
         }
     }
 
-    fn next_number(&self) -> u64 {
+    pub(crate) fn new_idempotency_key(&self) -> String {
+        format!("{}-{}", self.name, self.next_number())
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn send(&self, command: Command) -> Result<(), RequestError> {
+    pub(crate) fn send(&self, command: Command) -> Result<(), RequestError> {
         self.commands
             .try_send(command)
             .map_err(|error| match error {

@@ -30,6 +30,7 @@ use crate::connector::Connector;
 use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::events::Events;
+use crate::outbox_room::{OutboxRoom, Place};
 use crate::subscription::Queue;
 
 /// Maximum number of commands that are received in one loop iteration.
@@ -42,7 +43,8 @@ const SLEEP_MAX: Duration = Duration::from_hours(1);
 /// A command from a handle.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Publish(Publish, oneshot::Sender<PublishOutcome>),
+    /// The place in the outbox is absent for a publication that drops others instead.
+    Publish(Publish, oneshot::Sender<PublishOutcome>, Option<Place>),
     Call(
         CallId,
         Call,
@@ -69,6 +71,7 @@ pub(crate) struct Parts {
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
     pub(crate) withdrawals: Arc<Withdrawals>,
+    pub(crate) room: OutboxRoom,
 }
 
 /// The future that runs the session of a [`crate::Client`]. It completes when the session is closed: by the
@@ -77,6 +80,7 @@ pub(crate) struct Parts {
 /// When the future completes, receipts and calls get the outcome that is known, and subscriptions end. Dropping the
 /// future does the same immediately.
 #[derive(Debug)]
+#[must_use = "a client does nothing until its driver is spawned or polled"]
 pub struct Driver {
     parts: Parts,
     slot: TransportSlot,
@@ -90,7 +94,7 @@ pub struct Driver {
 /// The receivers of the session's results.
 #[derive(Debug, Default)]
 struct Waiters {
-    publications: BTreeMap<PublicationId, oneshot::Sender<PublishOutcome>>,
+    publications: BTreeMap<PublicationId, (oneshot::Sender<PublishOutcome>, Option<Place>)>,
     calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
     subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
     /// A handle has requested the close, with its own drain time.
@@ -102,8 +106,8 @@ impl Waiters {
     /// withdrawn before it was received.
     fn register(&mut self, command: Command) -> Option<Input> {
         Some(match command {
-            Command::Publish(publish, receipt) => {
-                self.publications.insert(publish.id, receipt);
+            Command::Publish(publish, receipt, place) => {
+                self.publications.insert(publish.id, (receipt, place));
                 Input::PublishRequested(publish)
             }
             Command::Call(_, _, _, reply) if reply.is_closed() => return None,
@@ -322,7 +326,7 @@ impl Driver {
                     }
                 }
                 Output::CompletePublication { id, outcome } => {
-                    if let Some(receipt) = self.waiters.publications.remove(&id) {
+                    if let Some((receipt, _place)) = self.waiters.publications.remove(&id) {
                         // The receipt may have been dropped.
                         let _ = receipt.send(outcome);
                     }
@@ -348,6 +352,7 @@ impl Driver {
             drain: Duration::ZERO,
         };
         self.parts.inbox.close();
+        self.parts.room.close();
         self.handle_input(immediate_close());
         let attempt = self.slot.attempt();
         let loss = ConnectionLoss::Failed("the client was closed".to_owned());
@@ -407,6 +412,7 @@ impl Drop for Driver {
         if !std::thread::panicking() {
             return self.finish();
         }
+        self.parts.room.close();
         for queue in self.waiters.subscriptions.values() {
             queue.end();
         }

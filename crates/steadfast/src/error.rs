@@ -36,6 +36,9 @@ pub enum RequestError {
     /// The idempotency key is empty or longer than 64 bytes.
     #[error("invalid idempotency key: must have 1 to 64 bytes, has {0}")]
     IdempotencyKey(usize),
+    /// The outbox has no space for the publication: wait with [`crate::Message::send`], or publish less.
+    #[error("the outbox is full")]
+    OutboxFull,
     /// The command queue is full.
     #[error("the command queue is full")]
     Busy,
@@ -48,7 +51,7 @@ impl RequestError {
     /// Returns `true` when the same request may be accepted later.
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Busy => true,
+            Self::OutboxFull | Self::Busy => true,
             Self::Json(_) | Self::IdempotencyKey(_) | Self::Closed => false,
         }
     }

@@ -29,6 +29,7 @@
 //! - **Failure detection:** the client sends a ping after 15 s without received data and drops the connection after
 //!   25 s, even while the client is sending. See [`LivenessSettings`].
 //! - **Publishing:** each publication has an idempotency key and exactly one [`PublishOutcome`].
+//!   [`Message::send`] waits while the outbox is full, [`Client::publish`] fails instead.
 //!   Unacknowledged publications are resent in order for up to 90 s; the gateway stores each of them once.
 //! - **Ordering:** publications of a channel are stored in the order of the `publish` calls. If the server temporarily
 //!   rejects a publication, later publications in flight may be stored first, unless `channel_in_flight_max` in
@@ -48,6 +49,8 @@ mod driver;
 pub mod endpoint;
 pub mod error;
 mod events;
+mod message;
+mod outbox_room;
 mod receipt;
 mod subscription;
 pub mod transport;
@@ -56,6 +59,7 @@ pub use builder::{Builder, defaults};
 pub use client::Client;
 pub use dial_limit::DialLimit;
 pub use driver::Driver;
+pub use message::{Message, Overflow};
 pub use receipt::Receipt;
 pub use steadfast_core::event::{
     ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 /// The future of a publication's outcome. Dropping the receipt does not cancel the publication.
 #[derive(Debug)]
+#[must_use = "the receipt has the outcome of the publication, which may be that it was dropped"]
 pub struct Receipt {
     outcome: oneshot::Receiver<PublishOutcome>,
     idempotency_key: String,

@@ -16,6 +16,7 @@ use crate::driver::Command;
 
 /// A subscription: the publications of a channel and the changes of the subscription. Dropping it unsubscribes.
 #[derive(Debug)]
+#[must_use = "dropping a subscription unsubscribes"]
 pub struct Subscription {
     id: SubscriptionId,
     queue: Arc<Queue>,

@@ -20,6 +20,8 @@ pub struct Publish {
     pub idempotency_key: String,
     /// Time to live: the publication is not sent later than this. `None` for no limit.
     pub ttl: Option<Duration>,
+    /// If the outbox is full, drop the oldest publications that were not sent yet, and not this one.
+    pub drops_oldest: bool,
 }
 
 /// The outcome of a publication; each publication has exactly one.

@@ -48,6 +48,11 @@ impl OutboxEntry {
         self.in_flight.is_some()
     }
 
+    /// Whether the publication was never sent, or only rejected: it was not applied.
+    pub(super) const fn is_unsent(&self) -> bool {
+        self.in_doubt_since.is_none()
+    }
+
     /// Whether the publication was sent with this command on this connection.
     pub(super) fn has_command(&self, command: u32) -> bool {
         self.in_flight.is_some_and(|it| it.command == command)

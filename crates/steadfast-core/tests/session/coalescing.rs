@@ -36,6 +36,7 @@ fn publish(number: u64) -> Input {
         data: Bytes::from(number.to_string()),
         idempotency_key: format!("k{number}"),
         ttl: None,
+        drops_oldest: false,
     })
 }
 

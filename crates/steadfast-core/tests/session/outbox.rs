@@ -7,6 +7,7 @@ use steadfast_core::event::{SessionPhase, SessionState};
 use steadfast_core::io::{
     Call, CallError, DropReason, Input, PublicationId, Publish, PublishOutcome,
 };
+use steadfast_machine::convert;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::ReplyResult;
 
@@ -246,6 +247,7 @@ fn the_outbox_is_bounded_and_reports_it() {
             data: vec![b'1'; bytes].into(),
             idempotency_key: n.to_string(),
             ttl: None,
+            drops_oldest: false,
         })
     };
     by_bytes.handle(large(1, 40_000));
@@ -267,6 +269,7 @@ fn expired_publications_free_capacity() {
             data: format!("\"{}\"", "1".repeat(40_000)).into(),
             idempotency_key: n.to_string(),
             ttl: Some(Duration::from_secs(1)),
+            drops_oldest: false,
         }));
     };
     let mut script = Script::new();
@@ -303,6 +306,42 @@ fn no_state_is_kept_for_a_channel_without_publications() {
     let late = publish(1_999);
 
     assert!(late < early + 100, "{early} bytes became {late}");
+}
+
+#[test]
+fn a_publication_that_drops_the_oldest_ones_does_not_drop_what_was_sent() {
+    let mut script = Script::ready();
+    let sent = convert::to_u64(settings().outbox.in_flight_max);
+    let all = convert::to_u64(settings().outbox.messages_max);
+    let mut publish = |number: u64, drops_oldest, bytes: usize| {
+        script.handle(Input::PublishRequested(Publish {
+            id: PublicationId(number),
+            channel: "chat".to_owned(),
+            data: vec![b'1'; bytes].into(),
+            idempotency_key: format!("k{number}"),
+            ttl: None,
+            drops_oldest,
+        }));
+    };
+    for number in 1..=all {
+        publish(number, false, 1);
+    }
+    publish(1_000, true, 1);
+    publish(1_001, false, 1);
+    publish(1_002, true, 60_000);
+    publish(1_003, true, 60_000);
+
+    let dropped: Vec<u64> = script
+        .publication_outcomes
+        .iter()
+        .map(|it| it.0.0)
+        .collect();
+    let unsent = sent + 2..=all;
+    let expected = [sent + 1, 1_001]
+        .into_iter()
+        .chain(unsent)
+        .chain([1_000, 1_002]);
+    assert_eq!(dropped, expected.collect::<Vec<_>>());
 }
 
 #[test]

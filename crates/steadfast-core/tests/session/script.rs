@@ -311,6 +311,7 @@ impl Script {
             data: Bytes::from(id.0.to_string()),
             idempotency_key: format!("k{}", id.0),
             ttl,
+            drops_oldest: false,
         }));
         id
     }

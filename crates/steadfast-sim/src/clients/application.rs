@@ -129,6 +129,7 @@ impl Application {
             data,
             idempotency_key: key,
             ttl,
+            drops_oldest: false,
         }
     }
 
