@@ -1,5 +1,6 @@
 //! The state of a session, and the events that an application receives about it.
 
+use std::fmt;
 use std::time::Duration;
 
 use steadfast_machine::Instant;
@@ -110,6 +111,33 @@ pub enum DisconnectCause {
     Protocol(String),
     /// The limit on attempts was reached.
     AttemptsExhausted(u32),
+}
+
+impl fmt::Display for DisconnectCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(text) | Self::ConnectionFailed(text) => f.write_str(text),
+            Self::LocalNetwork(text) => write!(f, "no local network: {text}"),
+            Self::ConnectTimeout => f.write_str("connection attempt timed out"),
+            Self::ConnectRejected { code, message } => {
+                write!(f, "connect command rejected with code {code}: {message}")
+            }
+            Self::Closed { code, reason } if reason.is_empty() => {
+                write!(f, "closed by the server with code {code}")
+            }
+            Self::Closed { code, reason } => {
+                write!(f, "closed by the server with code {code}: {reason}")
+            }
+            Self::PongTimeout(time) => {
+                write!(f, "no data received for {:.1} s", time.as_secs_f64())
+            }
+            Self::WriteTimeout(time) => {
+                write!(f, "no write progress for {:.1} s", time.as_secs_f64())
+            }
+            Self::Protocol(text) => write!(f, "protocol error: {text}"),
+            Self::AttemptsExhausted(attempts) => write!(f, "all {attempts} attempts failed"),
+        }
+    }
 }
 
 /// Something that happened to a session.

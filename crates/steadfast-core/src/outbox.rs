@@ -198,13 +198,13 @@ impl Outbox {
         expired
     }
 
-    /// Removes all publications, because the session ends.
-    pub(crate) fn close(&mut self) -> Vec<(PublicationId, PublishOutcome)> {
+    /// Removes all publications, because the session ends or has failed.
+    pub(crate) fn close(&mut self, reason: &DropReason) -> Vec<(PublicationId, PublishOutcome)> {
         self.bytes = 0;
         self.in_flight = 0;
         self.flows.clear();
-        let closed = || PublishOutcome::Dropped(DropReason::Closed);
-        let ended = |entry: OutboxEntry| (entry.publish.id, entry.outcome(closed()));
+        let dropped = || PublishOutcome::Dropped(reason.clone());
+        let ended = |entry: OutboxEntry| (entry.publish.id, entry.outcome(dropped()));
         self.entries.drain(..).map(ended).collect()
     }
 

@@ -112,15 +112,15 @@ impl PendingCalls {
         failed
     }
 
-    /// Removes all calls, because the session ends.
-    pub(crate) fn close(&mut self) -> Vec<(CallId, CallError)> {
+    /// Removes all calls, because the session ends or has failed.
+    pub(crate) fn close(&mut self, reason: &CallError) -> Vec<(CallId, CallError)> {
         let ended = |it: PendingCall| {
             let error = if it.was_sent && !it.call.is_idempotent() {
                 CallError::Interrupted {
                     maybe_executed: true,
                 }
             } else {
-                CallError::Closed
+                reason.clone()
             };
             (it.id, error)
         };

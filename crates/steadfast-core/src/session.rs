@@ -28,7 +28,8 @@ use steadfast_protocol::codec::Encoding;
 use crate::backoff::Backoff;
 use crate::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use crate::io::{
-    Attempt, CallError, DropReason, Input, Output, Publish, PublishOutcome, SubscriptionEvent,
+    Attempt, Call, CallError, CallId, DropReason, Input, Output, Publish, PublishOutcome,
+    SubscriptionEvent,
 };
 use crate::liveness::Liveness;
 use crate::outbox::Outbox;
@@ -201,6 +202,8 @@ impl Session {
         let id = publish.id;
         let (dropped, reason) = if self.is_closing() {
             (vec![id], DropReason::Closed)
+        } else if let Some(cause) = self.failure() {
+            (vec![id], DropReason::Failed(cause.clone()))
         } else if !outgoing::fits(&publish) {
             (vec![id], DropReason::TooLarge)
         } else {
@@ -210,6 +213,20 @@ impl Session {
             let outcome = PublishOutcome::Dropped(reason.clone());
             self.outputs
                 .push_back(Output::CompletePublication { id, outcome });
+        }
+    }
+
+    fn call(&mut self, id: CallId, call: Call, deadline: Instant) {
+        let rejected = if let Some(cause) = self.failure() {
+            Some(CallError::Failed(cause.clone()))
+        } else if outgoing::call_fits(&call) {
+            self.calls.enqueue(id, call, deadline)
+        } else {
+            Some(CallError::TooLarge)
+        };
+        if let Some(error) = rejected {
+            let outcome = Err(error);
+            self.outputs.push_back(Output::CompleteCall { id, outcome });
         }
     }
 
@@ -267,15 +284,7 @@ impl Session {
             | Input::Lost { .. } => {}
             Input::PublishRequested(publish) => self.publish(now, publish),
             Input::CallRequested { id, call, deadline } => {
-                let rejected = if outgoing::call_fits(&call) {
-                    self.calls.enqueue(id, call, deadline)
-                } else {
-                    Some(CallError::TooLarge)
-                };
-                if let Some(error) = rejected {
-                    let outcome = Err(error);
-                    self.outputs.push_back(Output::CompleteCall { id, outcome });
-                }
+                self.call(id, call, deadline);
             }
             Input::CallWithdrawn { id } => self.calls.withdraw(id),
             Input::SubscribeRequested { id, options } => {

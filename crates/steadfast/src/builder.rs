@@ -108,6 +108,7 @@ pub struct Builder {
     endpoints: Vec<Endpoint>,
     settings: SessionSettings,
     stage_timeouts: StageTimeouts,
+    call_timeout: Duration,
     overflow: Overflow,
     dial_limit: DialLimit,
     header_fields: Vec<(String, String)>,
@@ -135,6 +136,7 @@ impl Builder {
                 outbox: defaults::OUTBOX,
             },
             stage_timeouts: StageTimeouts::DEFAULT,
+            call_timeout: defaults::CALL_TIMEOUT,
             overflow: Overflow::default(),
             dial_limit: DialLimit::process_wide(),
             header_fields: Vec::new(),
@@ -231,6 +233,14 @@ impl Builder {
         self
     }
 
+    /// Sets the time from a call to its reply, after which it fails; [`defaults::CALL_TIMEOUT`] by default. For less
+    /// time, use [`tokio::time::timeout`]: it withdraws the call.
+    #[must_use]
+    pub const fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
     /// Sets the limit on concurrent attempts that this client shares; [`DialLimit::process_wide`] by default.
     #[must_use]
     pub fn dial_limit(mut self, limit: DialLimit) -> Self {
@@ -280,6 +290,7 @@ impl Builder {
             withdrawals: Arc::clone(&withdrawals),
             room: room.clone(),
             overflow: self.overflow,
+            call_timeout: self.call_timeout,
             clock,
             name: Arc::from(format!("{:016x}", random_u64()?)),
             numbers: Arc::new(AtomicU64::new(1)),

@@ -17,12 +17,15 @@ use tokio::time::timeout;
 use crate::awaited_reply::{AwaitedReply, Withdrawals};
 use crate::builder::{Builder, defaults};
 use crate::driver::Command;
-use crate::error::{BuildError, RequestError};
+use crate::error::{BuildError, CloseError, RequestError};
 use crate::events::Events;
 use crate::message::{Message, Overflow};
 use crate::outbox_room::OutboxRoom;
 use crate::receipt::Receipt;
 use crate::subscription::{Queue, Subscription};
+
+/// How much later than the driver a handle ends a wait: the driver knows more about the outcome.
+const DRIVER_GRACE: Duration = Duration::from_secs(1);
 
 /// A handle to a session with a server. When the last clone is dropped, queued publications are sent for up to
 /// [`defaults::DRAIN_TIMEOUT`], then the session closes.
@@ -35,6 +38,7 @@ pub struct Client {
     pub(crate) withdrawals: Arc<Withdrawals>,
     pub(crate) room: OutboxRoom,
     pub(crate) overflow: Overflow,
+    pub(crate) call_timeout: Duration,
     pub(crate) clock: Clock,
     /// Random prefix of the generated idempotency keys.
     pub(crate) name: Arc<str>,
@@ -225,10 +229,12 @@ impl Client {
         }
     }
 
+    /// Makes a call. The driver ends it at its deadline; if nothing polls the driver, the handle does.
     async fn call(&self, call: Call) -> Result<CallResult, CallError> {
+        let is_idempotent = call.is_idempotent();
         let (sender, reply) = oneshot::channel();
         let id = CallId(self.next_number());
-        let deadline = self.clock.now() + defaults::CALL_TIMEOUT;
+        let deadline = self.clock.now() + self.call_timeout;
         self.send(Command::Call(id, call, deadline, sender))
             .map_err(|error| match error {
                 RequestError::Busy | RequestError::OutboxFull => CallError::Busy,
@@ -236,7 +242,15 @@ impl Client {
                     CallError::Closed
                 }
             })?;
-        AwaitedReply::new(reply, Arc::clone(&self.withdrawals)).await
+        let reply = AwaitedReply::new(reply, Arc::clone(&self.withdrawals));
+        let outcome = timeout(self.call_timeout.saturating_add(DRIVER_GRACE), reply).await;
+        outcome.unwrap_or_else(|_elapsed| {
+            // A driver that was never polled has not opened the session, and will not receive a withdrawn call.
+            let is_open = self.state.borrow().state != SessionState::Disconnected;
+            Err(CallError::TimedOut {
+                maybe_executed: is_open && !is_idempotent,
+            })
+        })
     }
 
     /// Signals that the network is available again: reconnects immediately, or probes the open connection.
@@ -254,15 +268,35 @@ impl Client {
     /// re-established in that time; zero closes immediately. Later publications are dropped. Returns when the session
     /// is closed.
     ///
-    /// Cancel-safe: the session is closed even if this future is dropped.
-    pub async fn close(&self, drain: Duration) {
-        if self.commands.send(Command::Close(drain)).await.is_ok() {
-            let mut state = self.state.clone();
-            // An error means that the driver has finished, so the session is closed as well.
-            let _ = state
-                .wait_for(|it| it.state == SessionState::Disconnected)
-                .await;
-        }
+    /// The session is closed even if this future is dropped after its first poll, unless the command queue is full.
+    ///
+    /// # Errors
+    ///
+    /// The session is not closed, because nothing polls its driver.
+    pub async fn close(&self, drain: Duration) -> Result<(), CloseError> {
+        let after = drain
+            .saturating_add(defaults::CLOSE_TIMEOUT)
+            .saturating_add(DRIVER_GRACE);
+        let (sender, closed) = oneshot::channel();
+        let close = async {
+            // An error means that the driver has finished or is about to.
+            if self
+                .commands
+                .send(Command::Close(drain, sender))
+                .await
+                .is_ok()
+            {
+                let _ = closed.await;
+            } else {
+                let mut state = self.state.clone();
+                let _ = state
+                    .wait_for(|it| it.state == SessionState::Disconnected)
+                    .await;
+            }
+        };
+        timeout(after, close)
+            .await
+            .map_err(|_elapsed| CloseError { after })
     }
 
     pub(crate) fn new_idempotency_key(&self) -> String {

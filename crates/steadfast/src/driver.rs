@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_core::Session;
-use steadfast_core::event::{SessionSnapshot, SessionState};
+use steadfast_core::event::{DisconnectCause, SessionPhase, SessionSnapshot, SessionState};
 use steadfast_core::io::{
     Call, CallError, CallId, CallResult, ConnectionLoss, Input, Output, PublicationId, Publish,
     PublishOutcome, SubscribeOptions, SubscriptionId,
@@ -55,7 +55,8 @@ pub(crate) enum Command {
     Unsubscribe(SubscriptionId),
     ReconnectNow,
     Restart,
-    Close(Duration),
+    /// The sender is used, or dropped, when the session is closed.
+    Close(Duration, oneshot::Sender<()>),
 }
 
 /// The parts of a driver.
@@ -97,6 +98,8 @@ struct Waiters {
     publications: BTreeMap<PublicationId, (oneshot::Sender<PublishOutcome>, Option<Place>)>,
     calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
     subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
+    /// Callers of `close`.
+    closing: Vec<oneshot::Sender<()>>,
     /// A handle has requested the close, with its own drain time.
     is_close_requested: bool,
 }
@@ -125,8 +128,10 @@ impl Waiters {
             }
             Command::ReconnectNow => Input::ReconnectRequested,
             Command::Restart => Input::RestartRequested,
-            Command::Close(drain) => {
+            Command::Close(drain, closed) => {
                 self.is_close_requested = true;
+                self.closing.retain(|it| !it.is_closed());
+                self.closing.push(closed);
                 Input::CloseRequested { drain }
             }
         })
@@ -352,7 +357,6 @@ impl Driver {
             drain: Duration::ZERO,
         };
         self.parts.inbox.close();
-        self.parts.room.close();
         self.handle_input(immediate_close());
         let attempt = self.slot.attempt();
         let loss = ConnectionLoss::Failed("the client was closed".to_owned());
@@ -365,9 +369,16 @@ impl Driver {
         }
         self.handle_input(immediate_close());
         self.execute_outputs();
+        self.end_waits();
+    }
+
+    /// Ends the waits that the session cannot end.
+    fn end_waits(&mut self) {
+        self.parts.room.close();
         for queue in self.waiters.subscriptions.values() {
             queue.end();
         }
+        self.waiters.closing.clear();
     }
 
     fn publish_state(&self) {
@@ -412,10 +423,14 @@ impl Drop for Driver {
         if !std::thread::panicking() {
             return self.finish();
         }
-        self.parts.room.close();
-        for queue in self.waiters.subscriptions.values() {
-            queue.end();
-        }
+        self.parts.state.send_modify(|it| {
+            it.state = SessionState::Disconnected;
+            it.phase = SessionPhase::Idle;
+            it.next_attempt_at = None;
+            let text = "the driver of the client panicked".to_owned();
+            it.cause = Some(DisconnectCause::ConnectionFailed(text));
+        });
+        self.end_waits();
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors of building a client and of handing a request to its driver.
 
+use std::time::Duration;
+
 use steadfast_core::policy::PolicyError;
 use thiserror::Error;
 
@@ -24,6 +26,15 @@ pub enum BuildError {
     /// The system provides no random bytes.
     #[error("failed to read random bytes from the system")]
     Randomness,
+}
+
+/// The session did not close in time, which happens only if nothing polls its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("timed out after {:.1} s waiting for the session to close: spawn or poll its driver", .after.as_secs_f64())]
+#[non_exhaustive]
+pub struct CloseError {
+    /// How long the handle waited: the time to drain and the time limits of closing.
+    pub after: Duration,
 }
 
 /// Why a publication or a call was not accepted.

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use steadfast_protocol::message::{ClientInfo, HistoryResult, Position, PresenceStats, ReplyError};
 
+use crate::event::DisconnectCause;
+
 /// A command to the server that has a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
@@ -81,6 +83,9 @@ pub enum CallError {
     /// The session ended.
     #[error("the session is closed")]
     Closed,
+    /// The session has failed for this cause, and the call was not executed; a restarted session accepts calls again.
+    #[error("the session has failed: {0}")]
+    Failed(DisconnectCause),
     /// The type of the reply is not that of the call.
     #[error("unexpected reply type")]
     UnexpectedReply,

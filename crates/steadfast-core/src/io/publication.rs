@@ -6,6 +6,7 @@ use bytes::Bytes;
 use steadfast_protocol::message::{Position, ReplyError};
 
 use super::PublicationId;
+use crate::event::DisconnectCause;
 
 /// A publication to send. Publications of one channel are sent in the order in which they are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub enum DropReason {
     TooLarge,
     /// The session ended.
     Closed,
+    /// The session has failed for this cause; a restarted session accepts publications again.
+    Failed(DisconnectCause),
     /// The server permanently rejected the publication.
     Rejected(ReplyError),
 }

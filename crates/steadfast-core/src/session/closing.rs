@@ -7,7 +7,7 @@ use steadfast_protocol::codes::CloseCode;
 
 use super::{Lifecycle, Session};
 use crate::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
-use crate::io::Output;
+use crate::io::{CallError, DropReason, Output};
 
 impl Session {
     /// Closes the session. Queued publications are still sent for at most the time `drain`, also over a later
@@ -16,7 +16,7 @@ impl Session {
         let can_drain = !drain.is_zero() && !self.outbox.is_empty();
         match self.lifecycle {
             // An idle session cannot send what is queued, and reports no end.
-            Lifecycle::Idle => self.complete_everything(),
+            Lifecycle::Idle => self.complete_everything(&DropReason::Closed, &CallError::Closed),
             Lifecycle::Closing { .. } => {}
             Lifecycle::Connected { .. } if can_drain => {
                 self.drain_until = Some(now + drain);
@@ -96,13 +96,13 @@ impl Session {
         self.snapshot.attempt = 0;
         self.outgoing.clear();
         self.subscriptions.on_connection_lost();
-        self.complete_everything();
+        self.complete_everything(&DropReason::Closed, &CallError::Closed);
         self.transition(now, SessionState::Disconnected, SessionPhase::Idle);
         self.notify(SessionEvent::Closed);
     }
 
-    /// Stops reconnecting until the application restarts the session. Queued publications stay: a restarted session
-    /// sends them.
+    /// Stops reconnecting until the application restarts the session. Publications and calls end with the cause, so that
+    /// none waits for a restart that may never come. Subscriptions stay: a restarted session resumes them.
     pub(super) fn fail(&mut self, now: Instant, cause: DisconnectCause) {
         self.lifecycle = Lifecycle::Failed;
         self.outgoing.clear();
@@ -111,16 +111,33 @@ impl Session {
             return self.end(now);
         }
         self.snapshot.cause = Some(cause.clone());
+        self.complete_everything(
+            &DropReason::Failed(cause.clone()),
+            &CallError::Failed(cause.clone()),
+        );
         self.transition(now, SessionState::Failed, SessionPhase::Idle);
         self.notify(SessionEvent::Failed { cause });
     }
 
-    fn complete_everything(&mut self) {
-        for (id, outcome) in self.outbox.close() {
+    /// The cause of a failed session, which accepts neither publications nor calls.
+    pub(super) const fn failure(&self) -> Option<&DisconnectCause> {
+        match self.lifecycle {
+            Lifecycle::Failed => self.snapshot.cause.as_ref(),
+            Lifecycle::Idle
+            | Lifecycle::Dialing { .. }
+            | Lifecycle::Handshake { .. }
+            | Lifecycle::Connected { .. }
+            | Lifecycle::Waiting { .. }
+            | Lifecycle::Closing { .. } => None,
+        }
+    }
+
+    fn complete_everything(&mut self, dropped: &DropReason, failed: &CallError) {
+        for (id, outcome) in self.outbox.close(dropped) {
             self.outputs
                 .push_back(Output::CompletePublication { id, outcome });
         }
-        for (id, error) in self.calls.close() {
+        for (id, error) in self.calls.close(failed) {
             let outcome = Err(error);
             self.outputs.push_back(Output::CompleteCall { id, outcome });
         }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
 use steadfast_core::io::{Call, CallError, DropReason, Input, PublishOutcome};
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::message::Request;
 
 use crate::script::{Script, ack, settings};
 
@@ -147,6 +149,52 @@ fn close_reports_an_outcome_for_each_pending_publication_and_call() {
     assert_eq!(unsent.publication_outcomes[0].1, closed);
     assert_eq!(unsent.call_outcomes[0].1, Err(CallError::Closed));
     assert_eq!(never_opened.publication_outcomes[0].1, closed);
+}
+
+#[test]
+fn a_failed_session_ends_publications_and_calls_with_the_cause_and_keeps_subscriptions() {
+    let presence = || Call::Presence {
+        channel: "chat".to_owned(),
+    };
+    let long = Duration::from_mins(1);
+    let mut script = Script::ready();
+    script.subscribe("chat", 10);
+    script.publish();
+    script.commands();
+    script.lose_connection();
+    script.publish();
+    script.call(presence(), long);
+    script.handle(Input::ReconnectRequested);
+    script.dial();
+    script.reject_connect(ErrorCode::PermissionDenied.reply());
+    script.publish();
+    script.call(presence(), long);
+
+    let cause = script.snapshot().cause.clone().unwrap();
+    let dropped = PublishOutcome::Dropped(DropReason::Failed(cause.clone()));
+    let interrupted = PublishOutcome::Interrupted { maybe_stored: true };
+    let mut outcomes = script.publication_outcomes.iter();
+    assert!(
+        outcomes
+            .by_ref()
+            .map(|it| &it.1)
+            .eq([&interrupted, &dropped, &dropped])
+    );
+    let failed = Err(CallError::Failed(cause));
+    assert!(
+        script
+            .call_outcomes
+            .iter()
+            .map(|it| &it.1)
+            .eq([&failed, &failed])
+    );
+    assert_eq!(script.subscription_events, []);
+    script.handle(Input::RestartRequested);
+    script.connect();
+    assert!(matches!(
+        script.commands()[0].request,
+        Request::Subscribe(_)
+    ));
 }
 
 #[test]

@@ -209,7 +209,9 @@ impl Application {
                 recorder.reference_model.mark_unsent(&channel, &key);
                 self.is_closing
             }
-            PublishOutcome::Dropped(DropReason::TooLarge | DropReason::Rejected(_)) => false,
+            PublishOutcome::Dropped(
+                DropReason::TooLarge | DropReason::Rejected(_) | DropReason::Failed(_),
+            ) => false,
         };
         if !is_expected {
             let details = format!(

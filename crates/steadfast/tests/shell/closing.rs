@@ -40,13 +40,15 @@ async fn closing_a_client_completes_all_pending_futures() {
     let mut subscription = client.subscribe("news");
 
     // The driver is polled to completion and not dropped.
-    tokio::join!(client.close(Duration::ZERO), &mut driver);
+    let (closed, ()) = tokio::join!(client.close(Duration::ZERO), &mut driver);
+
+    closed.unwrap();
 
     assert_eq!(client.state().borrow().state, SessionState::Disconnected);
     assert_eq!(subscription.next().await, None);
     let late = client.publish("news", &1);
     assert!(matches!(late, Err(RequestError::Closed)), "{late:?}");
-    client.close(Duration::ZERO).await;
+    client.close(Duration::ZERO).await.unwrap();
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn a_closed_client_reconnects_to_send_queued_publications() {
     let (client, _driver, server) = without_connection().await;
     let receipt = client.publish("news", &BTreeMap::from([("n", 1)])).unwrap();
 
-    client.close(LONG).await;
+    client.close(LONG).await.unwrap();
 
     assert!(matches!(receipt.await, PublishOutcome::Acknowledged { .. }));
     assert_eq!(client.state().borrow().state, SessionState::Disconnected);

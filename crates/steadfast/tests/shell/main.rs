@@ -12,4 +12,5 @@ mod overflow;
 mod peer;
 #[cfg(feature = "tls")]
 mod tls;
+mod undriven;
 mod withdrawal;

@@ -50,7 +50,7 @@ async fn a_loop_that_waits_for_space_publishes_everything_with_a_bounded_queue()
 
     assert_eq!(count.await.unwrap(), MESSAGES);
     assert!(longest <= 256, "{longest} publications in the outbox");
-    client.close(Duration::ZERO).await;
+    client.close(Duration::ZERO).await.unwrap();
     assert_eq!(server.await.unwrap(), Some(1_000));
 }
 

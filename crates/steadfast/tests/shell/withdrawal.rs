@@ -52,7 +52,7 @@ async fn a_call_that_is_dropped_before_it_is_sent_is_never_executed() {
     client.reconnect_now();
 
     assert!(client.rpc("kept", &1).await.is_ok());
-    client.close(Duration::ZERO).await;
+    client.close(Duration::ZERO).await.unwrap();
 
     driver.await.unwrap();
     assert_eq!(server.await.unwrap(), [idempotent::METHOD, "kept"]);

@@ -203,6 +203,9 @@ fn publish_outcome_text(outcome: &PublishOutcome) -> String {
             "not sent: the message exceeds the size limit".to_owned()
         }
         PublishOutcome::Dropped(DropReason::Closed) => "not sent: the session is closed".to_owned(),
+        PublishOutcome::Dropped(DropReason::Failed(why)) => {
+            format!("not sent: the session has failed: {}", cause_text(why))
+        }
         PublishOutcome::Dropped(DropReason::Rejected(error)) => {
             format!(
                 "rejected by the gateway with code {}: {}",

@@ -80,8 +80,11 @@ fn execute(id: &Value, command: &Value, clients: &mut BTreeMap<String, Client>) 
         "close" => {
             let (client, id) = (client.clone(), id.clone());
             tokio::spawn(async move {
-                client.close(Duration::ZERO).await;
-                write_line(&succeeded(&id, &json!({})));
+                let response = match client.close(Duration::ZERO).await {
+                    Ok(()) => succeeded(&id, &json!({})),
+                    Err(error) => rejected(&id, &error.to_string()),
+                };
+                write_line(&response);
             });
             None
         }

@@ -123,7 +123,10 @@ impl Calls {
             Err(CallError::Rejected(error)) => error.temporary,
             // These calls can be resent, so the loss of a connection does not complete it.
             Err(
-                CallError::Interrupted { .. } | CallError::TooLarge | CallError::UnexpectedReply,
+                CallError::Interrupted { .. }
+                | CallError::TooLarge
+                | CallError::UnexpectedReply
+                | CallError::Failed(_),
             )
             | Ok(CallResult::Rpc(_)) => false,
         };
