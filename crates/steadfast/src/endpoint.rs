@@ -3,6 +3,7 @@
 //! Responsible for the syntax only; `connector` dials the address.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -15,8 +16,9 @@ pub const URL_BYTES_MAX: usize = 8_000;
 
 /// A server's address: scheme, host, port and path.
 ///
-/// Written as `ws://HOST[:PORT][/PATH]` or `wss://…`; `http://` and `https://` are equivalent, and a URL without a
-/// scheme is `ws://`. Without a port it is 80, or 443 with TLS; without a path it is [`DEFAULT_PATH`].
+/// Written as `ws://HOST[:PORT][/PATH]` or `wss://…`; `http://` and `https://` are equivalent. A URL without a scheme is
+/// `wss://`, so that no token is sent unencrypted by mistake, or `ws://` if the host is `localhost` or a loopback
+/// address. Without a port it is 80, or 443 with TLS; without a path it is [`DEFAULT_PATH`].
 ///
 /// ```
 /// use steadfast::endpoint::Endpoint;
@@ -26,7 +28,7 @@ pub const URL_BYTES_MAX: usize = 8_000;
 /// assert_eq!(endpoint.port(), 8000);
 /// # Ok::<(), steadfast::endpoint::EndpointError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     security: Security,
     host: String,
@@ -53,11 +55,25 @@ pub enum EndpointError {
         /// The text before `://`.
         scheme: String,
     },
+    /// A scheme is not followed by `://`.
+    #[error("invalid URL `{url}`: the scheme must be followed by ://")]
+    Separator {
+        /// The URL without its query.
+        url: String,
+    },
     /// The host between the scheme and the path is empty.
     #[error("missing host in `{url}`: for example ws://127.0.0.1:8000")]
     HostMissing {
-        /// The complete URL.
+        /// The URL without its query.
         url: String,
+    },
+    /// The host cannot be a name or an address.
+    #[error(
+        "invalid host `{host}`: must be a name in ASCII (xn--… for other characters), an IPv4 address, or an IPv6 address in brackets"
+    )]
+    Host {
+        /// The text in the position of the host.
+        host: String,
     },
     /// The text after the last colon is not a valid port.
     #[error("invalid port `{port}`: must be between 1 and 65535")]
@@ -131,6 +147,24 @@ impl Endpoint {
 }
 
 impl Security {
+    fn of_scheme(scheme: &str) -> Option<Self> {
+        match scheme.to_ascii_lowercase().as_str() {
+            "ws" | "http" => Some(Self::Plain),
+            "wss" | "https" => Some(Self::Tls),
+            _ => None,
+        }
+    }
+
+    /// The security of a URL without a scheme: encrypted, unless the connection does not leave this machine.
+    fn default_for(host: &str) -> Self {
+        let is_loopback = host
+            .parse()
+            .map_or(host.eq_ignore_ascii_case("localhost"), |address: IpAddr| {
+                address.is_loopback()
+            });
+        if is_loopback { Self::Plain } else { Self::Tls }
+    }
+
     const fn default_port(self) -> u16 {
         match self {
             Self::Plain => 80,
@@ -154,6 +188,13 @@ impl fmt::Display for Endpoint {
     }
 }
 
+impl fmt::Debug for Endpoint {
+    /// Writes the URL without its query, as [`fmt::Display`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
@@ -164,7 +205,7 @@ impl FromStr for Endpoint {
         if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(EndpointError::Character);
         }
-        let (security, rest) = split_scheme(url)?;
+        let (scheme, rest) = split_scheme(url)?;
         // A fragment is only for browsers and is not sent.
         let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -174,10 +215,10 @@ impl FromStr for Endpoint {
         }
         let (host, port) = split_port(authority)?;
         if host.is_empty() {
-            return Err(EndpointError::HostMissing {
-                url: url.to_owned(),
-            });
+            let url = without_query(url).to_owned();
+            return Err(EndpointError::HostMissing { url });
         }
+        let security = scheme.unwrap_or_else(|| Security::default_for(host));
         Ok(Self {
             security,
             host: host.to_owned(),
@@ -187,25 +228,40 @@ impl FromStr for Endpoint {
     }
 }
 
-fn split_scheme(url: &str) -> Result<(Security, &str), EndpointError> {
+/// Returns the security of the scheme, if there is one, and the rest of the URL.
+fn split_scheme(url: &str) -> Result<(Option<Security>, &str), EndpointError> {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Ok((Security::Plain, url));
+        let end = url.find([':', '/']).unwrap_or(url.len());
+        let (name, rest) = url.split_at(end);
+        let is_scheme = Security::of_scheme(name).is_some();
+        if is_scheme && (rest.starts_with('/') || rest.starts_with(":/")) {
+            let url = without_query(url).to_owned();
+            return Err(EndpointError::Separator { url });
+        }
+        return Ok((None, url));
     };
-    match scheme.to_ascii_lowercase().as_str() {
-        "ws" | "http" => Ok((Security::Plain, rest)),
-        "wss" | "https" => Ok((Security::Tls, rest)),
-        _ => Err(EndpointError::Scheme {
+    match Security::of_scheme(scheme) {
+        Some(security) => Ok((Some(security), rest)),
+        None => Err(EndpointError::Scheme {
             scheme: scheme.to_owned(),
         }),
     }
 }
 
+fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(url, _)| url)
+}
+
 /// Returns the host without brackets, and the port if there is one.
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), EndpointError> {
-    if let Some((host, after)) = authority
-        .strip_prefix('[')
-        .and_then(|inner| inner.split_once(']'))
-    {
+    let invalid = |host: &str| EndpointError::Host {
+        host: host.to_owned(),
+    };
+    if let Some(inner) = authority.strip_prefix('[') {
+        let (host, after) = inner.split_once(']').ok_or_else(|| invalid(authority))?;
+        if host.parse::<Ipv6Addr>().is_err() {
+            return Err(invalid(host));
+        }
         return match after.strip_prefix(':') {
             Some(port) => Ok((host, Some(parse_port(port)?))),
             None if after.is_empty() => Ok((host, None)),
@@ -214,9 +270,16 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), EndpointError> {
             }),
         };
     }
-    match authority.rsplit_once(':') {
-        Some((host, port)) => Ok((host, Some(parse_port(port)?))),
-        None => Ok((authority, None)),
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, _)) if host.contains(':') => return Err(invalid(authority)),
+        Some((host, port)) => (host, Some(parse_port(port)?)),
+        None => (authority, None),
+    };
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if host.bytes().all(is_valid) {
+        Ok((host, port))
+    } else {
+        Err(invalid(host))
     }
 }
 
@@ -249,12 +312,30 @@ mod tests {
             ("localhost:9000/other?x=1", "localhost", 9000, "/other?x=1"),
             ("ws://[::1]:8000#top", "::1", 8000, DEFAULT_PATH),
             ("WSS://example.test", "example.test", 443, DEFAULT_PATH),
-            ("example.test", "example.test", 80, DEFAULT_PATH),
+            ("example.test", "example.test", 443, DEFAULT_PATH),
+            ("wss:8000", "wss", 8000, DEFAULT_PATH),
         ] {
             let endpoint: Endpoint = url.parse().unwrap();
 
             let parts = (endpoint.host(), endpoint.port(), endpoint.path());
             assert_eq!(parts, (host, port, path), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_without_a_scheme_is_encrypted_unless_it_is_of_this_machine() {
+        for (url, security) in [
+            ("example.test:8000", Security::Tls),
+            ("192.0.2.1", Security::Tls),
+            ("localhost.example.test", Security::Tls),
+            ("Localhost", Security::Plain),
+            ("127.0.0.2:8000", Security::Plain),
+            ("[::1]", Security::Plain),
+            ("ws://example.test", Security::Plain),
+        ] {
+            let endpoint: Endpoint = url.parse().unwrap();
+
+            assert_eq!(endpoint.security(), security, "{url}");
         }
     }
 
@@ -267,6 +348,7 @@ mod tests {
             endpoint.to_string(),
             "wss://example.test/connection/websocket"
         );
+        assert!(!format!("{endpoint:?}").contains("secret"));
     }
 
     #[test]
@@ -278,6 +360,13 @@ mod tests {
             ("ws://host:0", "invalid port `0`"),
             ("ws://host:http", "invalid port `http`"),
             ("ws://[::1]8000", "invalid port `8000`"),
+            ("ws//localhost:1", "the scheme must be followed by ://"),
+            ("wss:/localhost?a=b", "invalid URL `wss:/localhost`"),
+            ("ws://[::1", "invalid host `[::1`"),
+            ("ws://[localhost]", "invalid host `localhost`"),
+            ("ws://::1", "invalid host `::1`"),
+            ("ws://b\u{fc}cher.example", "xn--"),
+            ("ws://a%20b", "invalid host `a%20b`"),
             (
                 "ws://me:secret@host",
                 "credentials in the URL are not supported",
