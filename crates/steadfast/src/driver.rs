@@ -3,6 +3,7 @@
 //! It makes no decisions about retries, queues or limits. Each loop iteration receives a bounded number of commands, so
 //! that a busy application cannot starve the socket.
 
+mod log;
 mod transport_slot;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_core::Session;
-use steadfast_core::event::{DisconnectCause, SessionPhase, SessionSnapshot, SessionState};
+use steadfast_core::event::{
+    DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
+};
 use steadfast_core::io::{
     Call, CallError, CallId, CallResult, ConnectionLoss, Input, Output, PublicationId, Publish,
     PublishOutcome, SubscribeOptions, SubscriptionId,
@@ -85,6 +88,8 @@ pub(crate) struct Parts {
 pub struct Driver {
     parts: Parts,
     slot: TransportSlot,
+    /// The index of the endpoint that was dialled last.
+    endpoint: usize,
     waiters: Waiters,
     /// The timer and its instant; created on first use, inside the runtime.
     sleep: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -174,6 +179,7 @@ impl Driver {
         Self {
             parts,
             slot: TransportSlot::default(),
+            endpoint: 0,
             waiters: Waiters::default(),
             sleep: None,
             reader_wake,
@@ -311,6 +317,7 @@ impl Driver {
         while let Some(output) = self.parts.session.poll_output() {
             match output {
                 Output::Dial { attempt, endpoint } => {
+                    self.endpoint = endpoint;
                     if let Some(endpoint) = self.parts.endpoints.get(endpoint) {
                         let connector = &self.parts.connector;
                         let limit = &self.parts.dial_limit;
@@ -341,14 +348,18 @@ impl Driver {
                         let _ = reply.send(outcome);
                     }
                 }
-                Output::Notify(event) => {
-                    tracing::debug!(?event, "session event");
-                    self.publish_state();
-                    self.parts.events.send(event);
-                }
+                Output::Notify(event) => self.notify(event),
             }
         }
         self.publish_state();
+    }
+
+    fn notify(&self, event: SessionEvent) {
+        if let Some(url) = self.parts.endpoints.get(self.endpoint) {
+            log::session_event(&event, url, self.parts.clock.now());
+        }
+        self.publish_state();
+        self.parts.events.send(event);
     }
 
     /// Closes the session and sends the known outcomes to all waiters.

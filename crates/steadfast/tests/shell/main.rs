@@ -8,6 +8,7 @@
 mod closing;
 mod dial_limit;
 mod drain;
+mod logs;
 mod overflow;
 mod peer;
 #[cfg(feature = "tls")]

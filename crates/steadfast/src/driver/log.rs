@@ -1,0 +1,58 @@
+//! The log of a session: one line for each change that an operator should see, and all other events for debugging.
+
+use std::fmt;
+use std::time::Duration;
+
+use steadfast_core::event::SessionEvent;
+use steadfast_machine::Instant;
+
+use crate::endpoint::Endpoint;
+
+/// A duration in milliseconds or seconds, as it is easier to read.
+struct Readable(Duration);
+
+impl fmt::Display for Readable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < Duration::from_secs(1) {
+            write!(f, "{} ms", self.0.as_millis())
+        } else {
+            write!(f, "{:.1} s", self.0.as_secs_f64())
+        }
+    }
+}
+
+/// Logs an event of the session with this endpoint; the URL is logged without its query.
+pub(super) fn session_event(event: &SessionEvent, url: &Endpoint, now: Instant) {
+    match event {
+        SessionEvent::Connected { epoch, downtime } => {
+            let downtime = downtime.map(|it| tracing::field::display(Readable(it)));
+            tracing::info!(%url, epoch = epoch.0, downtime, "session connected");
+        }
+        SessionEvent::Ready { epoch } => {
+            tracing::info!(%url, epoch = epoch.0, "session ready");
+        }
+        SessionEvent::Lost {
+            epoch,
+            cause,
+            detection,
+        } => {
+            let detected_after = Readable(*detection);
+            tracing::warn!(%url, epoch = epoch.0, %cause, %detected_after, "connection lost");
+        }
+        // The first attempt after a loss, which is logged already.
+        SessionEvent::Waiting { attempt: 1, .. } | SessionEvent::Attempting { .. } => {
+            tracing::debug!(%url, ?event, "session event");
+        }
+        SessionEvent::Waiting {
+            attempt,
+            until,
+            cause,
+        } => {
+            let attempt = attempt - 1;
+            let retry_in = Readable(until.saturating_since(now));
+            tracing::warn!(%url, attempt, %cause, %retry_in, "connection attempt failed");
+        }
+        SessionEvent::Failed { cause } => tracing::warn!(%url, %cause, "session failed"),
+        SessionEvent::Closed => tracing::info!(%url, "session closed"),
+    }
+}

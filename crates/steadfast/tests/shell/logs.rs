@@ -1,0 +1,113 @@
+//! Tests of the log that a client writes: one line for each change, without secrets.
+
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use steadfast::{Client, SessionState};
+use tokio::net::TcpListener;
+use tracing::field::{Field, Visit};
+use tracing::subscriber::set_default;
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
+use crate::peer::serve_connection;
+
+/// Collects the lines of the levels INFO and WARN.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO && metadata.target().starts_with("steadfast")
+    }
+
+    fn new_span(&self, _attributes: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &span::Id, _values: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _span: &span::Id) {}
+
+    fn exit(&self, _span: &span::Id) {}
+}
+
+#[tokio::test]
+async fn each_change_of_the_connection_is_one_line_with_its_cause_and_without_the_query() {
+    let lines = Lines::default();
+    let _guard = set_default(lines.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let url = format!("ws://{address}?token=SECRET");
+    let (client, driver) = Client::builder(&url).unwrap().build().unwrap();
+    let driver = tokio::spawn(driver);
+    let mut state = client.state();
+
+    // One failed attempt, one lost connection, one connection until the client closes.
+    drop(listener.accept().await.unwrap());
+    let serve = async {
+        let lost = serve_connection(&listener, |_| {});
+        tokio::select! {
+            _ = lost => {}
+            _ = state.wait_for(|it| it.state == SessionState::Connected) => {}
+        }
+        state
+            .wait_for(|it| it.state == SessionState::Reconnecting)
+            .await
+            .unwrap();
+        serve_connection(&listener, |_| {}).await
+    };
+    let close = async {
+        let mut state = client.state();
+        state.wait_for(|it| it.reconnects == 1).await.unwrap();
+        client.close(Duration::ZERO).await.unwrap();
+    };
+    tokio::join!(serve, close);
+    driver.await.unwrap();
+
+    let lines = lines.0.lock().unwrap();
+    let starts: Vec<&str> = lines
+        .iter()
+        .map(|line| {
+            let (start, rest) = line.split_once(" url=").unwrap();
+            assert!(
+                rest.starts_with(&format!("ws://{address}/connection/websocket")),
+                "{line}"
+            );
+            start
+        })
+        .collect();
+    let expected = [
+        "WARN message=connection attempt failed",
+        "INFO message=session connected",
+        "INFO message=session ready",
+        "WARN message=connection lost",
+        "INFO message=session connected",
+        "INFO message=session ready",
+        "INFO message=session closed",
+    ];
+    assert_eq!(starts, expected, "{lines:#?}");
+    assert!(
+        lines[0].contains("attempt=1 cause=WebSocket upgrade"),
+        "{lines:#?}"
+    );
+    assert!(lines[0].contains("retry_in="), "{lines:#?}");
+    assert!(lines[3].contains("epoch=1 cause="), "{lines:#?}");
+    assert!(lines[4].contains("epoch=2 downtime="), "{lines:#?}");
+}
