@@ -21,6 +21,7 @@ mod replies;
 mod timers;
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use steadfast_machine::{Instant, Machine, Seed};
 use steadfast_protocol::codec::Encoding;
@@ -41,7 +42,7 @@ use outgoing::Outgoing;
 /// The client's state machine; it outlives connections.
 #[derive(Debug)]
 pub struct Session {
-    policy: SessionPolicy,
+    policy: HiddenPolicy,
     lifecycle: Lifecycle,
     snapshot: SessionSnapshot,
     /// The attempt in progress, or the last one.
@@ -59,6 +60,15 @@ pub struct Session {
     subscriptions: Subscriptions,
     outgoing: Outgoing,
     outputs: VecDeque<Output>,
+}
+
+/// The policy, which has the token and is the same for the whole session, without a debug output.
+struct HiddenPolicy(SessionPolicy);
+
+impl fmt::Debug for HiddenPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionPolicy(..)")
+    }
 }
 
 /// The state of a session, with the data that is valid in it.
@@ -121,7 +131,7 @@ impl Session {
             subscriptions: Subscriptions::new(*subscriptions_max),
             outgoing: Outgoing::default(),
             outputs: VecDeque::new(),
-            policy,
+            policy: HiddenPolicy(policy),
         }
     }
 
@@ -156,7 +166,7 @@ impl Session {
     }
 
     const fn settings(&self) -> &SessionSettings {
-        self.policy.settings()
+        self.policy.0.settings()
     }
 
     /// Whether inputs of this attempt are still valid.

@@ -24,6 +24,7 @@ use crate::error::BuildError;
 use crate::events::Events;
 use crate::message::Overflow;
 use crate::outbox_room::OutboxRoom;
+use crate::secret::Secret;
 
 /// Maximum length of the command queue from the handles to the driver, in addition to the publications of the outbox.
 const COMMANDS_MAX: usize = 4_096;
@@ -106,12 +107,13 @@ pub mod defaults {
 #[derive(Clone, Debug)]
 pub struct Builder {
     endpoints: Vec<Endpoint>,
+    token: Secret,
     settings: SessionSettings,
     stage_timeouts: StageTimeouts,
     call_timeout: Duration,
     overflow: Overflow,
     dial_limit: DialLimit,
-    header_fields: Vec<(String, String)>,
+    header_fields: Vec<(String, Secret)>,
     #[cfg(feature = "tls")]
     root_certificates: Vec<u8>,
     seed: Option<u64>,
@@ -121,6 +123,7 @@ impl Builder {
     pub(crate) fn new(url: &str) -> Result<Self, BuildError> {
         Ok(Self {
             endpoints: vec![url.parse()?],
+            token: Secret::default(),
             settings: SessionSettings {
                 endpoints: 1,
                 name: "steadfast".to_owned(),
@@ -166,7 +169,7 @@ impl Builder {
     /// Sets the connection token.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
-        token.clone_into(&mut self.settings.token);
+        self.token = Secret::new(token.to_owned());
         self
     }
 
@@ -183,7 +186,8 @@ impl Builder {
     /// Adds a header field to the HTTP upgrade request, for example an authorisation.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.header_fields.push((name.to_owned(), value.to_owned()));
+        let value = Secret::new(value.to_owned());
+        self.header_fields.push((name.to_owned(), value));
         self
     }
 
@@ -263,13 +267,17 @@ impl Builder {
     pub fn build(self) -> Result<(Client, Driver), BuildError> {
         let connector = Connector::new(
             self.stage_timeouts,
-            self.header_fields.clone(),
+            self.header_fields
+                .iter()
+                .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+                .collect(),
             MESSAGE_BYTES_MAX,
         );
         #[cfg(feature = "tls")]
         let connector = self.with_root_certificates(connector)?;
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
+        self.token.expose().clone_into(&mut settings.token);
         let outbox = settings.outbox;
         let policy = SessionPolicy::new(settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;

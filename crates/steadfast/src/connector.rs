@@ -16,9 +16,12 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+pub use steadfast_protocol::websocket::handshake::{RequestError, ResponseError};
+
 pub use error::{CertificateProblem, DialError, DialErrorReason, DialStage};
 
 use crate::endpoint::{Endpoint, Security};
+use crate::secret::Secret;
 use crate::transport::stream::Stream;
 use crate::transport::websocket::WebSocket;
 
@@ -68,8 +71,8 @@ impl Default for StageTimeouts {
 #[derive(Clone, Debug)]
 pub struct Connector {
     timeouts: StageTimeouts,
-    /// Additional header fields of the upgrade, for example an authorisation; never logged.
-    header_fields: Vec<(String, String)>,
+    /// Additional header fields of the upgrade, for example an authorisation.
+    header_fields: Vec<(String, Secret)>,
     message_bytes_max: u32,
     #[cfg(feature = "tls")]
     tls: tls::Tls,
@@ -83,9 +86,10 @@ impl Connector {
         header_fields: Vec<(String, String)>,
         message_bytes_max: u32,
     ) -> Self {
+        let secret = |(name, value)| (name, Secret::new(value));
         Self {
             timeouts,
-            header_fields,
+            header_fields: header_fields.into_iter().map(secret).collect(),
             message_bytes_max,
             #[cfg(feature = "tls")]
             tls: tls::Tls::default(),

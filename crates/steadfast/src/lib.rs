@@ -52,6 +52,7 @@ mod events;
 mod message;
 mod outbox_room;
 mod receipt;
+mod secret;
 mod subscription;
 pub mod transport;
 

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::DialErrorReason;
 use crate::endpoint::Endpoint;
+use crate::secret::Secret;
 use crate::transport::stream::Stream;
 
 /// Longest header of a response, in bytes: four times what servers accept in a request.
@@ -24,12 +25,12 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 pub(super) async fn upgrade(
     stream: &mut Stream,
     endpoint: &Endpoint,
-    fields: &[(String, String)],
+    fields: &[(String, Secret)],
 ) -> Result<Vec<u8>, DialErrorReason> {
     let key = handshake::key(random()?);
     let extra: Vec<(&str, &str)> = fields
         .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .map(|(name, value)| (name.as_str(), value.expose()))
         .collect();
     let request = handshake::request(&UpgradeRequest {
         host: &endpoint.authority(),

@@ -11,6 +11,7 @@ mod drain;
 mod logs;
 mod overflow;
 mod peer;
+mod secrets;
 #[cfg(feature = "tls")]
 mod tls;
 mod undriven;
