@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::policy::PolicyError;
+pub use steadfast_core::policy::{PolicyError, SessionSetting};
 use thiserror::Error;
 
 use crate::endpoint::EndpointError;
@@ -15,7 +15,7 @@ pub enum BuildError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// A setting is invalid.
-    #[error("invalid setting")]
+    #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The application data cannot be serialized as JSON.
     #[error("failed to serialize the data as JSON")]

@@ -69,7 +69,8 @@ pub use steadfast_core::io::{
     CallError, DropReason, PublishOutcome, SubscribeOptions, SubscriptionEvent,
 };
 pub use steadfast_core::policy::{BackoffSettings, LivenessSettings, OutboxSettings};
+pub use steadfast_machine::Instant;
 pub use steadfast_protocol::message::{
-    ClientInfo, HistoryResult, PayloadKind, Position, PresenceStats, Publication,
+    ClientInfo, HistoryResult, PayloadKind, Position, PresenceStats, Publication, ReplyError,
 };
 pub use subscription::Subscription;

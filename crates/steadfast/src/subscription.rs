@@ -6,9 +6,11 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use futures_core::Stream;
 use steadfast_core::io::{SubscriptionEvent, SubscriptionId};
 use tokio::sync::{Notify, mpsc};
 
@@ -61,9 +63,13 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<SubscriptionEvent> {
         poll_fn(|context| self.queue.poll_next(context)).await
     }
+}
 
-    /// Polls for the next event, as [`Self::next`].
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<SubscriptionEvent>> {
+impl Stream for Subscription {
+    type Item = SubscriptionEvent;
+
+    /// Polls for the next event, as [`Self::next`]; after `None`, it returns `None` again.
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.queue.poll_next(context)
     }
 }

@@ -14,11 +14,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use steadfast_machine::convert;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, EndpointEvent, Frame, MessageKind, Opcode, Role, WebSocketEndpoint,
-    WebSocketLimits,
+    Decoder, EndpointEvent, Frame, Opcode, Role, WebSocketEndpoint, WebSocketLimits,
 };
 use thiserror::Error;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+
+pub use steadfast_protocol::websocket::{CodecError, MessageKind};
 
 use self::send_queue::SendQueue;
 use super::stream::Stream;

@@ -1,10 +1,11 @@
 //! Tests of closing a client: all pending futures complete, and publications in flight are reported as interrupted.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_core::Stream as _;
 use steadfast::error::RequestError;
 use steadfast::{CallError, Client, DropReason, Overflow, PublishOutcome, SessionState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -105,6 +106,6 @@ async fn a_dropped_subscription_is_removed_although_the_command_queue_is_full() 
     // While the first subscription exists, a second one for the same channel would end immediately.
     let mut subscription = client.subscribe("news");
     drive().await;
-    let next = poll_fn(|context| Poll::Ready(subscription.poll_next(context))).await;
+    let next = poll_fn(|context| Poll::Ready(Pin::new(&mut subscription).poll_next(context))).await;
     assert_eq!(next, Poll::Pending);
 }

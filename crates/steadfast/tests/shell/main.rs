@@ -9,6 +9,7 @@ mod closing;
 mod dial_limit;
 mod drain;
 mod logs;
+mod names;
 mod overflow;
 mod peer;
 mod secrets;
