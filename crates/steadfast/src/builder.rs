@@ -28,8 +28,6 @@ use crate::secret::Secret;
 
 /// Maximum length of the command queue from the handles to the driver, in addition to the publications of the outbox.
 const COMMANDS_MAX: usize = 4_096;
-/// Longest message that is accepted from a server: 16 MiB, far above what a gateway sends by default.
-const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 
 /// Default values of all settings.
 pub mod defaults {
@@ -50,6 +48,8 @@ pub mod defaults {
     /// Up to 20 ms before an attempt that was queued, so that a process at its limit opens no more than about 3,200
     /// connections per second.
     pub const DIAL_JITTER: Duration = Duration::from_millis(20);
+    /// 16 MiB for a message from a server, far above what a gateway sends by default.
+    pub const RECEIVED_MESSAGE_BYTES_MAX: u32 = 16 << 20;
     /// 1,024 calls that are pending or in flight.
     pub const CALLS_MAX: usize = 1_024;
     /// 128 subscriptions, the default limit of servers for a client.
@@ -111,6 +111,7 @@ pub struct Builder {
     settings: SessionSettings,
     stage_timeouts: StageTimeouts,
     call_timeout: Duration,
+    received_message_bytes_max: u32,
     overflow: Overflow,
     dial_limit: DialLimit,
     header_fields: Vec<(String, Secret)>,
@@ -140,6 +141,7 @@ impl Builder {
             },
             stage_timeouts: StageTimeouts::DEFAULT,
             call_timeout: defaults::CALL_TIMEOUT,
+            received_message_bytes_max: defaults::RECEIVED_MESSAGE_BYTES_MAX,
             overflow: Overflow::default(),
             dial_limit: DialLimit::process_wide(),
             header_fields: Vec::new(),
@@ -245,6 +247,42 @@ impl Builder {
         self
     }
 
+    /// Sets the timeout of each stage of an attempt; [`StageTimeouts::DEFAULT`] by default.
+    #[must_use]
+    pub const fn stage_timeouts(mut self, timeouts: StageTimeouts) -> Self {
+        self.stage_timeouts = timeouts;
+        self
+    }
+
+    /// Sets the time without a connection after which the session is degraded; [`defaults::DEGRADED_AFTER`] by default.
+    #[must_use]
+    pub const fn degraded_after(mut self, time: Duration) -> Self {
+        self.settings.degraded_after = time;
+        self
+    }
+
+    /// Sets the maximum number of calls without a reply, above zero; [`defaults::CALLS_MAX`] by default.
+    #[must_use]
+    pub const fn calls_max(mut self, calls: usize) -> Self {
+        self.settings.calls_max = calls;
+        self
+    }
+
+    /// Sets the maximum number of subscriptions, above zero; [`defaults::SUBSCRIPTIONS_MAX`] by default.
+    #[must_use]
+    pub const fn subscriptions_max(mut self, subscriptions: usize) -> Self {
+        self.settings.subscriptions_max = subscriptions;
+        self
+    }
+
+    /// Sets the length of the longest message that is accepted from the server, in bytes;
+    /// [`defaults::RECEIVED_MESSAGE_BYTES_MAX`] by default.
+    #[must_use]
+    pub const fn received_message_bytes_max(mut self, bytes: u32) -> Self {
+        self.received_message_bytes_max = bytes;
+        self
+    }
+
     /// Sets the limit on concurrent attempts that this client shares; [`DialLimit::process_wide`] by default.
     #[must_use]
     pub fn dial_limit(mut self, limit: DialLimit) -> Self {
@@ -265,16 +303,7 @@ impl Builder {
     ///
     /// A setting or a root certificate is invalid, or the system provides no random bytes.
     pub fn build(self) -> Result<(Client, Driver), BuildError> {
-        let connector = Connector::new(
-            self.stage_timeouts,
-            self.header_fields
-                .iter()
-                .map(|(name, value)| (name.clone(), value.expose().to_owned()))
-                .collect(),
-            MESSAGE_BYTES_MAX,
-        );
-        #[cfg(feature = "tls")]
-        let connector = self.with_root_certificates(connector)?;
+        let connector = self.connector()?;
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
         self.token.expose().clone_into(&mut settings.token);
@@ -319,13 +348,26 @@ impl Builder {
         Ok((client, driver))
     }
 
-    #[cfg(feature = "tls")]
-    fn with_root_certificates(&self, connector: Connector) -> Result<Connector, BuildError> {
-        if self.root_certificates.is_empty() {
-            return Ok(connector);
+    fn connector(&self) -> Result<Connector, BuildError> {
+        let fields = self.header_fields.iter();
+        let fields = fields.map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        let LivenessSettings {
+            ping_after_idle,
+            pong_timeout,
+            ..
+        } = self.settings.liveness;
+        let connector = Connector::new(
+            self.stage_timeouts,
+            fields.collect(),
+            self.received_message_bytes_max,
+        )
+        .with_user_timeout(ping_after_idle.saturating_add(pong_timeout));
+        #[cfg(feature = "tls")]
+        if !self.root_certificates.is_empty() {
+            let connector = connector.with_root_certificates(&self.root_certificates);
+            return connector.ok_or(BuildError::Certificate);
         }
-        let connector = connector.with_root_certificates(&self.root_certificates);
-        connector.ok_or(BuildError::Certificate)
+        Ok(connector)
     }
 }
 
@@ -333,4 +375,24 @@ fn random_u64() -> Result<u64, BuildError> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|_error| BuildError::Randomness)?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connector_has_the_limits_of_the_client() {
+        let builder = Builder::new("ws://127.0.0.1:9").unwrap();
+        let liveness = LivenessSettings {
+            ping_after_idle: Duration::from_secs(60),
+            ..defaults::LIVENESS
+        };
+        let builder = builder.liveness(liveness).received_message_bytes_max(77);
+
+        let connector = format!("{:?}", builder.connector().unwrap());
+
+        assert!(connector.contains("user_timeout: Some(70s)"), "{connector}");
+        assert!(connector.contains("message_bytes_max: 77"), "{connector}");
+    }
 }

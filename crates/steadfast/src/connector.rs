@@ -4,6 +4,7 @@
 //! of [`Connector::dial`] aborts the attempt and closes its sockets.
 
 mod error;
+mod options;
 mod race;
 #[cfg(feature = "tls")]
 mod tls;
@@ -12,7 +13,6 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -20,23 +20,11 @@ pub use steadfast_protocol::websocket::handshake::{RequestError, ResponseError};
 
 pub use error::{CertificateProblem, DialError, DialErrorReason, DialStage};
 
+use self::options::with_options;
 use crate::endpoint::{Endpoint, Security};
 use crate::secret::Secret;
 use crate::transport::stream::Stream;
 use crate::transport::websocket::WebSocket;
-
-/// `TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged. It equals the longest time that liveness detection
-/// allows (15 s without received data, then 10 s for a pong), and covers the case that the driver's task does not run.
-pub const USER_TIMEOUT: Duration = Duration::from_secs(25);
-/// Idle time before the kernel sends a keepalive probe.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
-/// Interval between two keepalive probes.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
-/// Number of unacknowledged probes after which the connection is dropped.
-const KEEPALIVE_COUNT: u32 = 2;
-/// `TCP_NOTSENT_LOWAT`: maximum number of unsent bytes in the kernel, and so of bytes before a ping. 16 kbit/s take four
-/// seconds for these 8 KiB, which is within the pong timeout.
-const UNSENT_BYTES_MAX: u32 = 8 << 10;
 
 /// The timeout of each stage of an attempt. The session also limits the duration of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +62,7 @@ pub struct Connector {
     /// Additional header fields of the upgrade, for example an authorisation.
     header_fields: Vec<(String, Secret)>,
     message_bytes_max: u32,
+    user_timeout: Option<Duration>,
     #[cfg(feature = "tls")]
     tls: tls::Tls,
 }
@@ -91,9 +80,19 @@ impl Connector {
             timeouts,
             header_fields: header_fields.into_iter().map(secret).collect(),
             message_bytes_max,
+            user_timeout: None,
             #[cfg(feature = "tls")]
             tls: tls::Tls::default(),
         }
+    }
+
+    /// Sets how long sent bytes may stay unacknowledged before the kernel drops the connection (`TCP_USER_TIMEOUT`, on
+    /// Linux); the kernel's default without this. At least the longest time that liveness detection allows: it covers
+    /// the case that the driver's task does not run.
+    #[must_use]
+    pub const fn with_user_timeout(mut self, timeout: Duration) -> Self {
+        self.user_timeout = Some(timeout);
+        self
     }
 
     /// Trusts the root certificates of a PEM file in addition to those of the system. Returns `None` when the file
@@ -118,7 +117,7 @@ impl Connector {
             .map_err(|reason| error(DialStage::Resolve, reason))?;
         let socket = within(timeouts.connect, race::connect(&addresses))
             .await
-            .and_then(with_options)
+            .and_then(|socket| with_options(socket, self.user_timeout))
             .map_err(|reason| error(DialStage::Connect, reason))?;
         let mut stream = self
             .secure(endpoint, socket)
@@ -160,24 +159,6 @@ async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, DialErrorReason
         return Err(DialErrorReason::NoAddress);
     }
     Ok(addresses)
-}
-
-/// Sets the options of a socket, and returns it.
-fn with_options(socket: TcpStream) -> Result<TcpStream, DialErrorReason> {
-    set_options(&socket).map_err(DialErrorReason::Io)?;
-    Ok(socket)
-}
-
-fn set_options(socket: &TcpStream) -> std::io::Result<()> {
-    socket.set_nodelay(true)?;
-    let socket = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_EVERY)
-        .with_retries(KEEPALIVE_COUNT);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }
 
 /// Runs one stage with its timeout.

@@ -157,11 +157,10 @@ impl Security {
 
     /// The security of a URL without a scheme: encrypted, unless the connection does not leave this machine.
     fn default_for(host: &str) -> Self {
-        let is_loopback = host
-            .parse()
-            .map_or(host.eq_ignore_ascii_case("localhost"), |address: IpAddr| {
-                address.is_loopback()
-            });
+        let is_loopback = match host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_name) => host.eq_ignore_ascii_case("localhost"),
+        };
         if is_loopback { Self::Plain } else { Self::Tls }
     }
 
