@@ -4,10 +4,19 @@
 //! Converts both to the units of the state machines, so that the gateway, the client and the lab measure time alike.
 //! No other crate reads the system's clocks; timers belong to the shells.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(any(not(unix), test))]
+mod without_unix;
+
 use std::time::{Duration, SystemTime};
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
 use steadfast_machine::{Instant, Timestamp, convert};
+
+#[cfg(unix)]
+use self::unix::since_boot;
+#[cfg(not(unix))]
+use self::without_unix::since_boot;
 
 /// A monotonic clock that advances while the machine is suspended, so that suspended time counts as idle time.
 #[derive(Clone, Copy, Debug)]
@@ -58,15 +67,6 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let digits: String = text.chars().filter(|digit| *digit != '-').collect();
     let number = u128::from_str_radix(&digits, 16).ok()?;
     (digits.len() == 32).then_some(number.to_be_bytes())
-}
-
-fn since_boot() -> Duration {
-    to_duration(clock_gettime(ClockId::Boottime))
-}
-
-/// The time since the clock's origin; zero before it.
-fn to_duration(time: Timespec) -> Duration {
-    Duration::try_from(time).unwrap_or_default()
 }
 
 #[cfg(test)]
