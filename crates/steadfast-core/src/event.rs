@@ -1,9 +1,13 @@
 //! The state of a session, and the events that an application receives about it.
 
+mod dial;
+
 use std::fmt;
 use std::time::Duration;
 
 use steadfast_machine::Instant;
+
+pub use dial::{DialErrorKind, DialStage};
 
 /// The five states of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,7 +86,14 @@ pub struct SessionSnapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DisconnectCause {
     /// The transport did not open.
-    Dial(String),
+    Dial {
+        /// The stage that failed.
+        stage: DialStage,
+        /// The kind of error.
+        kind: DialErrorKind,
+        /// A human-readable description.
+        text: String,
+    },
     /// This machine has no network.
     LocalNetwork(String),
     /// The attempt exceeded `connect_timeout`.
@@ -116,7 +127,7 @@ pub enum DisconnectCause {
 impl fmt::Display for DisconnectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dial(text) | Self::ConnectionFailed(text) => f.write_str(text),
+            Self::Dial { text, .. } | Self::ConnectionFailed(text) => f.write_str(text),
             Self::LocalNetwork(text) => write!(f, "no local network: {text}"),
             Self::ConnectTimeout => f.write_str("connection attempt timed out"),
             Self::ConnectRejected { code, message } => {

@@ -53,6 +53,7 @@ pub(crate) fn outcome(outcome: &PublishOutcome) -> String {
         PublishOutcome::Dropped(DropReason::OutboxFull) => "dropped: the outbox is full".to_owned(),
         PublishOutcome::Dropped(DropReason::TooLarge) => "dropped: too large".to_owned(),
         PublishOutcome::Dropped(DropReason::Closed) => "dropped: closed".to_owned(),
+        PublishOutcome::Dropped(DropReason::Failed(why)) => format!("dropped: {}", cause(why)),
         PublishOutcome::Dropped(DropReason::Rejected(error)) => {
             format!("rejected with code {}: {}", error.code, error.message)
         }
@@ -62,7 +63,7 @@ pub(crate) fn outcome(outcome: &PublishOutcome) -> String {
 /// Returns why a connection ended.
 pub(crate) fn cause(cause: &DisconnectCause) -> String {
     match cause {
-        DisconnectCause::Dial(text)
+        DisconnectCause::Dial { text, .. }
         | DisconnectCause::LocalNetwork(text)
         | DisconnectCause::ConnectionFailed(text)
         | DisconnectCause::Protocol(text) => text.clone(),

@@ -385,7 +385,7 @@ mod tests {
     fn the_connector_has_the_limits_of_the_client() {
         let builder = Builder::new("ws://127.0.0.1:9").unwrap();
         let liveness = LivenessSettings {
-            ping_after_idle: Duration::from_secs(60),
+            ping_after_idle: Duration::from_mins(1),
             ..defaults::LIVENESS
         };
         let builder = builder.liveness(liveness).received_message_bytes_max(77);

@@ -16,9 +16,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+pub use steadfast_core::event::{DialErrorKind, DialStage};
 pub use steadfast_protocol::websocket::handshake::{RequestError, ResponseError};
 
-pub use error::{CertificateProblem, DialError, DialErrorReason, DialStage};
+pub use error::{CertificateProblem, DialError, DialErrorReason};
 
 use self::options::with_options;
 use crate::endpoint::{Endpoint, Security};

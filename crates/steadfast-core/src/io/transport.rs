@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use crate::event::{DialErrorKind, DialStage};
+
 /// Why a transport did not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DialFailure {
+    /// The stage that failed.
+    pub stage: DialStage,
+    /// The kind of error.
+    pub kind: DialErrorKind,
     /// A human-readable description.
     pub text: String,
     /// Whether this machine has no network, so that the failure is not the server's.

@@ -176,7 +176,11 @@ impl Session {
         let cause = if failure.is_local {
             DisconnectCause::LocalNetwork(failure.text)
         } else {
-            DisconnectCause::Dial(failure.text)
+            DisconnectCause::Dial {
+                stage: failure.stage,
+                kind: failure.kind,
+                text: failure.text,
+            }
         };
         if failure.is_final {
             return self.fail(now, cause);

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::Session;
-use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
+use steadfast_core::event::{
+    DialErrorKind, DialStage, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
+};
 use steadfast_core::io::{
     Attempt, Call, CallError, CallId, CallResult, ConnectionLoss, DialFailure, Input, Output,
     PublicationId, Publish, PublishOutcome, SubscribeOptions, SubscriptionEvent, SubscriptionId,
@@ -383,6 +385,8 @@ impl Script {
 
 pub(crate) fn dial_failure() -> DialFailure {
     DialFailure {
+        stage: DialStage::Connect,
+        kind: DialErrorKind::Refused,
         text: "refused".to_owned(),
         is_local: false,
         is_final: false,

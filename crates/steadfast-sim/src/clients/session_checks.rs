@@ -48,7 +48,7 @@ pub(crate) fn check_loss(
             let details = format!("session {session} received an invalid message: {text}");
             ctx.report(Invariant::SessionsReconnect, details);
         }
-        DisconnectCause::Dial(_)
+        DisconnectCause::Dial { .. }
         | DisconnectCause::LocalNetwork(_)
         | DisconnectCause::ConnectTimeout
         | DisconnectCause::ConnectRejected { .. }

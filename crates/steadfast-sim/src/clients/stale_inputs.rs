@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::Session;
+use steadfast_core::event::{DialErrorKind, DialStage};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input};
 use steadfast_machine::Machine;
 
@@ -34,6 +35,8 @@ impl LateInput {
             Self::DialFailed => Input::DialFailed {
                 attempt,
                 failure: DialFailure {
+                    stage: DialStage::Connect,
+                    kind: DialErrorKind::Refused,
                     text: "late".to_owned(),
                     is_local: false,
                     is_final: false,

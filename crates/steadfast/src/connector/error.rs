@@ -1,53 +1,27 @@
 //! Errors of a connection attempt: the stage and the reason.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use steadfast_core::event::{DialErrorKind, DialStage};
 use steadfast_protocol::websocket::handshake::{RequestError, ResponseError};
 use thiserror::Error;
 
 use crate::endpoint::{DEFAULT_PATH, Endpoint};
 
-/// A stage of a connection attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DialStage {
-    /// Name resolution by the system.
-    Resolve,
-    /// The TCP connection.
-    Connect,
-    /// The TLS handshake.
-    Secure,
-    /// The HTTP upgrade.
-    Upgrade,
-}
-
-impl DialStage {
-    /// Names the stage of an attempt to reach this server.
-    fn of(self, server: &str) -> String {
-        let preposition = match self {
-            Self::Resolve => "of",
-            Self::Connect => "to",
-            Self::Secure | Self::Upgrade => "with",
-        };
-        format!("{self} {preposition} {server}")
-    }
-}
-
-impl fmt::Display for DialStage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolve => "name resolution",
-            Self::Connect => "TCP connection",
-            Self::Secure => "TLS handshake",
-            Self::Upgrade => "WebSocket upgrade",
-        })
-    }
+/// Names the stage of an attempt to reach this server.
+fn stage_of(stage: DialStage, server: &str) -> String {
+    let preposition = match stage {
+        DialStage::Resolve => "of",
+        DialStage::Connect => "to",
+        DialStage::Secure | DialStage::Upgrade | _ => "with",
+    };
+    format!("{stage} {preposition} {server}")
 }
 
 /// A failed connection attempt.
 #[derive(Debug, Error)]
-#[error("{} failed", .stage.of(.server))]
+#[error("{} failed", stage_of(*.stage, .server))]
 pub struct DialError {
     stage: DialStage,
     /// Host and port.
@@ -168,6 +142,39 @@ impl DialError {
         &self.reason
     }
 
+    /// Returns the kind of the error.
+    pub fn kind(&self) -> DialErrorKind {
+        match &self.reason {
+            DialErrorReason::TimedOut(_) => DialErrorKind::TimedOut,
+            DialErrorReason::NoAddress => DialErrorKind::NameNotFound,
+            DialErrorReason::Io(_) if self.stage == DialStage::Resolve => {
+                DialErrorKind::NameNotFound
+            }
+            DialErrorReason::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                DialErrorKind::Refused
+            }
+            DialErrorReason::Io(_)
+            | DialErrorReason::Randomness
+            | DialErrorReason::ConnectionClosed => DialErrorKind::Io,
+            DialErrorReason::TlsName(_)
+            | DialErrorReason::TlsSetup(_)
+            | DialErrorReason::TlsUnsupported
+            | DialErrorReason::TlsRequired
+            | DialErrorReason::TlsMissing => DialErrorKind::Tls,
+            DialErrorReason::Certificate(_) => DialErrorKind::Certificate,
+            DialErrorReason::Request(_) => DialErrorKind::InvalidRequest,
+            DialErrorReason::PathNotFound { .. } => DialErrorKind::HttpStatus(404),
+            DialErrorReason::Rejected {
+                error: ResponseError::Status(status),
+                ..
+            } => DialErrorKind::HttpStatus(*status),
+            DialErrorReason::Rejected { .. }
+            | DialErrorReason::NotHttp
+            | DialErrorReason::HeaderTooLong(_)
+            | DialErrorReason::TooManyFields(_) => DialErrorKind::InvalidResponse,
+        }
+    }
+
     /// Returns `true` when the cause is this machine or its own network, and not the server.
     pub fn is_local(&self) -> bool {
         match &self.reason {
@@ -229,6 +236,57 @@ impl DialError {
             *retry_after
         } else {
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_tell_apart_what_an_application_treats_differently() {
+        let endpoint: Endpoint = "ws://localhost:1".parse().unwrap();
+        let kind = |stage, reason| DialError::new(stage, &endpoint, reason).kind();
+        let status = |status| DialErrorReason::Rejected {
+            error: ResponseError::Status(status),
+            retry_after: None,
+        };
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let path = "/".to_owned();
+
+        for code in [401, 403, 503] {
+            let rejected = kind(DialStage::Upgrade, status(code));
+            assert_eq!(rejected, DialErrorKind::HttpStatus(code));
+        }
+        for (stage, reason, expected) in [
+            (
+                DialStage::Upgrade,
+                DialErrorReason::PathNotFound { path },
+                DialErrorKind::HttpStatus(404),
+            ),
+            (
+                DialStage::Connect,
+                DialErrorReason::Io(refused()),
+                DialErrorKind::Refused,
+            ),
+            (
+                DialStage::Resolve,
+                DialErrorReason::Io(refused()),
+                DialErrorKind::NameNotFound,
+            ),
+            (
+                DialStage::Secure,
+                DialErrorReason::TlsUnsupported,
+                DialErrorKind::Tls,
+            ),
+            (
+                DialStage::Upgrade,
+                DialErrorReason::NotHttp,
+                DialErrorKind::InvalidResponse,
+            ),
+        ] {
+            assert_eq!(kind(stage, reason), expected);
         }
     }
 }

@@ -37,8 +37,7 @@ enum SlotState {
     /// The dial limit is reached: the attempt waits for a permit, and then dials.
     Queued {
         wait: Pin<Box<dyn Future<Output = Option<Permit>> + Send>>,
-        connector: Connector,
-        endpoint: Endpoint,
+        target: Box<(Connector, Endpoint)>,
         is_reported: bool,
     },
     Dialing(Dialing),
@@ -73,8 +72,7 @@ impl TransportSlot {
             Some(permit) => SlotState::Dialing(dialing(connector, endpoint, Some(permit))),
             None => SlotState::Queued {
                 wait: Box::pin(limit.clone().acquire()),
-                connector,
-                endpoint,
+                target: Box::new((connector, endpoint)),
                 is_reported: false,
             },
         };
@@ -124,8 +122,7 @@ impl TransportSlot {
             SlotState::None => false,
             SlotState::Queued {
                 wait,
-                connector,
-                endpoint,
+                target,
                 is_reported,
             } => {
                 if !std::mem::replace(is_reported, true) {
@@ -134,7 +131,7 @@ impl TransportSlot {
                 let Poll::Ready(permit) = wait.as_mut().poll(context) else {
                     return false;
                 };
-                let (connector, endpoint) = (connector.clone(), endpoint.clone());
+                let (connector, endpoint) = (**target).clone();
                 self.state = SlotState::Dialing(dialing(connector, endpoint, permit));
                 emit(Input::DialStarted { attempt });
                 true
@@ -264,6 +261,8 @@ fn flush_and_shut_down(mut socket: WebSocket) {
 
 fn dial_failure(error: &DialError) -> DialFailure {
     DialFailure {
+        stage: error.stage(),
+        kind: error.kind(),
         text: format!("{error}: {}", error.reason()),
         is_local: error.is_local(),
         is_final: error.is_permanent(),

@@ -2,8 +2,7 @@
 
 use futures_core::Stream;
 use steadfast::{
-    Builder, CallError, Client, Driver, Message, Receipt, SessionEvent, SessionSnapshot,
-    Subscription, SubscriptionEvent,
+    Builder, Client, Driver, Message, Receipt, SessionEvent, Subscription, SubscriptionEvent,
 };
 
 const fn is_send<T: Send>() {}
@@ -29,18 +28,13 @@ fn handles_and_events_can_be_sent_to_other_tasks() {
 
 #[test]
 fn every_type_that_a_user_meets_has_a_name() {
-    let _since: fn(&SessionSnapshot) -> steadfast::Instant = |it| it.since;
-    let _rejection: fn(CallError) -> Option<steadfast::ReplyError> = |error| match error {
-        CallError::Rejected(reply) => Some(reply),
-        CallError::Interrupted { .. }
-        | CallError::TimedOut { .. }
-        | CallError::TooLarge
-        | CallError::Busy
-        | CallError::Closed
-        | CallError::Failed(_)
-        | CallError::UnexpectedReply => None,
-    };
-    let _setting: fn(steadfast::error::PolicyError) -> steadfast::error::BuildError = Into::into;
-    let _refusal: fn(steadfast::connector::ResponseError) -> String = |error| error.to_string();
-    let _kind = steadfast::transport::websocket::MessageKind::Text;
+    is_send::<steadfast::Instant>();
+    is_send::<steadfast::ReplyError>();
+    is_send::<steadfast::connector::DialErrorKind>();
+    is_send::<steadfast::connector::RequestError>();
+    is_send::<steadfast::connector::ResponseError>();
+    is_send::<steadfast::error::PolicyError>();
+    is_send::<steadfast::error::SessionSetting>();
+    is_send::<steadfast::transport::websocket::CodecError>();
+    is_send::<steadfast::transport::websocket::MessageKind>();
 }

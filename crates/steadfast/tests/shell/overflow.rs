@@ -30,7 +30,7 @@ async fn a_loop_that_waits_for_space_publishes_everything_with_a_bounded_queue()
     tokio::spawn(driver);
     let state = client.state();
 
-    let (receipts, mut outcomes) = tokio::sync::mpsc::unbounded_channel::<Receipt>();
+    let (receipts, mut outcomes) = tokio::sync::mpsc::channel::<Receipt>(MESSAGES);
     let count = tokio::spawn(async move {
         let mut acknowledged = 0;
         while let Some(receipt) = outcomes.recv().await {
@@ -42,7 +42,7 @@ async fn a_loop_that_waits_for_space_publishes_everything_with_a_bounded_queue()
     let mut longest = 0;
     for number in 0..MESSAGES {
         let receipt = client.message("news", &number).send().await.unwrap();
-        receipts.send(receipt).unwrap();
+        receipts.try_send(receipt).unwrap();
         let state = state.borrow();
         longest = longest.max(state.queued + state.in_flight);
     }

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use steadfast::connector::{
-    CertificateProblem, Connector, DialError, DialErrorReason, DialStage, StageTimeouts,
+    CertificateProblem, Connector, DialError, DialErrorKind, DialErrorReason, DialStage,
+    StageTimeouts,
 };
 use steadfast::{Client, DisconnectCause, SessionEvent, SessionState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -254,9 +255,13 @@ async fn a_session_reports_an_invalid_certificate_and_keeps_retrying() {
         }
     };
 
-    let DisconnectCause::Dial(text) = cause else {
+    let DisconnectCause::Dial { stage, kind, text } = cause else {
         panic!("{cause:?}");
     };
+    assert_eq!(
+        (stage, kind),
+        (DialStage::Secure, DialErrorKind::Certificate)
+    );
     assert_eq!(
         text,
         format!(

@@ -154,7 +154,9 @@ pub(super) fn cause(cause: &DisconnectCause) -> String {
 
 fn cause_text(cause: &DisconnectCause) -> String {
     match cause {
-        DisconnectCause::Dial(text) | DisconnectCause::ConnectionFailed(text) => text.clone(),
+        DisconnectCause::Dial { text, .. } | DisconnectCause::ConnectionFailed(text) => {
+            text.clone()
+        }
         DisconnectCause::LocalNetwork(text) => format!("no local network: {text}"),
         DisconnectCause::ConnectTimeout => "connection attempt timed out".to_owned(),
         DisconnectCause::ConnectRejected { code, message } => {

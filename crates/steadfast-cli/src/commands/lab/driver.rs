@@ -198,7 +198,7 @@ const fn code(cause: &DisconnectCause) -> u32 {
         DisconnectCause::ConnectRejected { code, .. } => *code,
         DisconnectCause::PongTimeout(_) => CODE_NO_PING,
         DisconnectCause::WriteTimeout(_) => CODE_NO_PING,
-        DisconnectCause::Dial(_)
+        DisconnectCause::Dial { .. }
         | DisconnectCause::LocalNetwork(_)
         | DisconnectCause::ConnectTimeout
         | DisconnectCause::ConnectionFailed(_)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::Session;
+use steadfast_core::event::{DialErrorKind, DialStage};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input};
 use steadfast_faults::link::{Direction, StreamEnd};
 use steadfast_machine::convert;
@@ -92,6 +93,8 @@ impl Driver {
             ctx.totals.moves += u64::from(last_node.is_some_and(|last| last != node));
         }
         let failure = DialFailure {
+            stage: DialStage::Connect,
+            kind: DialErrorKind::Refused,
             text: "connection refused".to_owned(),
             is_local: false,
             is_final: false,

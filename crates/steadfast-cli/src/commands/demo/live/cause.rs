@@ -7,7 +7,7 @@ pub(super) fn describe(cause: &DisconnectCause) -> (String, Option<u16>) {
     match cause {
         DisconnectCause::Closed { code, reason } => (reason.clone(), Some(*code)),
         DisconnectCause::ConnectionFailed(text)
-        | DisconnectCause::Dial(text)
+        | DisconnectCause::Dial { text, .. }
         | DisconnectCause::LocalNetwork(text)
         | DisconnectCause::Protocol(text) => (text.clone(), None),
         DisconnectCause::PongTimeout(time) => (

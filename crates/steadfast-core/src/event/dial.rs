@@ -1,0 +1,52 @@
+//! The stage at which an attempt failed, and the kind of its error, for an application that acts on them.
+
+use std::fmt;
+
+/// A stage of a connection attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DialStage {
+    /// Name resolution by the system.
+    Resolve,
+    /// The TCP connection.
+    Connect,
+    /// The TLS handshake.
+    Secure,
+    /// The HTTP upgrade.
+    Upgrade,
+}
+
+impl fmt::Display for DialStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "name resolution",
+            Self::Connect => "TCP connection",
+            Self::Secure => "TLS handshake",
+            Self::Upgrade => "WebSocket upgrade",
+        })
+    }
+}
+
+/// The kind of error that ended a connection attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DialErrorKind {
+    /// The stage timed out.
+    TimedOut,
+    /// The host name has no address, or could not be resolved.
+    NameNotFound,
+    /// No process listens on the port.
+    Refused,
+    /// Any other error from the system.
+    Io,
+    /// TLS could not be negotiated, or one side does not use it.
+    Tls,
+    /// The server's certificate is not valid for the endpoint.
+    Certificate,
+    /// The server answered the upgrade with this HTTP status instead of 101, for example 401, 403 or 404.
+    HttpStatus(u16),
+    /// The response to the upgrade is not that of a WebSocket server.
+    InvalidResponse,
+    /// The client's own configuration is invalid, for example the name of a header field.
+    InvalidRequest,
+}
