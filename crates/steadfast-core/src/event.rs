@@ -11,6 +11,7 @@ pub use dial::{DialErrorKind, DialStage};
 
 /// The five states of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SessionState {
     /// Never opened, or closed by the application.
     #[default]
@@ -27,6 +28,7 @@ pub enum SessionState {
 
 /// The phase of a session within its [`SessionState`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SessionPhase {
     /// Disconnected or failed.
     #[default]
@@ -55,6 +57,7 @@ pub struct ConnectionEpoch(pub u64);
 
 /// The current state of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionSnapshot {
     /// The state of the session.
     pub state: SessionState,
@@ -84,6 +87,7 @@ pub struct SessionSnapshot {
 
 /// Why a connection ended, or was not established.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DisconnectCause {
     /// The transport did not open.
     Dial {
@@ -153,6 +157,7 @@ impl fmt::Display for DisconnectCause {
 
 /// Something that happened to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SessionEvent {
     /// An attempt starts.
     Attempting {

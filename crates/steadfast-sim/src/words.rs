@@ -57,6 +57,8 @@ pub(crate) fn outcome(outcome: &PublishOutcome) -> String {
         PublishOutcome::Dropped(DropReason::Rejected(error)) => {
             format!("rejected with code {}: {}", error.code, error.message)
         }
+        PublishOutcome::Dropped(other) => format!("dropped: {other:?}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -75,6 +77,7 @@ pub(crate) fn cause(cause: &DisconnectCause) -> String {
         DisconnectCause::PongTimeout(time) => format!("nothing received for {}", seconds(*time)),
         DisconnectCause::WriteTimeout(time) => format!("nothing written for {}", seconds(*time)),
         DisconnectCause::AttemptsExhausted(attempts) => format!("{attempts} attempts failed"),
+        other => other.to_string(),
     }
 }
 

@@ -88,8 +88,16 @@ impl Client {
         }
     }
 
-    /// Begins a publication with options. `client.message("news", &data).send().await?` waits while the outbox is full,
-    /// and returns the receipt.
+    /// Begins a publication with options.
+    ///
+    /// ```no_run
+    /// # async fn run(client: steadfast::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// // Waits while the outbox is full; the receipt then has the outcome.
+    /// let receipt = client.message("orders", &17).key("order-17").send().await?;
+    /// println!("{:?}", receipt.await);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn message<'a>(&'a self, channel: &'a str, data: &impl Serialize) -> Message<'a> {
         Message::new(self, channel, data)
     }
@@ -124,21 +132,14 @@ impl Client {
 
     /// Subscribes to the publications of a channel from now on.
     pub fn subscribe(&self, channel: &str) -> Subscription {
-        self.subscribe_with(SubscribeOptions {
-            channel: channel.to_owned(),
-            buffer_len_max: defaults::BUFFER_LEN_MAX,
-            ..SubscribeOptions::default()
-        })
+        self.subscribe_with(SubscribeOptions::new(channel, defaults::BUFFER_LEN_MAX))
     }
 
-    /// Subscribes with these options; a `buffer_len_max` of 0 is treated as 1.
-    pub fn subscribe_with(&self, options: SubscribeOptions) -> Subscription {
+    /// Subscribes with these options; the events of several subscriptions can be merged as streams. A `buffer_len_max` of 0 is treated as 1.
+    pub fn subscribe_with(&self, mut options: SubscribeOptions) -> Subscription {
         let id = SubscriptionId(self.next_number());
         let queue = Arc::new(Queue::new(Arc::clone(&self.wake)));
-        let options = SubscribeOptions {
-            buffer_len_max: options.buffer_len_max.max(1),
-            ..options
-        };
+        options.buffer_len_max = options.buffer_len_max.max(1);
         let command = Command::Subscribe(id, options, Arc::clone(&queue));
         if self.send(command).is_err() {
             queue.end();

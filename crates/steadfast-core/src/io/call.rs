@@ -58,6 +58,7 @@ pub enum CallResult {
 
 /// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CallError {
     /// The server replied with an error.
     #[error("the server rejected the call: {} ({})", .0.message, .0.code)]

@@ -27,6 +27,7 @@ pub struct Publish {
 
 /// The outcome of a publication; each publication has exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PublishOutcome {
     /// The server acknowledged the publication.
     Acknowledged {
@@ -48,6 +49,7 @@ pub enum PublishOutcome {
 
 /// Why a publication was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DropReason {
     /// The outbox reached its limit of publications or bytes.
     OutboxFull,

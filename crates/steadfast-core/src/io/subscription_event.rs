@@ -3,7 +3,8 @@
 use steadfast_protocol::message::{ClientInfo, Position, Publication};
 
 /// The options of a subscription.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SubscribeOptions {
     /// The name of the channel.
     pub channel: String,
@@ -16,8 +17,35 @@ pub struct SubscribeOptions {
     pub buffer_len_max: usize,
 }
 
+impl SubscribeOptions {
+    /// The options of a subscription to this channel from now on, with a buffer of this many events.
+    pub fn new(channel: &str, buffer_len_max: usize) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            since: None,
+            join_leave: false,
+            buffer_len_max: buffer_len_max.max(1),
+        }
+    }
+
+    /// Starts after this position, for example the last one of an earlier run of the program.
+    #[must_use]
+    pub fn since(mut self, position: Position) -> Self {
+        self.since = Some(position);
+        self
+    }
+
+    /// Receives the joins and leaves of other clients.
+    #[must_use]
+    pub const fn join_leave(mut self) -> Self {
+        self.join_leave = true;
+        self
+    }
+}
+
 /// An event of a subscription. Events are delivered in order.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum SubscriptionEvent {
     /// The subscription is active: for the first time, or again after a [`Self::Gap`].
     Subscribed {

@@ -148,6 +148,7 @@ impl InvariantChecker {
             SessionEvent::Attempting { .. } | SessionEvent::Waiting { .. } => {
                 assert!(!self.is_connected, "{event:?} while connected");
             }
+            _ => panic!("unknown event {event:?}"),
         }
         if *event == SessionEvent::Closed {
             self.has_failed = false;
@@ -173,6 +174,7 @@ impl InvariantChecker {
                     | SessionPhase::Draining
                     | SessionPhase::Closing
             ),
+            _ => false,
         };
         assert!(fits, "{:?} in {:?}", it.phase, it.state);
         let waits = matches!(it.phase, SessionPhase::Waiting | SessionPhase::Degraded);

@@ -100,6 +100,7 @@ impl Step {
         let n = usize::from(number);
         let millis = Duration::from_millis(u64::from(number));
         let attempt = script.attempt();
+        let id = SubscriptionId(u64::from(number % 64));
         match self {
             Self::Open => script.handle(Input::OpenRequested),
             Self::Close => {
@@ -157,11 +158,9 @@ impl Step {
                 script.subscribe_since(channel(n), n % 5, since);
             }
             Self::Unsubscribe => {
-                let id = SubscriptionId(u64::from(number % 64));
                 script.handle(Input::UnsubscribeRequested { id });
             }
             Self::Consumed => {
-                let id = SubscriptionId(u64::from(number % 64));
                 script.handle(Input::Consumed { id, items: n % 8 });
             }
             Self::Tick => script.handle(Input::Tick),

@@ -342,7 +342,8 @@ impl World {
                 SubscriptionEvent::Publication(publication) => self.on_publication(&publication),
                 SubscriptionEvent::Join(_)
                 | SubscriptionEvent::Leave(_)
-                | SubscriptionEvent::Unsubscribed { .. } => panic!("{event:?}"),
+                | SubscriptionEvent::Unsubscribed { .. }
+                | _ => panic!("{event:?}"),
             }
         }
         assert!(
@@ -386,7 +387,8 @@ impl World {
             }
             PublishOutcome::Interrupted { .. }
             | PublishOutcome::Dropped(_)
-            | PublishOutcome::Expired => {
+            | PublishOutcome::Expired
+            | _ => {
                 self.totals.interrupted += 1;
             }
         }

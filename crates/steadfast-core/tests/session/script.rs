@@ -350,12 +350,9 @@ impl Script {
     ) -> SubscriptionId {
         self.next_number += 1;
         let id = SubscriptionId(self.next_number);
-        let options = SubscribeOptions {
-            channel: channel.to_owned(),
-            since,
-            join_leave: false,
-            buffer_len_max,
-        };
+        let mut options = SubscribeOptions::new(channel, buffer_len_max);
+        options.since = since;
+        options.buffer_len_max = buffer_len_max;
         self.handle(Input::SubscribeRequested { id, options });
         id
     }

@@ -95,12 +95,8 @@ impl Application {
     /// Returns the options of the subscriptions.
     pub(crate) fn subscribe_options(&self) -> Vec<(SubscriptionId, SubscribeOptions)> {
         let with_id = |(id, subscription): (u64, &AppSubscription)| {
-            let options = SubscribeOptions {
-                channel: subscription.channel.clone(),
-                buffer_len_max: self.buffer_len_max,
-                join_leave: self.is_listener,
-                ..SubscribeOptions::default()
-            };
+            let mut options = SubscribeOptions::new(&subscription.channel, self.buffer_len_max);
+            options.join_leave = self.is_listener;
             (SubscriptionId(id), options)
         };
         (0..).zip(&self.subscriptions).map(with_id).collect()
@@ -210,8 +206,9 @@ impl Application {
                 self.is_closing
             }
             PublishOutcome::Dropped(
-                DropReason::TooLarge | DropReason::Rejected(_) | DropReason::Failed(_),
-            ) => false,
+                DropReason::TooLarge | DropReason::Rejected(_) | DropReason::Failed(_) | _,
+            )
+            | _ => false,
         };
         if !is_expected {
             let details = format!(
@@ -308,7 +305,7 @@ impl Application {
             | SubscriptionEvent::Resumed { .. }
             | SubscriptionEvent::Gap { .. } => subscription.pushes = 0,
             SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => subscription.pushes += 1,
-            SubscriptionEvent::Publication(_) | SubscriptionEvent::Unsubscribed { .. } => {}
+            SubscriptionEvent::Publication(_) | SubscriptionEvent::Unsubscribed { .. } | _ => {}
         }
         match event {
             SubscriptionEvent::Subscribed { position } => {
@@ -345,7 +342,8 @@ impl Application {
             }
             SubscriptionEvent::Join(_)
             | SubscriptionEvent::Leave(_)
-            | SubscriptionEvent::Unsubscribed { .. } => {
+            | SubscriptionEvent::Unsubscribed { .. }
+            | _ => {
                 let details = format!(
                     "{name} was unsubscribed from {}, or received an event that it did not request",
                     subscription.channel

@@ -251,10 +251,11 @@ impl Driver {
                 session_checks::check_loss(ctx, self.index, &cause, detection, is_excused);
             }
             SessionEvent::Failed { cause } => session_checks::on_failed(ctx, self.index, &cause),
+            SessionEvent::Closed => self.on_closed(ctx),
             SessionEvent::Attempting { .. }
             | SessionEvent::Waiting { .. }
-            | SessionEvent::Ready { .. } => {}
-            SessionEvent::Closed => self.on_closed(ctx),
+            | SessionEvent::Ready { .. }
+            | _ => {}
         }
     }
 

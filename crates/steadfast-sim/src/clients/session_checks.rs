@@ -54,7 +54,8 @@ pub(crate) fn check_loss(
         | DisconnectCause::ConnectRejected { .. }
         | DisconnectCause::Closed { .. }
         | DisconnectCause::ConnectionFailed(_)
-        | DisconnectCause::AttemptsExhausted(_) => {}
+        | DisconnectCause::AttemptsExhausted(_)
+        | _ => {}
     }
 }
 

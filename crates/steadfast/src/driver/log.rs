@@ -39,20 +39,20 @@ pub(super) fn session_event(event: &SessionEvent, url: &Endpoint, now: Instant) 
             let detected_after = Readable(*detection);
             tracing::warn!(%url, epoch = epoch.0, %cause, %detected_after, "connection lost");
         }
-        // The first attempt after a loss, which is logged already.
-        SessionEvent::Waiting { attempt: 1, .. } | SessionEvent::Attempting { .. } => {
-            tracing::debug!(%url, ?event, "session event");
-        }
         SessionEvent::Waiting {
             attempt,
             until,
             cause,
-        } => {
+        } if *attempt > 1 => {
             let attempt = attempt - 1;
             let retry_in = Readable(until.saturating_since(now));
             tracing::warn!(%url, attempt, %cause, %retry_in, "connection attempt failed");
         }
         SessionEvent::Failed { cause } => tracing::warn!(%url, %cause, "session failed"),
         SessionEvent::Closed => tracing::info!(%url, "session closed"),
+        // The first attempt after a loss, which is logged already.
+        SessionEvent::Waiting { .. } | SessionEvent::Attempting { .. } | _ => {
+            tracing::debug!(%url, ?event, "session event");
+        }
     }
 }

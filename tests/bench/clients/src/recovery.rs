@@ -121,7 +121,8 @@ async fn steadfast(port: u16, publications: u32, subscribed: SubscribedSignal) -
             SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
             lost @ (SubscriptionEvent::Subscribed { .. }
             | SubscriptionEvent::Gap { .. }
-            | SubscriptionEvent::Unsubscribed { .. }) => {
+            | SubscriptionEvent::Unsubscribed { .. }
+            | _) => {
                 bail!("publications lost: {lost:?}")
             }
         }

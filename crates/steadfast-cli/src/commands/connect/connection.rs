@@ -86,7 +86,8 @@ impl Connection<'_> {
                 | SessionEvent::Attempting { .. }
                 | SessionEvent::Ready { .. }
                 | SessionEvent::Lost { .. }
-                | SessionEvent::Closed => {}
+                | SessionEvent::Closed
+                | _ => {}
             }
             for line in lines.next(&event, self.client.now(), self.suffix) {
                 output::message(&line);
@@ -126,10 +127,6 @@ struct Lines {
 impl Lines {
     fn next(&mut self, event: &SessionEvent, now: Instant, suffix: &str) -> Vec<String> {
         let line = match event {
-            SessionEvent::Attempting { .. }
-            | SessionEvent::Ready { .. }
-            | SessionEvent::Failed { .. }
-            | SessionEvent::Closed => return Vec::new(),
             SessionEvent::Lost { .. } => {
                 self.is_lost = true;
                 return Vec::new();
@@ -151,6 +148,11 @@ impl Lines {
                     None => format!("connected{suffix}"),
                 }
             }
+            SessionEvent::Attempting { .. }
+            | SessionEvent::Ready { .. }
+            | SessionEvent::Failed { .. }
+            | SessionEvent::Closed
+            | _ => return Vec::new(),
         };
         std::iter::once(line).chain(self.hint.take()).collect()
     }

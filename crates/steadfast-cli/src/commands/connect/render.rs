@@ -61,6 +61,10 @@ impl EventOutput {
                 &format!("{channel}: unsubscribed by the gateway with code {code}: {reason}"),
                 &json!({"event": "unsubscribed", "channel": channel, "code": code, "reason": reason}),
             ),
+            other => Self::new(
+                &format!("{channel}: {other:?}"),
+                &json!({"event": "other", "channel": channel}),
+            ),
         }
     }
 
@@ -93,7 +97,8 @@ impl EventOutput {
             }),
             PublishOutcome::Expired
             | PublishOutcome::Dropped(_)
-            | PublishOutcome::Interrupted { .. } => {
+            | PublishOutcome::Interrupted { .. }
+            | _ => {
                 json!({"event": "not_acknowledged", "channel": channel, "reason": publish_outcome(outcome)})
             }
         };
@@ -103,7 +108,8 @@ impl EventOutput {
             }
             PublishOutcome::Expired
             | PublishOutcome::Dropped(_)
-            | PublishOutcome::Interrupted { .. } => {
+            | PublishOutcome::Interrupted { .. }
+            | _ => {
                 format!("{channel}: {}", publish_outcome(outcome))
             }
         };
@@ -173,6 +179,7 @@ fn cause_text(cause: &DisconnectCause) -> String {
         }
         DisconnectCause::Protocol(text) => format!("protocol error: {text}"),
         DisconnectCause::AttemptsExhausted(attempts) => format!("all {attempts} attempts failed"),
+        other => other.to_string(),
     }
 }
 
@@ -214,6 +221,8 @@ fn publish_outcome_text(outcome: &PublishOutcome) -> String {
                 error.code, error.message
             )
         }
+        PublishOutcome::Dropped(other) => format!("not sent: {other:?}"),
+        other => format!("{other:?}"),
     }
 }
 

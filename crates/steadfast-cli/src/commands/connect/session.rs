@@ -226,12 +226,9 @@ impl Session {
     }
 
     pub(super) fn subscribe(&mut self, channel: String) {
-        let mut subscription = self.client.subscribe_with(SubscribeOptions {
-            channel: channel.clone(),
-            since: None,
-            join_leave: true,
-            buffer_len_max: defaults::BUFFER_LEN_MAX,
-        });
+        let mut subscription = self
+            .client
+            .subscribe_with(SubscribeOptions::new(&channel, defaults::BUFFER_LEN_MAX).join_leave());
         let (lines, name) = (self.lines.clone(), channel.clone());
         let task = tokio::spawn(async move {
             while let Some(event) = subscription.next().await {

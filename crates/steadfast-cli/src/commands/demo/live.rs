@@ -365,6 +365,7 @@ impl Stats {
                 SessionState::Connected => "connected",
                 SessionState::Reconnecting => "reconnecting",
                 SessionState::Failed => "failed",
+                _ => "unknown",
             },
             "attempt": it.attempt,
             "next_attempt_at_ms": it.next_attempt_at_ms,

@@ -57,12 +57,11 @@ impl Canvas {
             .backoff(painter::BACKOFF)
             .build()?;
         tokio::spawn(driver);
-        let subscription = client.subscribe_with(SubscribeOptions {
-            channel: CHANNEL.to_owned(),
-            since: Some(since),
-            join_leave: true,
-            buffer_len_max: BUFFER_LEN_MAX,
-        });
+        let subscription = client.subscribe_with(
+            SubscribeOptions::new(CHANNEL, BUFFER_LEN_MAX)
+                .since(since)
+                .join_leave(),
+        );
         let changed = Arc::new(Notify::new());
         tokio::spawn(replicate(
             client.clone(),
@@ -127,6 +126,7 @@ async fn replicate(
                     "the subscription to the canvas ended: {code} {reason}"
                 ));
             }
+            _ => {}
         }
     }
 }

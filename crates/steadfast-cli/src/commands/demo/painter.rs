@@ -72,7 +72,8 @@ async fn paint(client: Client, number: usize, name: String, stats: Arc<LiveStats
                 PublishOutcome::Acknowledged { position, .. } => Some(position.offset),
                 PublishOutcome::Expired
                 | PublishOutcome::Dropped(_)
-                | PublishOutcome::Interrupted { .. } => None,
+                | PublishOutcome::Interrupted { .. }
+                | _ => None,
             };
             stats.record_outcome(number, offset);
         });
@@ -106,7 +107,8 @@ async fn watch_events(
                 | SessionEvent::Connected { .. }
                 | SessionEvent::Ready { .. }
                 | SessionEvent::Failed { .. }
-                | SessionEvent::Closed,
+                | SessionEvent::Closed
+                | _,
             )
             | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,
@@ -127,8 +129,8 @@ async fn watch_deliveries(number: usize, mut subscription: Subscription, stats: 
             SubscriptionEvent::Publication(publication) => {
                 stats.record_delivery(number, publication.offset);
             }
-            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
             SubscriptionEvent::Unsubscribed { .. } => return,
+            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) | _ => {}
         }
     }
 }

@@ -143,6 +143,7 @@ fn publish_response(id: &Value, delivery: PublishOutcome) -> Value {
         }
         PublishOutcome::Expired => rejected(id, "expired"),
         PublishOutcome::Dropped(reason) => rejected(id, &format!("{reason:?}")),
+        other => rejected(id, &format!("{other:?}")),
     }
 }
 
@@ -178,6 +179,7 @@ async fn report_connection(name: String, mut events: broadcast::Receiver<Session
                 report("disconnected", code(&cause), &format!("{cause:?}"));
             }
             Ok(SessionEvent::Closed) => report("disconnected", CODE_REQUESTED, "close called"),
+            Ok(_) => {}
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 output::message(&format!(
                     "{name}: {} lost: the event queue was full",
@@ -203,7 +205,8 @@ const fn code(cause: &DisconnectCause) -> u32 {
         | DisconnectCause::ConnectTimeout
         | DisconnectCause::ConnectionFailed(_)
         | DisconnectCause::Protocol(_)
-        | DisconnectCause::AttemptsExhausted(_) => CODE_TRANSPORT_CLOSED,
+        | DisconnectCause::AttemptsExhausted(_)
+        | _ => CODE_TRANSPORT_CLOSED,
     }
 }
 
@@ -244,6 +247,7 @@ async fn report_subscription(name: String, channel: String, mut subscription: Su
                     "code": code, "reason": reason,
                 }));
             }
+            _ => {}
         }
     }
 }

@@ -126,7 +126,8 @@ impl Calls {
                 CallError::Interrupted { .. }
                 | CallError::TooLarge
                 | CallError::UnexpectedReply
-                | CallError::Failed(_),
+                | CallError::Failed(_)
+                | _,
             )
             | Ok(CallResult::Rpc(_)) => false,
         };

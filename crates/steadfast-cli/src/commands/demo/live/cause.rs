@@ -23,5 +23,6 @@ pub(super) fn describe(cause: &DisconnectCause) -> (String, Option<u16>) {
         DisconnectCause::AttemptsExhausted(attempts) => {
             (format!("gave up after {attempts} attempts"), None)
         }
+        other => (other.to_string(), None),
     }
 }
