@@ -23,7 +23,7 @@ use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 use crate::events::Events;
 use crate::message::Overflow;
-use crate::outbox_room::OutboxRoom;
+use crate::outbox_capacity::OutboxCapacity;
 use crate::secret::Secret;
 
 /// Maximum length of the command queue from the handles to the driver, in addition to the publications of the outbox.
@@ -312,7 +312,7 @@ impl Builder {
         let seed = self.seed.map_or_else(random_u64, Ok)?;
         let clock = Clock::start();
         let session = Session::new(policy, Seed::new(seed), clock.now());
-        let room = OutboxRoom::new(&outbox);
+        let capacity = OutboxCapacity::new(&outbox);
         let commands_max = COMMANDS_MAX.saturating_add(outbox.messages_max);
         let (commands, inbox) = mpsc::channel(commands_max.min(Semaphore::MAX_PERMITS));
         let (publish_state, state) = watch::channel(session.snapshot().clone());
@@ -325,7 +325,7 @@ impl Builder {
             events: events.clone(),
             wake: Arc::clone(&wake),
             withdrawals: Arc::clone(&withdrawals),
-            room: room.clone(),
+            capacity: capacity.clone(),
             overflow: self.overflow,
             call_timeout: self.call_timeout,
             clock,
@@ -343,7 +343,7 @@ impl Builder {
             events,
             wake,
             withdrawals,
-            room,
+            capacity,
         });
         Ok((client, driver))
     }

@@ -20,7 +20,7 @@ use crate::driver::Command;
 use crate::error::{BuildError, CloseError, RequestError};
 use crate::events::Events;
 use crate::message::{Message, Overflow};
-use crate::outbox_room::OutboxRoom;
+use crate::outbox_capacity::OutboxCapacity;
 use crate::receipt::Receipt;
 use crate::subscription::{Queue, Subscription};
 
@@ -36,7 +36,7 @@ pub struct Client {
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
     pub(crate) withdrawals: Arc<Withdrawals>,
-    pub(crate) room: OutboxRoom,
+    pub(crate) capacity: OutboxCapacity,
     pub(crate) overflow: Overflow,
     pub(crate) call_timeout: Duration,
     pub(crate) clock: Clock,

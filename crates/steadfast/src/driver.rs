@@ -33,7 +33,7 @@ use crate::connector::Connector;
 use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::events::Events;
-use crate::outbox_room::{OutboxRoom, Place};
+use crate::outbox_capacity::{OutboxCapacity, Place};
 use crate::subscription::Queue;
 
 /// Maximum number of commands that are received in one loop iteration.
@@ -75,7 +75,7 @@ pub(crate) struct Parts {
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
     pub(crate) withdrawals: Arc<Withdrawals>,
-    pub(crate) room: OutboxRoom,
+    pub(crate) capacity: OutboxCapacity,
 }
 
 /// The future that runs the session of a [`crate::Client`]. It completes when the session is closed: by the
@@ -385,7 +385,7 @@ impl Driver {
 
     /// Ends the waits that the session cannot end.
     fn end_waits(&mut self) {
-        self.parts.room.close();
+        self.parts.capacity.close();
         for queue in self.waiters.subscriptions.values() {
             queue.end();
         }

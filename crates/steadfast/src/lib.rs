@@ -50,7 +50,7 @@ pub mod endpoint;
 pub mod error;
 mod events;
 mod message;
-mod outbox_room;
+mod outbox_capacity;
 mod receipt;
 mod secret;
 mod subscription;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::client::Client;
 use crate::driver::Command;
 use crate::error::RequestError;
-use crate::outbox_room::Place;
+use crate::outbox_capacity::Place;
 use crate::receipt::Receipt;
 
 /// What happens to a publication while the outbox is full; see [`Builder::overflow`](crate::Builder::overflow).
@@ -92,7 +92,9 @@ impl<'a> Message<'a> {
         let client = self.client;
         let publish = self.into_publish()?;
         let place = match client.overflow {
-            Overflow::Wait | Overflow::Reject => Some(client.room.try_acquire(publish.data.len())?),
+            Overflow::Wait | Overflow::Reject => {
+                Some(client.capacity.try_acquire(publish.data.len())?)
+            }
             Overflow::DropOldest => None,
         };
         let (command, receipt) = command(publish, place);
@@ -103,7 +105,7 @@ impl<'a> Message<'a> {
     async fn send_when_possible(self) -> Result<Receipt, RequestError> {
         let client = self.client;
         let publish = self.into_publish()?;
-        let place = client.room.acquire(publish.data.len()).await?;
+        let place = client.capacity.acquire(publish.data.len()).await?;
         let (command, receipt) = command(publish, Some(place));
         let sent = client.commands.send(command).await;
         sent.map_err(|_closed| RequestError::Closed)?;

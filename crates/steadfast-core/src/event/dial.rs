@@ -43,7 +43,7 @@ pub enum DialErrorKind {
     Tls,
     /// The server's certificate is not valid for the endpoint.
     Certificate,
-    /// The server answered the upgrade with this HTTP status instead of 101, for example 401, 403 or 404.
+    /// The server rejected the upgrade with this HTTP status, for example 401, 403 or 404.
     HttpStatus(u16),
     /// The response to the upgrade is not that of a WebSocket server.
     InvalidResponse,

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_tell_apart_what_an_application_treats_differently() {
+    fn errors_that_an_application_treats_differently_have_different_kinds() {
         let endpoint: Endpoint = "ws://localhost:1".parse().unwrap();
         let kind = |stage, reason| DialError::new(stage, &endpoint, reason).kind();
         let status = |status| DialErrorReason::Rejected {

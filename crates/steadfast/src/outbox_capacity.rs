@@ -13,7 +13,7 @@ use crate::error::RequestError;
 
 /// The free space of an outbox; clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct OutboxRoom {
+pub(crate) struct OutboxCapacity {
     publications: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     bytes_max: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Place {
     _bytes: OwnedSemaphorePermit,
 }
 
-impl OutboxRoom {
+impl OutboxCapacity {
     pub(crate) fn new(settings: &OutboxSettings) -> Self {
         let bytes_max = settings.bytes_max.min(Semaphore::MAX_PERMITS);
         let publications_max = settings.messages_max.min(Semaphore::MAX_PERMITS);
@@ -83,8 +83,8 @@ mod tests {
     use super::*;
     use crate::builder::defaults;
 
-    fn room() -> OutboxRoom {
-        OutboxRoom::new(&OutboxSettings {
+    fn capacity() -> OutboxCapacity {
+        OutboxCapacity::new(&OutboxSettings {
             messages_max: 2,
             bytes_max: 10,
             ..defaults::OUTBOX
@@ -93,37 +93,37 @@ mod tests {
 
     #[test]
     fn space_is_limited_by_count_and_by_bytes_and_is_freed_by_dropping_its_place() {
-        let room = room();
+        let capacity = capacity();
 
-        let first = room.try_acquire(9).unwrap();
-        let by_bytes = room.try_acquire(2).unwrap_err();
-        let second = room.try_acquire(1).unwrap();
-        let by_count = room.try_acquire(0).unwrap_err();
+        let first = capacity.try_acquire(9).unwrap();
+        let by_bytes = capacity.try_acquire(2).unwrap_err();
+        let second = capacity.try_acquire(1).unwrap();
+        let by_count = capacity.try_acquire(0).unwrap_err();
 
         assert!(matches!(by_bytes, RequestError::OutboxFull), "{by_bytes}");
         assert!(matches!(by_count, RequestError::OutboxFull), "{by_count}");
         drop((first, second));
-        assert!(room.try_acquire(usize::MAX).is_ok());
+        assert!(capacity.try_acquire(usize::MAX).is_ok());
     }
 
     #[tokio::test]
     async fn a_small_publication_does_not_overtake_a_large_one_that_waits() {
-        let room = room();
-        let first = room.try_acquire(5).unwrap();
-        let mut large = pin!(room.acquire(10));
+        let capacity = capacity();
+        let first = capacity.try_acquire(5).unwrap();
+        let mut large = pin!(capacity.acquire(10));
         let polled = poll_fn(|context| Poll::Ready(large.as_mut().poll(context))).await;
         assert!(polled.is_pending());
 
-        assert!(room.try_acquire(1).is_err());
+        assert!(capacity.try_acquire(1).is_err());
         drop(first);
         assert!(large.await.is_ok());
     }
 
     #[tokio::test]
     async fn a_wait_ends_when_the_session_ends() {
-        let room = room();
-        let _all = room.try_acquire(10).unwrap();
-        let (outcome, ()) = tokio::join!(room.acquire(1), async { room.close() });
+        let capacity = capacity();
+        let _all = capacity.try_acquire(10).unwrap();
+        let (outcome, ()) = tokio::join!(capacity.acquire(1), async { capacity.close() });
 
         assert!(matches!(outcome, Err(RequestError::Closed)));
     }
