@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Demo, environment: &Environment) -> Result<(), Fai
         site.canvas.save();
         tokio::select! {
             () = site.supervisor.stop() => outcome,
-            () = signals.next() => Err(Failure::failed(
+            () = signals.again() => Err(Failure::failed(
                 "terminated by a second signal before the gateway had closed its connections",
                 "The next start checks the log automatically; no action is required.",
             )),

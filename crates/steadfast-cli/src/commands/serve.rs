@@ -51,14 +51,14 @@ pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Fa
         };
         let second_signal = async move {
             second_signal.next().await;
-            second_signal.next().await;
+            second_signal.again().await;
         };
         tokio::select! {
             outcome = server::run(loaded, dropped_lines, shutdown, |address| banner.print(address)) => {
                 outcome.map_err(Failure::from)
             }
             () = second_signal => Err(Failure::failed(
-                "terminated by a second signal before all connections were closed",
+                "terminated by a second signal before the shutdown was complete",
                 "The next start checks the log automatically; no action is required.",
             )),
         }
