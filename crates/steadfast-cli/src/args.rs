@@ -109,7 +109,7 @@ channel, offset, epoch and duplicate. With --json a failure is an object too: {\
 
 Exit codes:
   0  every publication was acknowledged, also when Ctrl-C ended the command
-  1  no connection, or a publication was not acknowledged or an input line was rejected
+  1  no connection, or a publication was not acknowledged or a line of a pipe was rejected
   2  invalid arguments"
 );
 
@@ -358,7 +358,7 @@ pub(crate) struct Sim {
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
     /// Port for the page and for clients of the gateway; 0 selects a free port [default: 8000]
-    #[arg(long)]
+    #[arg(long, value_parser = values::port)]
     pub(crate) port: Option<u16>,
     /// Number of clients that paint automatically, 0 to 100
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = painters)]

@@ -217,7 +217,7 @@ mod tests {
         );
         assert_eq!(
             hint,
-            "Stop the other process, or choose another port: PORT=8001"
+            "Stop the other process, or choose another port: PORT=8001 steadfast serve"
         );
     }
 }

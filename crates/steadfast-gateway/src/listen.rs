@@ -44,12 +44,12 @@ impl ListenError {
         match self {
             Self::PortInUse { address } => {
                 let other = if address.port() == u16::MAX { 8000 } else { address.port() + 1 };
-                format!("Stop the other process, or choose another port: PORT={other}")
+                format!("Stop the other process, or choose another port: PORT={other} steadfast serve")
             }
             Self::AddressNotAvailable { .. } => {
                 "Choose an address of this machine, 127.0.0.1 for local clients, or 0.0.0.0 for all.".to_owned()
             }
-            Self::PermissionDenied { .. } => "Ports below 1024 require a privilege; choose a higher one: PORT=8000.".to_owned(),
+            Self::PermissionDenied { .. } => "Ports below 1024 require a privilege; choose a higher one: PORT=8000 steadfast serve.".to_owned(),
             Self::Failed { .. } => "Check the address and the port.".to_owned(),
         }
     }

@@ -42,7 +42,10 @@ pub struct IdempotentAck {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdempotentPublishError {
-    /// The idempotency key has an invalid length in bytes; 0 if it is absent.
+    /// The argument has no idempotency key.
+    #[error("gw.publish requires the field idempotency_key, with 1 to {bytes_max} bytes", bytes_max = Limits::IDEMPOTENCY_KEY_BYTES)]
+    KeyMissing,
+    /// The idempotency key has an invalid length in bytes.
     #[error(
         "invalid idempotency_key of gw.publish: an idempotency key has 1 to {bytes_max} bytes, this one has {0}",
         bytes_max = Limits::IDEMPOTENCY_KEY_BYTES
@@ -78,7 +81,7 @@ pub fn decode_publish(
         .text("idempotency_key", &shape.key, Limits::IDEMPOTENCY_KEY_BYTES)
         .map_err(key_error)?;
     if key.is_empty() {
-        return Err(IdempotentPublishError::KeyLength(0));
+        return Err(IdempotentPublishError::KeyMissing);
     }
     Ok(IdempotentPublish {
         channel: at

@@ -47,9 +47,9 @@ impl ErrorCode {
     /// Returns the error code for a `gw.publish` call with an invalid argument; the connection stays open.
     pub fn for_idempotent_publish_error(error: &IdempotentPublishError) -> Self {
         match error {
-            IdempotentPublishError::KeyLength(_) | IdempotentPublishError::Payload(_) => {
-                Self::BadRequest
-            }
+            IdempotentPublishError::KeyMissing
+            | IdempotentPublishError::KeyLength(_)
+            | IdempotentPublishError::Payload(_) => Self::BadRequest,
         }
     }
 }
