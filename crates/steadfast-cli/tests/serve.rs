@@ -37,19 +37,9 @@ fn it_prints_its_address_and_data_directory_and_shuts_down_cleanly_on_sigterm() 
 
 #[test]
 fn a_second_signal_terminates_it_although_a_client_stays_connected() {
-    let directory = tempfile::tempdir().unwrap();
     let timeouts = "[server]\nclose_timeout = \"1m\"\nshutdown_timeout = \"10m\"\n";
-    std::fs::write(directory.path().join("s.toml"), timeouts).unwrap();
-    let arguments = ["--config", "s.toml", "--memory", "--port", "0", "--json"];
-    let mut command = serve(directory.path(), &arguments);
-    let mut gateway = Process::start(command.stderr(Stdio::null()), String::new);
-    let mut client = TcpStream::connect(gateway.address).unwrap();
-    client.write_all(UPGRADE.as_bytes()).unwrap();
-    read_until(&mut client, b"\r\n\r\n");
+    let (mut gateway, _client) = shutting_down(timeouts);
 
-    kill_process(Pid::from_child(&gateway.child), Signal::TERM).unwrap();
-    // The client receives the disconnect, and does not close its socket.
-    read_until(&mut client, b"shutdown");
     let mut status = None;
     wait_until("the gateway has exited", || {
         // One shortly after the first is the same request.
@@ -63,22 +53,27 @@ fn a_second_signal_terminates_it_although_a_client_stays_connected() {
 
 #[test]
 fn a_signal_that_arrives_twice_is_one_request_to_shut_down() {
-    let directory = tempfile::tempdir().unwrap();
-    let timeouts = "[server]\nclose_timeout = \"300ms\"\n";
-    std::fs::write(directory.path().join("s.toml"), timeouts).unwrap();
-    let arguments = ["--config", "s.toml", "--memory", "--port", "0", "--json"];
-    let mut command = serve(directory.path(), &arguments);
-    let mut gateway = Process::start(command.stderr(Stdio::null()), String::new);
-    let mut client = TcpStream::connect(gateway.address).unwrap();
-    client.write_all(UPGRADE.as_bytes()).unwrap();
-    read_until(&mut client, b"\r\n\r\n");
+    let (mut gateway, _client) = shutting_down("[server]\nclose_timeout = \"300ms\"\n");
 
     // As `timeout` does: the second signal arrives while the shutdown is in progress.
     kill_process(Pid::from_child(&gateway.child), Signal::TERM).unwrap();
-    read_until(&mut client, b"shutdown");
-    kill_process(Pid::from_child(&gateway.child), Signal::TERM).unwrap();
 
     assert_eq!(gateway.child.wait().unwrap().code(), Some(0));
+}
+
+/// A gateway that has received a signal, with a client that received the disconnect and does not close its socket.
+fn shutting_down(configuration: &str) -> (Process, TcpStream) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("s.toml"), configuration).unwrap();
+    let arguments = ["--config", "s.toml", "--memory", "--port", "0", "--json"];
+    let mut command = serve(directory.path(), &arguments);
+    let gateway = Process::start(command.stderr(Stdio::null()), String::new);
+    let mut client = TcpStream::connect(gateway.address).unwrap();
+    client.write_all(UPGRADE.as_bytes()).unwrap();
+    read_until(&mut client, b"\r\n\r\n");
+    kill_process(Pid::from_child(&gateway.child), Signal::TERM).unwrap();
+    read_until(&mut client, b"shutdown");
+    (gateway, client)
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::binaries;
+
 /// Why namespaces cannot be created here, or `None` if they can be.
 pub fn unavailable() -> Option<String> {
     for (program, arguments) in [
@@ -37,6 +39,26 @@ pub fn run_inside(program: &Path, arguments: &[String]) -> Result<ExitStatus> {
         .args(arguments)
         .status()
         .context("failed to start unshare")
+}
+
+/// Runs a task of `steadfast-e2e` for a test. Skips it where namespaces are not available, unless tests are required to be
+/// complete, as in CI: then a missing permission must not go unnoticed.
+///
+/// # Errors
+///
+/// When the task fails, or cannot run where it must.
+pub fn run_task(runner: &str, task: &str) -> Result<()> {
+    if let Some(reason) = unavailable() {
+        ensure!(std::env::var_os("CI").is_none(), "{reason}");
+        return Ok(());
+    }
+    let output = Command::new(runner)
+        .args([task, "--gateway"])
+        .arg(binaries::gateway()?)
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{task}: {text}");
+    Ok(())
 }
 
 /// Prepares the namespaces of this process: loopback, and an empty file system at each of these folders, which are
