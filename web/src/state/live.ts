@@ -81,9 +81,9 @@ export function shownGateway({ live, kill: current, link, outage }: State): Show
 }
 
 /** True when a kill can be requested. */
-export function canKill(state: State): boolean {
-  const { live, kill: current } = state;
-  return !live.isStale && live.report?.gateway.state === "up" && isSettled(current);
+export function canKill({ live, kill: current }: State): boolean {
+  const state = live.report?.gateway.state;
+  return !live.isStale && (state === "up" || state === "unresponsive") && isSettled(current);
 }
 
 /** Why this page cannot connect although the gateway is up; null unless it has failed to for some time. */

@@ -111,7 +111,7 @@ export interface Notice {
 }
 
 /** The states that the demo's server reports; "unknown" for any other. */
-export const GATEWAY_STATES = ["starting", "up", "down"] as const;
+export const GATEWAY_STATES = ["starting", "up", "unresponsive", "down"] as const;
 export type GatewayState = (typeof GATEWAY_STATES)[number] | "unknown";
 export const CLIENT_STATES = ["disconnected", "connecting", "connected", "reconnecting", "failed"] as const;
 export type ClientState = (typeof CLIENT_STATES)[number] | "unknown";

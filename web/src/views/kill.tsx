@@ -38,6 +38,7 @@ export function KillPanel({ state, requestKill }: Props) {
 
 const TEXTS: Readonly<Record<ShownGateway, string>> = {
   up: "The gateway is up",
+  unresponsive: "The gateway does not respond",
   down: "The gateway is down",
   starting: "The gateway is starting",
   unknown: "The state of the gateway is unknown",
@@ -49,6 +50,7 @@ const TEXTS: Readonly<Record<ShownGateway, string>> = {
 
 const TONES: Readonly<Record<ShownGateway, "good" | "warn" | "bad">> = {
   up: "good",
+  unresponsive: "bad",
   down: "bad",
   starting: "warn",
   unknown: "warn",

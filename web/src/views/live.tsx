@@ -1,6 +1,6 @@
 // The live report: the numbers, the clients, and the last disconnects.
 
-import { shownGateway } from "../state/live";
+import { type ShownGateway, shownGateway } from "../state/live";
 import type { Report } from "../state/model";
 import type { State } from "../state/state";
 import { Clients } from "./clients";
@@ -16,7 +16,7 @@ export function Live({ state }: { state: State }) {
       ) : (
         <>
           <Clients state={state} />
-          <Tiles report={report} rates={rates} isDown={shownGateway(state) === "killing"} />
+          <Tiles report={report} rates={rates} gateway={shownGateway(state)} />
           <Disconnects disconnects={report.disconnects} nowMs={report.nowMs} />
         </>
       )}
@@ -27,23 +27,34 @@ export function Live({ state }: { state: State }) {
 interface TilesProps {
   readonly report: Report;
   readonly rates: readonly number[];
-  /** True from the click on, before the demo's server has confirmed the kill. */
-  readonly isDown: boolean;
+  readonly gateway: ShownGateway;
 }
 
-function Tiles({ report, rates, isDown }: TilesProps) {
+function Tiles({ report, rates, gateway }: TilesProps) {
   return (
     <dl class="tiles">
       <Tile name="Messages per second" value={report.messagesPerSecond.toFixed(0)}>
         <Spark values={rates} />
       </Tile>
-      <Tile name="Connections" value={formatInteger(isDown ? 0 : report.connections)} />
+      <Tile name="Connections" value={connections(report, gateway)} />
       <Tile name="Resumed connections" value={formatInteger(report.resumes)} />
       <Tile name="Acknowledged pixels" value={formatInteger(report.acked)} />
       <Tile name="Not delivered yet" value={formatInteger(report.undelivered)} />
       <Tile name="Lost pixels" value={formatInteger(report.lost)} tone={report.lost === 0 ? "good" : "bad"} />
     </dl>
   );
+}
+
+function connections(report: Report, gateway: ShownGateway): string {
+  switch (gateway) {
+    case "unresponsive":
+      return "–";
+    // From the click on, before the demo's server has confirmed the kill.
+    case "killing":
+      return "0";
+    default:
+      return formatInteger(report.connections);
+  }
 }
 
 interface TileProps {

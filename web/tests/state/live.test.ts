@@ -4,7 +4,7 @@ import { canKill, shownGateway, unreachableReason } from "../../src/state/live";
 import type { Link, Report } from "../../src/state/model";
 import { type Action, reduce } from "../../src/state/reduce";
 import { initial, type State } from "../../src/state/state";
-import { client, down, report } from "./reports";
+import { client, down, report, unresponsive } from "./reports";
 
 const CONNECTED: Link = { kind: "connected", sinceMs: 0 };
 const LOST: Link = { kind: "reconnecting", attempt: 1, nextAttemptAtMs: 2_600, cause: "transport closed" };
@@ -62,6 +62,13 @@ describe("the gateway", () => {
     expect(shownGateway(lost)).toBe("checking");
     expect(shownGateway(reduce(lost, reported(report(0), 1_600, 1_400)))).toBe("checking");
     expect(shownGateway(reduce(lost, reported(report(0), 1_600)))).toBe("up");
+  });
+
+  it("that does not respond is shown so while this page is connected, and can be killed", () => {
+    const hangs = stateAfter(link(CONNECTED, 0), reported(unresponsive(), 1_000));
+
+    expect([shownGateway(hangs), canKill(hangs)]).toEqual(["unresponsive", true]);
+    expect(shownGateway(reduce(hangs, reported(report(0), 2_000)))).toBe("up");
   });
 
   it("is unreachable while the demo does not respond, and cannot be killed", () => {

@@ -26,6 +26,12 @@ export function report(
   };
 }
 
+/** A report of a gateway that is up and does not respond. */
+export function unresponsive(clients: readonly LiveClient[] = []): Report {
+  const gateway = { state: "unresponsive", outages: 0, downSinceMs: null, lastOutageMs: null } as const;
+  return report(0, clients, { gateway, connections: 0 });
+}
+
 export function down(outages: number, clients: readonly LiveClient[] = []): Report {
   const gateway = { state: "down", outages, downSinceMs: 1, lastOutageMs: null } as const;
   return report(outages, clients, { gateway, connections: 0 });

@@ -7,7 +7,7 @@ import { Clients } from "../../src/views/clients";
 import { Disconnects } from "../../src/views/disconnects";
 import { Live } from "../../src/views/live";
 import { Spark } from "../../src/views/spark";
-import { client, report } from "../state/reports";
+import { client, report, unresponsive } from "../state/reports";
 import { Mount } from "./mount";
 
 const REPORT = report(0, [client("a")], {
@@ -42,6 +42,10 @@ describe("the live report", () => {
     expect(mount.element(".live").className).not.toContain("stale");
     live(REPORT, true);
     expect(mount.element(".live").className).toContain("stale");
+  });
+
+  it("shows no number of connections of a gateway that does not respond", () => {
+    expect(live(unresponsive())).toContain("Connections–Resumed");
   });
 
   it("marks lost pixels as bad", () => {

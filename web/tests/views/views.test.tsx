@@ -14,7 +14,7 @@ import { Palette } from "../../src/views/palette";
 import { Participants } from "../../src/views/participants";
 import { QueueStatus } from "../../src/views/queue-status";
 import { Tools } from "../../src/views/tools";
-import { NO_OUTAGE, report } from "../state/reports";
+import { NO_OUTAGE, report, unresponsive } from "../state/reports";
 
 const CONFIG: Config = {
   ...{ gateway: "ws://127.0.0.1:8001/connection/websocket", channel: "canvas", width: 64, height: 64 },
@@ -130,8 +130,8 @@ describe("the kill panel", () => {
   const finished = (more: object): Kill =>
     ({ ...begin(report(0), 0, 0), kind: "finished", outageMs: 1_200, ...more }) as Kill;
 
-  function panel(kill: Kill, requestKill = () => undefined): string {
-    const live = { ...NO_REPORT, report: report(0), requestedMs: 1, receivedMs: 1 };
+  function panel(kill: Kill, requestKill = () => undefined, current = report(0)): string {
+    const live = { ...NO_REPORT, report: current, requestedMs: 1, receivedMs: 1 };
     const state: State = { ...initial("Ada", 0), link: { kind: "connected", sinceMs: 0 }, live, kill };
     return text(<KillPanel state={state} requestKill={requestKill} />);
   }
@@ -168,6 +168,11 @@ describe("the kill panel", () => {
     panel({ kind: "rejected", reason: "The gateway is already down.", isTransient: true });
     expect(announced()).toBe("The gateway is already down.");
     expect(root.querySelectorAll("[role=status]")).toHaveLength(1);
+  });
+
+  it("shows that the gateway does not respond, and not in green", () => {
+    expect(panel({ kind: "idle" }, undefined, unresponsive())).toContain("The gateway does not respond");
+    expect(root.querySelector("h2 .dot")?.className).toBe("dot bad");
   });
 
   it("requests one kill at a time", () => {

@@ -12,6 +12,7 @@ mod live;
 mod owner;
 mod painter;
 mod ports;
+mod probe;
 mod server;
 mod supervisor;
 

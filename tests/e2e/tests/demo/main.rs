@@ -3,6 +3,7 @@
 
 mod access;
 mod forwarding;
+mod hangs;
 mod kills;
 mod process;
 mod signals;

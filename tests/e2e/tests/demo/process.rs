@@ -140,7 +140,11 @@ pub(crate) fn until<T>(what: &str, mut value: impl FnMut() -> Result<Option<T>>)
 }
 
 fn is_up(live: &Value) -> bool {
-    live.pointer("/gateway/state").and_then(Value::as_str) == Some("up")
+    gateway_state(live) == Some("up")
+}
+
+pub(crate) fn gateway_state(live: &Value) -> Option<&str> {
+    live.pointer("/gateway/state")?.as_str()
 }
 
 pub(crate) fn count(value: &Value, at: &str) -> u64 {

@@ -7,15 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// The interval between two readiness checks of a starting gateway.
-const READY_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// The timeout of one readiness check.
-const READY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+use super::probe;
+
 /// How long the gateway may take to exit after SIGTERM; then it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many of the last lines that the gateway logged are shown when none of them is an error.
@@ -59,6 +55,10 @@ impl GatewayCommand {
         };
         fs::write(command.configuration(), CONFIGURATION)?;
         Ok(command)
+    }
+
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     fn configuration(&self) -> PathBuf {
@@ -114,7 +114,7 @@ impl GatewayProcess {
     /// Waits until the gateway serves, or returns why it exited instead.
     pub(super) async fn until_ready(&mut self) -> Result<(), String> {
         tokio::select! {
-            () = until_ready(self.address) => Ok(()),
+            () = probe::until_ready(self.address) => Ok(()),
             reason = self.until_exit() => Err(reason),
         }
     }
@@ -167,24 +167,6 @@ fn last_error(log: &str) -> String {
     let error = lines.iter().rposition(|line| line.starts_with("error: "));
     let first = error.unwrap_or_else(|| lines.len().saturating_sub(LINES_SHOWN));
     lines.get(first..).unwrap_or_default().join("\n")
-}
-
-async fn until_ready(address: SocketAddr) {
-    while !matches!(
-        timeout(READY_CHECK_TIMEOUT, is_ready(address)).await,
-        Ok(Ok(true))
-    ) {
-        sleep(READY_CHECK_INTERVAL).await;
-    }
-}
-
-async fn is_ready(address: SocketAddr) -> io::Result<bool> {
-    let mut socket = TcpStream::connect(address).await?;
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await?;
-    let mut status = [0; 12];
-    socket.read_exact(&mut status).await?;
-    Ok(status == *b"HTTP/1.1 200")
 }
 
 #[cfg(test)]

@@ -26,7 +26,21 @@ const RATE_WINDOW_MS: u64 = 2_000;
 pub(super) enum GatewayState {
     Starting,
     Up,
+    /// The process runs and has not answered the last probe, for example because it is suspended.
+    Unresponsive,
     Down,
+}
+
+impl GatewayState {
+    /// Whether there is a process that was ready.
+    const fn is_running(self) -> bool {
+        matches!(self, Self::Up | Self::Unresponsive)
+    }
+
+    /// Whether nothing is received from the gateway.
+    const fn is_silent(self) -> bool {
+        matches!(self, Self::Unresponsive | Self::Down)
+    }
 }
 
 /// The statistics of the live report, shared between the tasks of the demo.
@@ -46,7 +60,7 @@ struct Stats {
     outages: u64,
     down_since_ms: Option<u64>,
     last_outage_ms: Option<u64>,
-    /// The number of clients that the gateway reported last; 0 while it is down.
+    /// The number of clients that the gateway reported last; 0 after it went down.
     connections: u32,
     resumes: u64,
     /// When each publication within the rate window was received.
@@ -122,8 +136,22 @@ impl LiveStats {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_up(&self) -> bool {
-        self.lock().gateway == GatewayState::Up
+    /// Whether there is a gateway that can be killed.
+    pub(super) fn is_running(&self) -> bool {
+        self.lock().gateway.is_running()
+    }
+
+    /// The outcome of a probe of the running gateway.
+    pub(super) fn set_responsive(&self, is_responsive: bool) {
+        let mut stats = self.lock();
+        // It may have been killed since the probe began.
+        if stats.gateway.is_running() {
+            stats.gateway = if is_responsive {
+                GatewayState::Up
+            } else {
+                GatewayState::Unresponsive
+            };
+        }
     }
 
     pub(super) fn set_gateway_state(&self, gateway: GatewayState, process: Option<u32>) {
@@ -143,7 +171,7 @@ impl LiveStats {
                 stats.connections = 0;
                 stats.received_ms.clear();
             }
-            GatewayState::Starting => {}
+            GatewayState::Starting | GatewayState::Unresponsive => {}
         }
         stats.gateway = gateway;
         stats.process = process;
@@ -164,7 +192,7 @@ impl LiveStats {
     pub(super) fn set_connections(&self, clients: u32) {
         let mut stats = self.lock();
         // A reply can arrive after the decision to kill the gateway.
-        if stats.gateway != GatewayState::Down {
+        if !stats.gateway.is_silent() {
             stats.connections = clients;
         }
     }
@@ -312,6 +340,7 @@ impl Stats {
                 "state": match self.gateway {
                     GatewayState::Starting => "starting",
                     GatewayState::Up => "up",
+                    GatewayState::Unresponsive => "unresponsive",
                     GatewayState::Down => "down",
                 },
                 "pid": self.process,
@@ -334,7 +363,7 @@ impl Stats {
 
     /// The gateway's number of clients may be slightly older than the states of the painters.
     fn connections(&self) -> u32 {
-        if self.gateway == GatewayState::Down {
+        if self.gateway.is_silent() {
             return 0;
         }
         let connected = self

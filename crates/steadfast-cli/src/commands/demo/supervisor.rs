@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::gateway_process::{GatewayCommand, GatewayProcess};
 use super::live::{GatewayState, LiveStats};
+use super::probe;
 use crate::output;
 
 /// The delay from an exit to the next start: long enough to be visible on the page. After failed starts it is multiplied
@@ -62,7 +63,7 @@ impl Supervisor {
     /// Kills the gateway. Returns `false` when it is already down. Reports from now on say that it is down.
     pub(super) fn kill(&self) -> bool {
         let is_killed =
-            self.stats.is_up() && self.requests.try_send(SupervisorRequest::Kill).is_ok();
+            self.stats.is_running() && self.requests.try_send(SupervisorRequest::Kill).is_ok();
         if is_killed {
             self.stats.record_kill();
             self.stats.set_gateway_state(GatewayState::Down, None);
@@ -187,6 +188,7 @@ impl Runner {
                 Some(SupervisorRequest::Stop(done)) => stop(&mut process, Some(done)).await,
                 None => stop(&mut process, None).await,
             },
+            never = probe::watch_responses(self.gateway.address(), &self.stats) => match never {},
             status = process.until_exit() => {
                 let log = self.gateway.log();
                 output::message(&format!("the gateway exited: {status}; see {}", log.display()));

@@ -77,6 +77,30 @@ fn a_gateway_that_is_down_has_no_connections_and_each_outage_counts_once() {
     assert_eq!(stats.to_json()["connections"], json!(1));
 }
 
+#[test]
+fn a_gateway_that_does_not_respond_has_no_connections_until_it_does() {
+    let stats = LiveStats::new(1);
+    stats.set_gateway_state(GatewayState::Up, Some(1));
+    stats.set_connections(3);
+
+    stats.set_responsive(false);
+    let silent = stats.to_json();
+    assert_eq!(
+        (&silent["gateway"]["state"], &silent["connections"]),
+        (&json!("unresponsive"), &json!(0))
+    );
+    assert!(stats.is_running());
+    stats.set_responsive(true);
+    assert_eq!(stats.to_json()["connections"], json!(3));
+
+    // The outcome of a probe that began before the kill is ignored.
+    stats.set_gateway_state(GatewayState::Down, None);
+    for is_responsive in [false, true] {
+        stats.set_responsive(is_responsive);
+        assert_eq!(stats.to_json()["gateway"]["state"], json!("down"));
+    }
+}
+
 fn at(epoch: &str, offset: u64) -> Position {
     Position {
         epoch: epoch.to_owned(),
