@@ -21,6 +21,7 @@ export interface ClientRecovery {
   readonly hasReconnected: boolean;
   /** True once the client has had no undelivered pixel since its reconnect; later pixels do not count. */
   readonly hasCaughtUp: boolean;
+  /** -1 when there is no earlier report, so that every connected client has recovered. */
   readonly resumedBefore: number;
   readonly lastDowntimeBefore: number | null;
 }
@@ -32,7 +33,7 @@ export interface Recovery {
   /** The number of outages of the gateway, and of this page, before the kill. */
   readonly outagesBefore: number;
   readonly pageOutagesBefore: number;
-  /** The demo's clients, and this page as the last. */
+  /** The demo's clients, and this page if it was open before the kill. */
   readonly clients: readonly ClientRecovery[];
   readonly lostBefore: number;
   readonly lost: number;
@@ -77,6 +78,31 @@ export function begin(before: Report, pageOutagesBefore: number, nowMs: number):
   };
 }
 
+/**
+ * The last outage that a page finds in its first report. The page has no earlier report, and was not connected before:
+ * it waits for the demo's clients, and the lost pixels are those since the start of the demo.
+ */
+export function beginLate(first: Report, nowMs: number): Recovery {
+  return {
+    kind: "recovering",
+    sinceMs: nowMs,
+    outagesBefore: first.gateway.outages - 1,
+    pageOutagesBefore: 0,
+    clients: first.clients.map(({ name }) => ({
+      name,
+      wasDisconnected: true,
+      hasReconnected: false,
+      hasCaughtUp: false,
+      resumedBefore: -1,
+      lastDowntimeBefore: null,
+    })),
+    lostBefore: 0,
+    lost: 0,
+    undelivered: 0,
+    outageMs: null,
+  };
+}
+
 /** True when a report was made before the gateway went down. */
 export function isBefore(report: Report, kill: Kill): boolean {
   return kill.kind === "recovering" && report.gateway.outages <= kill.outagesBefore;
@@ -95,8 +121,8 @@ export function observe(kill: Kill, report: Report, page: PageLink, nowMs: numbe
     const reason = `The gateway did not go down within ${RECOVERY_TIMEOUT_MS / 1_000} s.`;
     return isOverdue ? { kind: "rejected", reason, isTransient: false } : kill;
   }
-  const clients = kill.clients.map((client, index) =>
-    index === kill.clients.length - 1
+  const clients = kill.clients.map((client) =>
+    client.name === THIS_PAGE
       ? observePage(client, page, kill.pageOutagesBefore)
       : observeClient(client, report),
   );

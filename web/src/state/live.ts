@@ -47,9 +47,9 @@ function disconnected(client: LiveClient): LiveClient {
 export function nextKill(state: State, next: Report, nowMs: number): Kill {
   const previous = state.live.report;
   let current = state.kill;
-  if (previous !== null && previous.startedMs !== next.startedMs) {
-    current = { kind: "idle" };
-  } else if (previous !== null && next.gateway.outages > previous.gateway.outages && isSettled(current)) {
+  if (previous === null || previous.startedMs !== next.startedMs) {
+    current = next.gateway.outages > 0 ? kill.beginLate(next, nowMs) : { kind: "idle" };
+  } else if (next.gateway.outages > previous.gateway.outages && isSettled(current)) {
     current = kill.begin(previous, kill.outagesBefore(state.outage), nowMs);
   }
   const isConnected = state.link.kind === "connected";

@@ -109,7 +109,7 @@ function Verdict({ kill }: { kill: Recovery }) {
     <>
       {kill.outageMs !== null && <>The gateway was down for {duration(kill.outageMs)}. </>}
       {missing.length === 0 ? (
-        <b class="good">All {count(all, "client")} reconnected.</b>
+        all > 0 && <b class="good">All {count(all, "client")} reconnected.</b>
       ) : (
         <b class="bad">
           {missing.length} of {count(all, "client")} did not reconnect: {missing.join(", ")}.

@@ -98,6 +98,36 @@ describe("an outage that this page did not request", () => {
     expect(settled.kill).toMatchObject({ kind: "finished", outageMs: 1_200, lost: 0 });
   });
 
+  it("that ended before this page was loaded is shown by the first report", () => {
+    const state = stateAfter(reported(report(1, BACK, { lost: 2 }), 1_000));
+
+    expect(state.kill).toMatchObject({ kind: "finished", outageMs: 1_200, lost: 2 });
+    expect(state.kill).toMatchObject({ clients: [{ name: "painter 1", hasReconnected: true }] });
+  });
+
+  it("is shown to a page that is loaded during it, once the demo's clients are back", () => {
+    const out = [client("painter 1", { state: "reconnecting", downtimeMs: 300 })];
+    const loaded = stateAfter(reported(down(1, out), 1_000));
+    const restarted = reduce(loaded, reported(report(1, out), 2_000));
+    const lagging = reduce(restarted, reported(report(1, [client("painter 1", { undelivered: 3 })]), 2_200));
+
+    expect([loaded.kill.kind, restarted.kill.kind, lagging.kill.kind]).toEqual([
+      ...["recovering", "recovering", "recovering"],
+    ]);
+    expect(reduce(lagging, reported(report(1, BACK), 2_400)).kill).toMatchObject({
+      ...{ kind: "finished", outageMs: 1_200, lost: 0 },
+    });
+  });
+
+  it("in another demo, which this page did not see, is evaluated without the earlier report", () => {
+    const state = stateAfter(
+      reported(report(0, PAINTERS), 1_000),
+      reported(report(1, BACK, { startedMs: 2 }), 5_000),
+    );
+
+    expect(state.kill).toMatchObject({ kind: "finished", outageMs: 1_200 });
+  });
+
   it("is not compared with the report of an earlier demo", () => {
     const state = stateAfter(...KILLED, reported(report(0, PAINTERS, { startedMs: 2 }), 5_000));
 

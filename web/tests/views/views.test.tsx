@@ -142,6 +142,12 @@ describe("the kill panel", () => {
     );
   });
 
+  it("counts no clients of a demo without any, in a page that was loaded after the kill", () => {
+    expect(panel(finished({ clients: [] }))).toContain(
+      "was down for 1.20 s. 0 acknowledged pixels were lost.",
+    );
+  });
+
   it("names the missing clients and counts the lost and undelivered pixels", () => {
     const missing = { ...one, name: "painter 2", hasReconnected: false };
     const shown = panel(finished({ clients: [one, missing], lost: 1, undelivered: 4 }));
