@@ -134,15 +134,18 @@ describe("a user who starts the demo, draws, and clicks the button", () => {
     }
   });
 
-  test("sees at the top that the demo is not running, and the picture again after the second start", async () => {
+  test("sees at the top that the demo does not answer, and the picture again after the second start", async () => {
     page = await open({ viewport: { width: 1280, height: 680 } });
     await MOUSE.draw(page);
     await page.getByText("All pixels that you drew are acknowledged").waitFor();
     const button = page.getByRole("button", { name: "Kill the gateway" });
     await run.kill();
 
-    const alert = page.getByRole("alert").getByText("The demo is not running.");
+    const alert = page.getByRole("alert").getByText("The demo does not answer at this address.");
     await isInWindow(alert);
+    await page.getByRole("alert").getByText(`PORT=${new URL(run.address).port} make run`).waitFor();
+    await page.locator(".clients tr.disconnected").nth(5).waitFor();
+    assert.equal(await page.getByTestId("verdict").textContent(), "", "no result of an earlier kill");
     assert.equal(await button.getAttribute("aria-disabled"), "true");
     assert.equal(await page.getByText("The gateway is up").count(), 0);
     await button.click({ force: true });

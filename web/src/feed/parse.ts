@@ -81,6 +81,7 @@ export function config(value: unknown): Config | null {
   }
   return {
     gateway,
+    port: integer(input["port"], 65_536),
     channel,
     width,
     height,

@@ -17,15 +17,18 @@ export interface ClientRow {
 }
 
 export function clientRows(state: State, nowMs: number): readonly ClientRow[] {
-  const { report, receivedMs } = state.live;
+  const { report, receivedMs, isStale } = state.live;
   if (report === null) {
     return [];
   }
   // The clocks of the server and of this device may differ.
   const clockOffsetMs = report.nowMs - receivedMs;
   const serverNowMs = nowMs + clockOffsetMs;
-  const running = state.live.isStale ? 0 : Math.max(0, nowMs - receivedMs);
-  return [...report.clients.map((client) => demoRow(client, serverNowMs, running)), pageRow(state, nowMs)];
+  const running = Math.max(0, nowMs - receivedMs);
+  const rows = report.clients.map((client) =>
+    isStale ? unknownRow(client) : demoRow(client, serverNowMs, running),
+  );
+  return [...rows, pageRow(state, nowMs)];
 }
 
 function demoRow(client: LiveClient, serverNowMs: number, runningMs: number): ClientRow {
@@ -42,6 +45,12 @@ function demoRow(client: LiveClient, serverNowMs: number, runningMs: number): Cl
     downtimeMs: isOut ? client.downtimeMs + runningMs : client.lastDowntimeMs,
     maxMs: client.downtimeMaxMs,
   };
+}
+
+/** A client while the demo does not answer: only its past is known. */
+function unknownRow({ name, lastDowntimeMs, downtimeMaxMs }: LiveClient): ClientRow {
+  const past = { downtimeMs: lastDowntimeMs, maxMs: downtimeMaxMs };
+  return { name, isConnected: false, status: "unknown", nextAttemptInMs: null, ...past };
 }
 
 function pageRow({ link, outage }: State, nowMs: number): ClientRow {

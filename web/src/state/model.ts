@@ -3,6 +3,8 @@
 /** The settings that the demo's server reports. */
 export interface Config {
   readonly gateway: string;
+  /** The port that the demo was started with; the page may be opened through a forwarded one. */
+  readonly port: number | null;
   readonly channel: string;
   readonly width: number;
   readonly height: number;

@@ -1,7 +1,10 @@
 // What prevents the page from working, at the top of the page: it disappears with its cause.
 
 import { unreachableReason } from "../state/live";
+import type { Config } from "../state/model";
 import type { State } from "../state/state";
+
+const DEFAULT_PORT = "8000";
 
 export function Alerts({ state }: { state: State }) {
   const reason = unreachableReason(state);
@@ -9,8 +12,9 @@ export function Alerts({ state }: { state: State }) {
     <div class="alerts" role="alert">
       {state.live.isStale && (
         <p>
-          <b>The demo is not running.</b> Start it again with <code>make run</code>. Drawn pixels are queued,
-          and this page reconnects automatically.
+          <b>The demo does not answer at this address.</b> If it was stopped, start it again:{" "}
+          <code>{startCommand(state.config)}</code>. Drawn pixels are queued, and this page reconnects
+          automatically.
         </p>
       )}
       {reason !== null && state.config !== null && (
@@ -22,6 +26,12 @@ export function Alerts({ state }: { state: State }) {
       )}
     </div>
   );
+}
+
+/** The command that starts the demo at the port of the last configuration, or else at that of this page. */
+export function startCommand(config: Config | null): string {
+  const port = String(config?.port ?? location.port);
+  return port === "" || port === DEFAULT_PORT ? "make run" : `PORT=${port} make run`;
 }
 
 /** The command that makes the gateway's port available under the same number on the user's machine. */

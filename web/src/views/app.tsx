@@ -93,10 +93,5 @@ function Content({ state, actions }: { state: State; actions: PageActions }) {
 }
 
 function StartError({ reason }: { reason: string }) {
-  return (
-    <>
-      The demo's server does not respond ({reason}). This page retries automatically. If this continues, check
-      that <code>make run</code> is still running.
-    </>
-  );
+  return <>The demo's server does not respond ({reason}). This page retries automatically.</>;
 }

@@ -13,6 +13,8 @@ interface Props {
 export function KillPanel({ state, requestKill }: Props) {
   const isBusy = !canKill(state);
   const shown = shownGateway(state);
+  // The last result may be outdated, and is shown again with the next report.
+  const isKnown = shown !== "unreachable";
   return (
     <section class="kill" aria-labelledby="kill-title">
       <div class="kill-head">
@@ -27,10 +29,8 @@ export function KillPanel({ state, requestKill }: Props) {
       </div>
       <div class="verdict" data-testid="verdict" data-kill={state.kill.kind}>
         {/* Only the result is announced: a screen reader would read the running numbers continuously. */}
-        <div role="status">
-          <Result kill={state.kill} />
-        </div>
-        <Progress kill={state.kill} />
+        <div role="status">{isKnown && <Result kill={state.kill} />}</div>
+        {isKnown && <Progress kill={state.kill} />}
       </div>
     </section>
   );
@@ -42,7 +42,7 @@ const TEXTS: Readonly<Record<ShownGateway, string>> = {
   down: "The gateway is down",
   starting: "The gateway is starting",
   unknown: "The state of the gateway is unknown",
-  unreachable: "The demo is not running",
+  unreachable: "The demo does not answer",
   killing: "The gateway is being killed",
   checking: "Checking the gateway",
   restarted: "The gateway has restarted",

@@ -9,7 +9,14 @@ export class FakeServer {
   readonly requests: string[] = [];
   readonly replies: Record<string, Reply> = {
     "GET demo/config": ok({
-      ...{ gateway: "ws://here", channel: "canvas", width: 2, height: 2, colors: ["#000000", "#ffffff"] },
+      ...{
+        gateway: "ws://here",
+        port: 8100,
+        channel: "canvas",
+        width: 2,
+        height: 2,
+        colors: ["#000000", "#ffffff"],
+      },
       ...{ is_kill_allowed: true, dedup_window_ms: 120_000 },
     }),
     "GET demo/picture": picture(5),

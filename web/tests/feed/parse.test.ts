@@ -2,7 +2,14 @@ import { describe, expect, it } from "vitest";
 import * as parse from "../../src/feed/parse";
 
 const RAW = {
-  ...{ gateway: "ws://here", channel: "canvas", width: 2, height: 2, colors: ["#000000", "#ffffff"] },
+  ...{
+    gateway: "ws://here",
+    port: 8100,
+    channel: "canvas",
+    width: 2,
+    height: 2,
+    colors: ["#000000", "#ffffff"],
+  },
   ...{ is_kill_allowed: true, dedup_window_ms: 5 },
 };
 
@@ -16,7 +23,12 @@ function config() {
 
 describe("a response of the demo's server", () => {
   it("is accepted when it is complete", () => {
-    expect(config()).toMatchObject({ gateway: "ws://here", dedupWindowMs: 5, isKillAllowed: true });
+    expect(config()).toMatchObject({
+      gateway: "ws://here",
+      port: 8_100,
+      dedupWindowMs: 5,
+      isKillAllowed: true,
+    });
     expect(
       parse.picture(
         {

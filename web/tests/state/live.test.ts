@@ -180,6 +180,14 @@ describe("the list of clients", () => {
     expect(rows[1]).toMatchObject({ isConnected: true, downtimeMs: null, maxMs: null });
   });
 
+  it("shows no client of the demo as connected while the demo does not answer", () => {
+    const known = stateAfter(link(CONNECTED, 0), reported(report(1, BACK), 1_000));
+    const [painter, page] = clientRows(reduce(known, { type: "reportFailed" }), 2_000);
+
+    expect(painter).toMatchObject({ isConnected: false, status: "unknown", downtimeMs: 900 });
+    expect(page).toMatchObject({ isConnected: true });
+  });
+
   it("has no rows before the first report", () => {
     expect(clientRows(stateAfter(), 0)).toEqual([]);
   });

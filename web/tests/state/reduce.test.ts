@@ -5,7 +5,14 @@ import type { Picture } from "../../src/state/replica";
 import { initial, NOTICES_MAX, RATES_MAX, type State } from "../../src/state/state";
 
 const CONFIG: Config = {
-  ...{ gateway: "ws://here", channel: "canvas", width: 4, height: 4, colors: ["#000000", "#ffffff"] },
+  ...{
+    gateway: "ws://here",
+    port: 8_000,
+    channel: "canvas",
+    width: 4,
+    height: 4,
+    colors: ["#000000", "#ffffff"],
+  },
   ...{ isKillAllowed: true, dedupWindowMs: 120_000 },
 };
 const PICTURE: Picture = {

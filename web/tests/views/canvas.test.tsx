@@ -9,7 +9,14 @@ import { initial, type State } from "../../src/state/state";
 import { CanvasView } from "../../src/views/canvas";
 
 const CONFIG: Config = {
-  ...{ gateway: "ws://here", channel: "canvas", width: 64, height: 64, colors: ["#c8342f", "#3166c9"] },
+  ...{
+    gateway: "ws://here",
+    port: 8_000,
+    channel: "canvas",
+    width: 64,
+    height: 64,
+    colors: ["#c8342f", "#3166c9"],
+  },
   ...{ isKillAllowed: true, dedupWindowMs: 120_000 },
 };
 

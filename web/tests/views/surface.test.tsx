@@ -9,7 +9,14 @@ import { useSurface } from "../../src/views/surface";
 import { Mount } from "./mount";
 
 const CONFIG: Config = {
-  ...{ gateway: "ws://here", channel: "canvas", width: 2, height: 2, colors: ["#c8342f", "#3166c9"] },
+  ...{
+    gateway: "ws://here",
+    port: 8_000,
+    channel: "canvas",
+    width: 2,
+    height: 2,
+    colors: ["#c8342f", "#3166c9"],
+  },
   ...{ isKillAllowed: true, dedupWindowMs: 120_000 },
 };
 

@@ -6,7 +6,7 @@ import { begin, type Kill } from "../../src/state/kill";
 import { NO_REPORT } from "../../src/state/live";
 import type { Config, Link } from "../../src/state/model";
 import { initial, type State } from "../../src/state/state";
-import { Alerts } from "../../src/views/alerts";
+import { Alerts, startCommand } from "../../src/views/alerts";
 import { Badge } from "../../src/views/badge";
 import { program } from "../../src/views/join";
 import { KillPanel } from "../../src/views/kill";
@@ -17,7 +17,8 @@ import { Tools } from "../../src/views/tools";
 import { NO_OUTAGE, report, unresponsive } from "../state/reports";
 
 const CONFIG: Config = {
-  ...{ gateway: "ws://127.0.0.1:8001/connection/websocket", channel: "canvas", width: 64, height: 64 },
+  ...{ gateway: "ws://127.0.0.1:8001/connection/websocket", port: 8_000, channel: "canvas" },
+  ...{ width: 64, height: 64 },
   ...{ colors: ["#c8342f", "#3166c9"], isKillAllowed: true, dedupWindowMs: 120_000 },
 };
 
@@ -32,6 +33,7 @@ beforeEach(() => {
 afterEach(() => {
   act(() => render(null, root));
   root.remove();
+  vi.unstubAllGlobals();
   vi.useRealTimers();
 });
 
@@ -181,6 +183,15 @@ describe("the kill panel", () => {
     expect(root.querySelector("h2 .dot")?.className).toBe("dot bad");
   });
 
+  it("does not show the last result while the demo does not answer", () => {
+    const live = { ...NO_REPORT, report: report(0), isStale: true };
+    const state: State = { ...initial("Ada", 0), live, kill: finished({ clients: [one] }) };
+
+    expect(text(<KillPanel state={state} requestKill={() => undefined} />)).toBe(
+      "The demo does not answerKill the gateway",
+    );
+  });
+
   it("requests one kill at a time", () => {
     const requestKill = vi.fn();
     panel(requested, requestKill);
@@ -197,11 +208,21 @@ describe("an alert", () => {
   const working: State = { ...initial("Ada", 0), config: CONFIG, live: { ...NO_REPORT, report: report(0) } };
   const stale: State = { ...working, live: { ...working.live, isStale: true } };
 
-  it("says that the demo is not running, as long as it is not", () => {
+  it("says that the demo does not answer, as long as it does not", () => {
     expect(text(<Alerts state={stale} />)).toMatch(
-      /^The demo is not running\. Start it again with make run\./u,
+      /^The demo does not answer at this address\. If it was stopped, start it again: make run\./u,
     );
     expect(text(<Alerts state={working} />)).toBe("");
+  });
+
+  it("names the demo's own port in the command, or that of the page as long as it is not known", () => {
+    vi.stubGlobal("location", { port: "9000" });
+
+    expect(startCommand({ ...CONFIG, port: 8_100 })).toBe("PORT=8100 make run");
+    expect(startCommand({ ...CONFIG, port: 8_000 })).toBe("make run");
+    expect(startCommand(null)).toBe("PORT=9000 make run");
+    vi.stubGlobal("location", { port: "" });
+    expect(startCommand(null)).toBe("make run");
   });
 
   it("says why the page cannot connect to a gateway that is up, and how it can", () => {

@@ -110,10 +110,12 @@ fn picture(site: &Site) -> Response<Body> {
     respond_json(StatusCode::SERVICE_UNAVAILABLE, &error)
 }
 
-/// The settings of the page, which was opened at this host and connects to it: the port may be a forwarded one.
+/// The settings of the page, which was opened at this host and connects to it: the port in the host may be a forwarded
+/// one, and `port` is the demo's own.
 fn configuration(site: &Site, host: &str) -> Value {
     json!({
         "gateway": format!("ws://{host}/connection/websocket"),
+        "port": site.port,
         "gateway_address": site.forwarder.gateway().to_string(),
         "channel": CHANNEL,
         "width": SIDE,
