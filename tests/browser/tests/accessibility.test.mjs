@@ -50,6 +50,16 @@ test("keys move, paint and change the colour, and each is announced", async (t) 
   ]);
 });
 
+test("each colour has the name that the demo gives it", async (t) => {
+  const kim = await User.open(browser, demo, "Kim");
+  t.after(() => kim.close());
+
+  const names = await kim.page.locator(".palette label").allTextContents();
+
+  assert.equal(names.length, config.colors.length);
+  assert.deepEqual(names, config.color_names);
+});
+
 test("a finger draws a line", async (t) => {
   const finn = await User.open(browser, demo, "Finn", PHONE);
   t.after(() => finn.close());

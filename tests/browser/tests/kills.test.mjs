@@ -120,14 +120,20 @@ test("queued pixels survive a reload while the gateway is down", async (t) => {
   await releasePort();
   await allAcknowledged();
   // The reloaded page was not connected before the kill, and waits for the demo's clients.
-  await ada.waitForText("verdict", /^The gateway was down for .* All 2 clients reconnected\. 0 acknowledged/u);
+  await ada.waitForText(
+    "verdict",
+    /^The gateway was down for .* All 2 clients reconnected\. 0 acknowledged/u,
+  );
 });
 
 test("a page that is opened after the kill shows its result", async (t) => {
   const late = await User.open(browser, demo, "Late");
   t.after(() => late.close());
 
-  await late.waitForText("verdict", /^The gateway was down for .* All 2 clients reconnected\. 0 acknowledged/u);
+  await late.waitForText(
+    "verdict",
+    /^The gateway was down for .* All 2 clients reconnected\. 0 acknowledged/u,
+  );
 });
 
 test("every client reconnected, and no gap was reported", async () => {

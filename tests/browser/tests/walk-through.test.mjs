@@ -143,7 +143,10 @@ describe("a user who starts the demo, draws, and clicks the button", () => {
 
     const alert = page.getByRole("alert").getByText("The demo does not answer at this address.");
     await isInWindow(alert);
-    await page.getByRole("alert").getByText(`PORT=${new URL(run.address).port} make run`).waitFor();
+    await page
+      .getByRole("alert")
+      .getByText(`PORT=${new URL(run.address).port} make run`)
+      .waitFor();
     await page.locator(".clients tr.disconnected").nth(5).waitFor();
     assert.equal(await page.getByTestId("verdict").textContent(), "", "no result of an earlier kill");
     assert.equal(await button.getAttribute("aria-disabled"), "true");

@@ -69,13 +69,15 @@ export function config(value: unknown): Config | null {
   const width = integer(input["width"], 1_025);
   const height = integer(input["height"], 1_025);
   const colors = list(input["colors"]).filter((color) => /^#[0-9a-f]{6}$/iu.test(String(color)));
+  const colorNames = list(input["color_names"]).flatMap((name) => text(name) ?? []);
   if (
     gateway === null ||
     !/^wss?:\/\/[^/\s]+/u.test(gateway) ||
     channel === null ||
     !width ||
     !height ||
-    colors.length === 0
+    colors.length === 0 ||
+    colorNames.length !== colors.length
   ) {
     return null;
   }
@@ -86,6 +88,7 @@ export function config(value: unknown): Config | null {
     width,
     height,
     colors: colors.map(String),
+    colorNames,
     isKillAllowed: input["is_kill_allowed"] === true,
     dedupWindowMs: number(input["dedup_window_ms"]) ?? 120_000,
   };

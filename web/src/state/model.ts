@@ -9,6 +9,8 @@ export interface Config {
   readonly width: number;
   readonly height: number;
   readonly colors: readonly string[];
+  /** The names of the colours by their index, for users who cannot see them. */
+  readonly colorNames: readonly string[];
   readonly isKillAllowed: boolean;
   /** How long the gateway remembers an idempotency key. */
   readonly dedupWindowMs: number;

@@ -72,7 +72,12 @@ function Content({ state, actions }: { state: State; actions: PageActions }) {
     <main class="page">
       <section class="draw" aria-label="Canvas">
         <CanvasView state={state} config={config} actions={actions} />
-        <Palette colors={config.colors} chosen={state.color} choose={actions.chooseColor} />
+        <Palette
+          colors={config.colors}
+          names={config.colorNames}
+          chosen={state.color}
+          choose={actions.chooseColor}
+        />
         <QueueStatus state={state} />
         <Tools
           isOwnHighlighted={state.isOwnHighlighted}

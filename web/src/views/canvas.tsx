@@ -2,7 +2,6 @@
 
 import { useRef, useState } from "preact/hooks";
 import type { PageActions } from "../feed/feed";
-import { colorNames } from "../state/format";
 import { between } from "../state/line";
 import { type Cell, type Config, isClear } from "../state/model";
 import { unconfirmed } from "../state/queue";
@@ -107,8 +106,8 @@ function step(key: string, by: number, from: Cell, config: Config): Cell | null 
   };
 }
 
-function nameOf({ colors }: Config, color: number): string {
-  return colorNames(colors)[color] ?? "unknown";
+function nameOf({ colorNames }: Config, color: number): string {
+  return colorNames[color] ?? "unknown";
 }
 
 function cellName({ x, y }: Cell): string {

@@ -1,15 +1,13 @@
 // The colours, as radio buttons, so that the browser handles the keyboard.
 
-import { colorNames } from "../state/format";
-
 interface Props {
   readonly colors: readonly string[];
+  readonly names: readonly string[];
   readonly chosen: number;
   readonly choose: (color: number) => void;
 }
 
-export function Palette({ colors, chosen, choose }: Props) {
-  const names = colorNames(colors);
+export function Palette({ colors, names, chosen, choose }: Props) {
   return (
     <fieldset class="palette">
       <legend class="hidden">Colour</legend>

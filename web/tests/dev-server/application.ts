@@ -12,6 +12,11 @@ export const COLORS = [
   ...["#7a4a2b", "#8cbf4b", "#2f8f5b", "#1f5f5b", "#45b5c4", "#3166c9", "#6a4bb5", "#d9679f"],
 ] as const;
 
+export const COLOR_NAMES = [
+  ...["black", "dark grey", "grey", "white", "red", "orange", "yellow", "light yellow"],
+  ...["brown", "light green", "green", "dark green", "turquoise", "blue", "violet", "pink"],
+] as const;
+
 export class Application {
   readonly #pixels = new Uint8Array(WIDTH * HEIGHT).fill(BLANK);
   readonly #foreground = new Uint8Array(WIDTH * HEIGHT);

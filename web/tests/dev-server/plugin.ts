@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Connect, Plugin } from "vite";
-import { Application, CHANNEL, COLORS, HEIGHT, WIDTH } from "./application.ts";
+import { Application, CHANNEL, COLOR_NAMES, COLORS, HEIGHT, WIDTH } from "./application.ts";
 import { Gateway } from "./gateway.ts";
 import { Painter } from "./painter.ts";
 
@@ -89,7 +89,9 @@ function config(gateway: Gateway): object {
     channel: CHANNEL,
     width: WIDTH,
     height: HEIGHT,
+    port: null,
     colors: COLORS,
+    color_names: COLOR_NAMES,
     is_kill_allowed: true,
     dedup_window_ms: 120_000,
   };

@@ -16,6 +16,7 @@ export class FakeServer {
         width: 2,
         height: 2,
         colors: ["#000000", "#ffffff"],
+        color_names: ["black", "white"],
       },
       ...{ is_kill_allowed: true, dedup_window_ms: 120_000 },
     }),

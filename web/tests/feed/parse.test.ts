@@ -9,6 +9,7 @@ const RAW = {
     width: 2,
     height: 2,
     colors: ["#000000", "#ffffff"],
+    color_names: ["black", "white"],
   },
   ...{ is_kill_allowed: true, dedup_window_ms: 5 },
 };
@@ -26,6 +27,7 @@ describe("a response of the demo's server", () => {
     expect(config()).toMatchObject({
       gateway: "ws://here",
       port: 8_100,
+      colorNames: ["black", "white"],
       dedupWindowMs: 5,
       isKillAllowed: true,
     });
@@ -50,6 +52,8 @@ describe("a response of the demo's server", () => {
       { ...RAW, width: 0 },
       { ...RAW, height: "2" },
       { ...RAW, colors: ["red"] },
+      { ...RAW, color_names: ["black"] },
+      { ...RAW, color_names: ["black", 1] },
       { ...RAW, gateway: "ws://" },
     ]) {
       expect(parse.config(broken)).toBeNull();

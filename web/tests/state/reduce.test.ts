@@ -12,6 +12,7 @@ const CONFIG: Config = {
     width: 4,
     height: 4,
     colors: ["#000000", "#ffffff"],
+    colorNames: ["black", "white"],
   },
   ...{ isKillAllowed: true, dedupWindowMs: 120_000 },
 };

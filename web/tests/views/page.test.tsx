@@ -12,7 +12,15 @@ import { Notices } from "../../src/views/notices";
 import { Mount } from "./mount";
 
 const CONFIG: Config = {
-  ...{ gateway: "ws://here", port: 8_000, channel: "canvas", width: 64, height: 64, colors: ["#c8342f"] },
+  ...{
+    gateway: "ws://here",
+    port: 8_000,
+    channel: "canvas",
+    width: 64,
+    height: 64,
+    colors: ["#c8342f"],
+    colorNames: ["red"],
+  },
   ...{ isKillAllowed: true, dedupWindowMs: 120_000 },
 };
 

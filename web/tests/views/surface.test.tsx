@@ -16,6 +16,7 @@ const CONFIG: Config = {
     width: 2,
     height: 2,
     colors: ["#c8342f", "#3166c9"],
+    colorNames: ["red", "blue"],
   },
   ...{ isKillAllowed: true, dedupWindowMs: 120_000 },
 };

@@ -19,7 +19,12 @@ import { NO_OUTAGE, report, unresponsive } from "../state/reports";
 const CONFIG: Config = {
   ...{ gateway: "ws://127.0.0.1:8001/connection/websocket", port: 8_000, channel: "canvas" },
   ...{ width: 64, height: 64 },
-  ...{ colors: ["#c8342f", "#3166c9"], isKillAllowed: true, dedupWindowMs: 120_000 },
+  ...{
+    colors: ["#c8342f", "#3166c9"],
+    colorNames: ["red", "blue"],
+    isKillAllowed: true,
+    dedupWindowMs: 120_000,
+  },
 };
 
 let root: HTMLElement;
@@ -273,7 +278,9 @@ describe("the tools", () => {
 
 it("each colour can be chosen by its name", () => {
   const choose = vi.fn();
-  expect(text(<Palette colors={CONFIG.colors} chosen={0} choose={choose} />)).toBe("Colourredblue");
+  expect(text(<Palette colors={CONFIG.colors} names={CONFIG.colorNames} chosen={0} choose={choose} />)).toBe(
+    "Colourredblue",
+  );
   const [, blue] = root.querySelectorAll("input");
   blue?.click();
 

@@ -16,6 +16,26 @@ pub(super) const COLORS: [&str; 16] = [
     "#2f8f4e", "#8bcf6a", "#1f7a8c", "#5cc8d7", "#2a5bd7", "#7da2f5", "#7b3fb8", "#d48be0",
 ];
 
+/// The names of the colours by their index, for users who cannot see them.
+pub(super) const COLOR_NAMES: [&str; COLORS.len()] = [
+    "black",
+    "white",
+    "grey",
+    "light grey",
+    "red",
+    "pink",
+    "orange",
+    "yellow",
+    "green",
+    "light green",
+    "teal",
+    "turquoise",
+    "blue",
+    "light blue",
+    "violet",
+    "lilac",
+];
+
 /// The picture at the position of the last applied publication.
 ///
 /// A stroke in the background, as the painters publish, never replaces a stroke that is not. All replicas apply this
@@ -218,6 +238,15 @@ mod tests {
         let mut restarted = Board::from_json(&board.to_json()).expect("a saved picture");
         restarted.apply(&publication(4, &by_painter(4)));
         assert_eq!(restarted.pixels[1], 5);
+    }
+
+    #[test]
+    fn no_two_colors_have_the_same_name() {
+        let mut names = COLOR_NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+
+        assert_eq!(names.len(), COLORS.len());
     }
 
     #[test]

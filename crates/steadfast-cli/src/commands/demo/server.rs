@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use self::forward::Forwarder;
 use self::response::{Body, file, method_not_allowed, respond_json};
 use super::CHANNEL;
-use super::board::{COLORS, SIDE};
+use super::board::{COLOR_NAMES, COLORS, SIDE};
 use super::live::LiveStats;
 use super::owner::Canvas;
 use super::supervisor::Supervisor;
@@ -121,6 +121,7 @@ fn configuration(site: &Site, host: &str) -> Value {
         "width": SIDE,
         "height": SIDE,
         "colors": COLORS,
+        "color_names": COLOR_NAMES,
         "is_kill_allowed": site.is_kill_allowed,
         "dedup_window_ms": DEDUP_WINDOW_MS,
     })
