@@ -8,6 +8,7 @@ import { createStore } from "./state/store";
 import "./style/base.css";
 import "./style/canvas.css";
 import "./style/live.css";
+import "./style/short.css";
 import { App } from "./views/app";
 
 const root = document.getElementById("app");

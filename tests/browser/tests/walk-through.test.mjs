@@ -87,6 +87,11 @@ describe("a user who starts the demo, draws, and clicks the button", () => {
   for (const [device, options, hand] of [
     ["on a laptop", { viewport: { width: 1280, height: 680 } }, MOUSE],
     ["on a phone", { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }, FINGER],
+    [
+      "on a phone on its side",
+      { viewport: { width: 844, height: 390 }, hasTouch: true, isMobile: true },
+      FINGER,
+    ],
     ["with the keyboard alone", { viewport: { width: 1280, height: 680 } }, KEYBOARD],
   ]) {
     test(`${device} sees the canvas, the button and the result of each kill together`, async () => {
@@ -100,6 +105,7 @@ describe("a user who starts the demo, draws, and clicks the button", () => {
         await page.getByText("All pixels that you drew are acknowledged").waitFor();
         const button = page.getByRole("button", { name: buttonName(run.stdout) });
         await isInWindow(button);
+        await areApart(page.getByRole("application"), button);
         await hand.kill(button);
         await page.getByText("Reconnecting", { exact: true }).waitFor();
         await isInWindow(page.getByText("The gateway is down"));
@@ -124,13 +130,33 @@ describe("a user who starts the demo, draws, and clicks the button", () => {
     });
   }
 
+  test("at 150 % in a laptop's window sees the canvas and all controls together", async () => {
+    page = await open({ viewport: { width: 853, height: 453 } });
+    const controls = [
+      page.getByText("All pixels that you drew are acknowledged"),
+      page.locator(".palette"),
+      ...["My pixels", "Clear", "Kill the gateway"].map((name) =>
+        page.getByRole("button", { name, exact: true }),
+      ),
+    ];
+
+    for (const control of controls) {
+      await isInWindow(control);
+      await areApart(page.getByRole("application"), control);
+    }
+    await isInWindow(page.getByRole("application"));
+  });
+
   test("never scrolls sideways, also in a narrow window", async () => {
     page = await open({ viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });
 
-    for (const width of [320, 390, 768, 901, 1_280]) {
-      await page.setViewportSize({ width, height: 680 });
+    for (const [width, height] of [
+      ...[320, 390, 768, 901, 1_280].map((wide) => [wide, 680]),
+      ...[320, 540, 667, 844].map((wide) => [wide, 390]),
+    ]) {
+      await page.setViewportSize({ width, height });
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(overflow <= 0, `${overflow} px at a width of ${width} px`);
+      assert.ok(overflow <= 0, `${overflow} px in a window of ${width} by ${height} px`);
     }
   });
 
@@ -184,6 +210,14 @@ async function isInWindow(element) {
   });
   const isInside = box.left >= 0 && box.top >= 0 && box.right <= width && box.bottom <= height;
   assert.ok(isInside, `${element} is outside of the window: ${JSON.stringify(box)}`);
+}
+
+/** Asserts that two elements do not overlap. */
+async function areApart(one, other) {
+  const [a, b] = await Promise.all([one.boundingBox(), other.boundingBox()]);
+  const isApart =
+    a.x + a.width <= b.x || b.x + b.width <= a.x || a.y + a.height <= b.y || b.y + b.height <= a.y;
+  assert.ok(isApart, `${one} and ${other} overlap: ${JSON.stringify([a, b])}`);
 }
 
 function firstScreen() {
