@@ -124,8 +124,10 @@ describe("a user who starts the demo, draws, and clicks the button", () => {
       );
       const rows = await page.locator(".clients tbody tr").allTextContents();
       assert.equal(rows.length, 6);
+      const bar = await page.locator(".clients .bar svg").first().boundingBox();
+      assert.ok(bar === null || bar.width >= 120, `a bar of ${bar?.width} px`);
       for (const row of rows) {
-        assert.match(row, new RegExp(`^(painter \\d|this page)connected${TIME}longest ${TIME}$`, "u"));
+        assert.match(row, new RegExp(`^(painter \\d|this page)${TIME}connected, longest ${TIME}$`, "u"));
       }
     });
   }

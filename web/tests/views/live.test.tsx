@@ -71,12 +71,30 @@ it("the clients show their state, the next attempt, and the last, running and lo
   const texts = [...mount.root.querySelectorAll("tbody tr")].map((row) => row.textContent);
 
   expect(texts).toEqual([
-    ...["aconnectednone", "bconnected900 mslongest 1.50 s", "cnext attempt in 0.6 s3.00 s", "dfailed1.00 s"],
-    "this pageconnectingnone",
+    ...[
+      "anoneconnected",
+      "b900 msconnected, longest 1.50 s",
+      "c3.00 snext attempt in 0.6 s",
+      "d1.00 sfailed",
+    ],
+    "this pagenoneconnecting",
   ]);
   expect([...mount.root.querySelectorAll("tr.disconnected th")].map((it) => it.textContent)).toEqual([
     ...["c", "d", "this page"],
   ]);
+});
+
+it("the bars have a fixed scale, which doubles when a downtime exceeds it", () => {
+  const widths = (...downtimesMs: readonly number[]): readonly (string | null)[] => {
+    const rows = downtimesMs.map((lastDowntimeMs, index) => client(`${index}`, { lastDowntimeMs }));
+    mount.text(<Clients state={state(report(1, rows))} />);
+    return [...mount.root.querySelectorAll(".fill")].map((bar) => bar.getAttribute("width"));
+  };
+
+  expect(widths(750, 1_500)).toEqual(["25", "50", "0"]);
+  expect(widths(3_000, 0)).toEqual(["100", "0", "0"]);
+  expect(widths(3_001, 1_500)?.[1]).toBe("25");
+  expect(widths(12_000, 12_000)?.[0]).toBe("100");
 });
 
 it("a countdown that begins after a quiet minute starts with the current time", () => {
@@ -87,7 +105,7 @@ it("a countdown that begins after a quiet minute starts with the current time", 
   const down = state(report(1, [waiting], { nowMs: 50_000 }));
 
   const text = mount.text(<Clients state={{ ...down, live: { ...down.live, receivedMs: 50_000 } }} />);
-  expect(text).toContain("anext attempt in 0.4 s10 ms");
+  expect(text).toContain("a10 msnext attempt in 0.4 s");
 });
 
 describe("the last disconnects", () => {
