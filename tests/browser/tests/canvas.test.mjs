@@ -77,7 +77,7 @@ test("a clear without a connection survives a reload and is applied once, before
   await ada.page.getByRole("button", { name: "Clear", exact: true }).click();
   await ada.page.getByRole("button", { name: "Clear it" }).click();
   await ada.click([OTHER], config);
-  const waiting = /^The clearing of the canvas and 1 pixel waiting for a connection/u;
+  const waiting = /^The canvas is cleared when the connection is back; 1 pixel waiting for a connection/u;
   await ada.waitForText("queue-status", waiting);
   await ada.page.reload();
   await ada.waitForText("queue-status", waiting);

@@ -85,7 +85,7 @@ function Content({ state, actions }: { state: State; actions: PageActions }) {
           clear={actions.clear}
         />
       </section>
-      {config.isKillAllowed && <KillPanel state={state} requestKill={actions.kill} />}
+      <KillPanel state={state} isKillAllowed={config.isKillAllowed} requestKill={actions.kill} />
       <Live state={state} />
       <Participants
         participants={state.participants}

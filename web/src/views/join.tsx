@@ -26,7 +26,9 @@ export function Join({ config }: { config: Config }) {
         <p class="dim">
           Run <code>npm install centrifuge ws</code> in an empty directory, save this program there as{" "}
           <code>join.mjs</code>, and run <code>node join.mjs</code>. It paints one pixel and prints the offset
-          at which it is stored. Kill the gateway: it prints why it was disconnected, and that it has resumed.
+          at which it is stored.{" "}
+          {config.isKillAllowed ? "Kill the gateway: it" : "When the gateway is restarted, it"} prints why it
+          was disconnected, and that it has resumed.
         </p>
         <button type="button" class="quiet" onClick={() => void copy()}>
           {copying === "copied" ? "Copied" : "Copy the program"}
@@ -62,7 +64,7 @@ canvas.on("publication", ({ offset, data }) => console.log(offset, data));
 canvas.subscribe();
 client.connect();
 
-// Published again with the same key, the pixel is still stored once.
+// If the call fails, publish again with the same key: the pixel is stored once.
 const at = { x: randomInt(${width}), y: randomInt(${height}), color: randomInt(${colors.length}) };
 const data = { ...at, by: "my client" };
 const request = { channel: "${channel}", data, idempotency_key: randomUUID() };

@@ -7,10 +7,11 @@ import type { State } from "../state/state";
 
 interface Props {
   readonly state: State;
+  readonly isKillAllowed: boolean;
   readonly requestKill: () => void;
 }
 
-export function KillPanel({ state, requestKill }: Props) {
+export function KillPanel({ state, isKillAllowed, requestKill }: Props) {
   const isBusy = !canKill(state);
   const shown = shownGateway(state);
   // The last result may be outdated, and is shown again with the next report.
@@ -23,14 +24,21 @@ export function KillPanel({ state, requestKill }: Props) {
           {TEXTS[shown]}
         </h2>
         {/* `aria-disabled` instead of `disabled`, so that the button keeps the keyboard focus. */}
-        <button type="button" class="danger" aria-disabled={isBusy} onClick={() => !isBusy && requestKill()}>
-          Kill the gateway
-        </button>
+        {isKillAllowed && (
+          <button
+            type="button"
+            class="danger"
+            aria-disabled={isBusy}
+            onClick={() => !isBusy && requestKill()}
+          >
+            Kill the gateway
+          </button>
+        )}
       </div>
       <div class="verdict" data-testid="verdict" data-kill={state.kill.kind}>
         {/* Only the result is announced: a screen reader would read the running numbers continuously. */}
         <div role="status">{isKnown && <Result kill={state.kill} />}</div>
-        {isKnown && <Progress kill={state.kill} />}
+        {isKnown && <Progress kill={state.kill} isKillAllowed={isKillAllowed} />}
       </div>
     </section>
   );
@@ -77,7 +85,7 @@ function Result({ kill }: { kill: Kill }) {
   }
 }
 
-function Progress({ kill }: { kill: Kill }) {
+function Progress({ kill, isKillAllowed }: { kill: Kill; isKillAllowed: boolean }) {
   switch (kill.kind) {
     case "rejected":
     case "finished":
@@ -85,8 +93,9 @@ function Progress({ kill }: { kill: Kill }) {
     case "idle":
       return (
         <p class="dim">
-          All clients of this page connect to one gateway process. Kill it while you draw: it is restarted,
-          and nothing that it acknowledged is lost.
+          All clients of this page connect to one gateway process.{" "}
+          {isKillAllowed ? "Kill it while you draw: it is restarted" : "When it ends, it is restarted"}, and
+          nothing that it acknowledged is lost.
         </p>
       );
     case "requested":

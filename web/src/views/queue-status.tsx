@@ -22,13 +22,9 @@ export function QueueStatus({ state }: { state: State }) {
 }
 
 function queueText(state: State): string {
-  const { queue, replica, link, isPersisted, pictureError } = state;
+  const { queue, replica, link, pictureError } = state;
   if (queue.length > 0) {
-    if (link.kind === "connected") {
-      return `${queued(state)} in flight`;
-    }
-    const where = isPersisted ? "stored in this browser" : "not stored: a reload of the page loses them";
-    return `${queued(state)} waiting for a connection, ${where}`;
+    return link.kind === "connected" ? inFlight(state) : waiting(state);
   }
   if (replica.picture !== null && replica.requiredPosition === null) {
     return "All pixels that you drew are acknowledged";
@@ -37,12 +33,28 @@ function queueText(state: State): string {
   return pictureError === null ? what : `${what}; the last attempt failed (${pictureError})`;
 }
 
-function queued({ queue }: State): string {
+function inFlight(state: State): string {
+  const { hasClear, pixels } = queued(state);
+  return sentence(
+    hasClear && "The canvas is being cleared",
+    pixels > 0 && `${count(pixels, "pixel")} in flight`,
+  );
+}
+
+function waiting(state: State): string {
+  const { hasClear, pixels } = queued(state);
+  const where = state.isPersisted ? "stored in this browser" : "not stored: a reload of the page loses them";
+  return sentence(
+    hasClear && "The canvas is cleared when the connection is back",
+    pixels > 0 && `${count(pixels, "pixel")} waiting for a connection, ${where}`,
+  );
+}
+
+function queued({ queue }: State): { readonly hasClear: boolean; readonly pixels: number } {
   const pixels = queue.filter((item) => !isClear(item)).length;
-  const clears = queue.length - pixels;
-  const parts = [
-    ...(clears === 0 ? [] : ["The clearing of the canvas"]),
-    ...(pixels === 0 ? [] : [count(pixels, "pixel")]),
-  ];
-  return parts.join(" and ");
+  return { hasClear: pixels < queue.length, pixels };
+}
+
+function sentence(...parts: readonly (string | false)[]): string {
+  return parts.filter((part) => part !== false).join("; ");
 }

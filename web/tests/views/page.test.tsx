@@ -126,6 +126,13 @@ it("a notice is announced and can be closed", () => {
   expect(close).toHaveBeenCalledExactlyOnceWith(7);
 });
 
+it("the text about the example program names a kill only if kills are allowed", () => {
+  expect(mount.text(<Join config={CONFIG} />)).toContain("Kill the gateway: it prints");
+  expect(mount.text(<Join config={{ ...CONFIG, isKillAllowed: false }} />)).toContain(
+    "When the gateway is restarted, it prints",
+  );
+});
+
 describe("the copy button", () => {
   function stubClipboard(clipboard: unknown): void {
     vi.spyOn(navigator, "clipboard", "get").mockReturnValue(clipboard as Clipboard);

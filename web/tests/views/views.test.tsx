@@ -104,7 +104,11 @@ describe("the queue status", () => {
     const { key, createdMs, sequence, sentMs, lease } = item;
     const clear = { clear: true, by: "Ada", key, createdMs, sequence, sentMs, lease } as const;
     expect(text(<QueueStatus state={{ ...state, queue: [clear, item] }} />)).toContain(
-      "The clearing of the canvas and 1 pixel waiting for a connection",
+      "The canvas is cleared when the connection is back; 1 pixel waiting for a connection",
+    );
+    const connected = { ...state, link: { kind: "connected", sinceMs: 0 } } as const;
+    expect(text(<QueueStatus state={{ ...connected, queue: [clear, item] }} />)).toContain(
+      "The canvas is being cleared; 1 pixel in flight",
     );
   });
 
@@ -140,7 +144,7 @@ describe("the kill panel", () => {
   function panel(kill: Kill, requestKill = () => undefined, current = report(0)): string {
     const live = { ...NO_REPORT, report: current, requestedMs: 1, receivedMs: 1 };
     const state: State = { ...initial("Ada", 0), link: { kind: "connected", sinceMs: 0 }, live, kill };
-    return text(<KillPanel state={state} requestKill={requestKill} />);
+    return text(<KillPanel state={state} isKillAllowed={true} requestKill={requestKill} />);
   }
 
   it("shows the downtime of the gateway, that all reconnected, and that nothing was lost", () => {
@@ -183,6 +187,16 @@ describe("the kill panel", () => {
     expect(root.querySelectorAll("[role=status]")).toHaveLength(1);
   });
 
+  it("explains and shows results without a button when kills are not allowed", () => {
+    const live = { ...NO_REPORT, report: report(0) };
+    const state: State = { ...initial("Ada", 0), live };
+
+    expect(text(<KillPanel state={state} isKillAllowed={false} requestKill={() => undefined} />)).toMatch(
+      /^The gateway is upAll clients .* When it ends, it is restarted, and nothing that it acknowledged is lost\.$/u,
+    );
+    expect(root.querySelector("button")).toBeNull();
+  });
+
   it("shows that the gateway does not respond, and not in green", () => {
     expect(panel({ kind: "idle" }, undefined, unresponsive())).toContain("The gateway does not respond");
     expect(root.querySelector("h2 .dot")?.className).toBe("dot bad");
@@ -192,9 +206,8 @@ describe("the kill panel", () => {
     const live = { ...NO_REPORT, report: report(0), isStale: true };
     const state: State = { ...initial("Ada", 0), live, kill: finished({ clients: [one] }) };
 
-    expect(text(<KillPanel state={state} requestKill={() => undefined} />)).toBe(
-      "The demo does not answerKill the gateway",
-    );
+    const panel = <KillPanel state={state} isKillAllowed={true} requestKill={() => undefined} />;
+    expect(text(panel)).toBe("The demo does not answerKill the gateway");
   });
 
   it("requests one kill at a time", () => {

@@ -159,9 +159,14 @@ async fn serve(
 }
 
 fn print_banner(page: SocketAddr, directory: &Path, arguments: &Demo) {
+    let invitation = if arguments.no_kill {
+        "Open the page, and draw."
+    } else {
+        "Open the page, draw, and press \"Kill the gateway\": all clients reconnect, and no acknowledged pixel is lost."
+    };
     output::print(&format!(
         "Demo running at http://{page}\n  clients  ws://{page}/connection/websocket\n  painters {}\n  data     {}\n\
-         Open the page, draw, and press \"Kill the gateway\": all clients reconnect, and no acknowledged pixel is lost.\n\
+         {invitation}\n\
          Stop with Ctrl-C.",
         arguments.painters,
         directory.display()

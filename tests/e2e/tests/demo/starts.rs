@@ -1,9 +1,9 @@
 //! The start of a demo: its directory, its port, its output, and a gateway that cannot be started.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
@@ -46,6 +46,28 @@ fn a_demo_whose_gateway_cannot_be_started_exits_with_the_error_of_the_gateway() 
     assert!(reason.contains("not a directory"), "{said}");
     assert_eq!(said.matches("it is started again").count(), 2, "{said}");
     assert!(demo.stdout.is_empty(), "it announced itself");
+}
+
+#[test]
+fn a_demo_without_kills_does_not_name_the_button() {
+    let directory = directory().unwrap();
+    let mut command = command(&directory, "0").unwrap();
+    let child = command.arg("--no-kill").stdout(Stdio::piped()).spawn();
+    let mut demo = Demo::of(child.unwrap(), directory).unwrap();
+
+    let stdout = BufReader::new(demo.child.stdout.take().unwrap());
+    let banner: Vec<String> = stdout
+        .lines()
+        .map(Result::unwrap)
+        .take_while(|line| !line.starts_with("Stop with"))
+        .collect();
+    assert!(banner[0].starts_with("Demo running at"), "{banner:?}");
+    assert!(!banner.iter().any(|it| it.contains("Kill")), "{banner:?}");
+    let config = demo.get("/demo/config").unwrap();
+    assert_eq!(config["is_kill_allowed"], false, "{config}");
+    assert_eq!(config["port"], demo.address.port(), "{config}");
+    let response = demo.request("POST", "/demo/kill", "").unwrap();
+    assert!(response.starts_with("HTTP/1.1 403"), "{response}");
 }
 
 #[test]

@@ -56,6 +56,8 @@ struct Stats {
     started_ms: u64,
     process: Option<u32>,
     kills: u64,
+    /// Since the last kill, until the next gateway is started.
+    is_killed: bool,
     /// How often the gateway went down, for any reason.
     outages: u64,
     down_since_ms: Option<u64>,
@@ -119,6 +121,7 @@ impl LiveStats {
                 started_ms: now_ms(),
                 process: None,
                 kills: 0,
+                is_killed: false,
                 outages: 0,
                 down_since_ms: None,
                 last_outage_ms: None,
@@ -171,14 +174,17 @@ impl LiveStats {
                 stats.connections = 0;
                 stats.received_ms.clear();
             }
-            GatewayState::Starting | GatewayState::Unresponsive => {}
+            GatewayState::Starting => stats.is_killed = false,
+            GatewayState::Unresponsive => {}
         }
         stats.gateway = gateway;
         stats.process = process;
     }
 
     pub(super) fn record_kill(&self) {
-        self.lock().kills += 1;
+        let mut stats = self.lock();
+        stats.kills += 1;
+        stats.is_killed = true;
     }
 
     /// The client that maintains the picture received a publication.
@@ -217,7 +223,7 @@ impl LiveStats {
         let now = now_ms();
         self.with(painter, |it| it.disconnected_since_ms = Some(now));
         let mut stats = self.lock();
-        let (cause, code) = cause::describe(cause);
+        let (cause, code) = cause::describe(cause, stats.is_killed);
         stats.disconnects.push_front(Disconnect {
             at_ms: now,
             painter,

@@ -101,6 +101,25 @@ fn a_gateway_that_does_not_respond_has_no_connections_until_it_does() {
     }
 }
 
+#[test]
+fn a_kill_is_the_cause_of_connections_that_end_until_the_next_start() {
+    let stats = LiveStats::new(1);
+    let ended = DisconnectCause::ConnectionFailed("reset".to_owned());
+    let last_cause = || stats.to_json()["disconnects"][0]["cause"].clone();
+
+    stats.record_disconnect(0, &ended);
+    assert_eq!(last_cause(), json!("reset"));
+    stats.record_kill();
+    stats.record_disconnect(0, &ended);
+    assert_eq!(
+        last_cause(),
+        json!("connection ended (the gateway was killed)")
+    );
+    stats.set_gateway_state(GatewayState::Starting, None);
+    stats.record_disconnect(0, &ended);
+    assert_eq!(last_cause(), json!("reset"));
+}
+
 fn at(epoch: &str, offset: u64) -> Position {
     Position {
         epoch: epoch.to_owned(),
