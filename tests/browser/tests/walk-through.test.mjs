@@ -162,14 +162,14 @@ describe("a user who starts the demo, draws, and clicks the button", () => {
     }
   });
 
-  test("sees at the top that the demo does not answer, and the picture again after the second start", async () => {
+  test("sees at the top that the demo does not respond, and the picture again after the second start", async () => {
     page = await open({ viewport: { width: 1280, height: 680 } });
     await MOUSE.draw(page);
     await page.getByText("All pixels that you drew are acknowledged").waitFor();
     const button = page.getByRole("button", { name: "Kill the gateway" });
     await run.kill();
 
-    const alert = page.getByRole("alert").getByText("The demo does not answer at this address.");
+    const alert = page.getByRole("alert").getByText("The demo does not respond at this address.");
     await isInWindow(alert);
     await page
       .getByRole("alert")

@@ -47,7 +47,7 @@ function demoRow(client: LiveClient, serverNowMs: number, runningMs: number): Cl
   };
 }
 
-/** A client while the demo does not answer: only its past is known. */
+/** A client while the demo does not respond: only its past is known. */
 function unknownRow({ name, lastDowntimeMs, downtimeMaxMs }: LiveClient): ClientRow {
   const past = { downtimeMs: lastDowntimeMs, maxMs: downtimeMaxMs };
   return { name, isConnected: false, status: "unknown", nextAttemptInMs: null, ...past };

@@ -12,7 +12,7 @@ export function Alerts({ state }: { state: State }) {
     <div class="alerts" role="alert">
       {state.live.isStale && (
         <p>
-          <b>The demo does not answer at this address.</b> If it was stopped, start it again:{" "}
+          <b>The demo does not respond at this address.</b> If it was stopped, start it again:{" "}
           <code>{startCommand(state.config)}</code>. Drawn pixels are queued, and this page reconnects
           automatically.
         </p>

@@ -50,7 +50,7 @@ const TEXTS: Readonly<Record<ShownGateway, string>> = {
   down: "The gateway is down",
   starting: "The gateway is starting",
   unknown: "The state of the gateway is unknown",
-  unreachable: "The demo does not answer",
+  unreachable: "The demo does not respond",
   killing: "The gateway is being killed",
   checking: "Checking the gateway",
   restarted: "The gateway has restarted",

@@ -180,7 +180,7 @@ describe("the list of clients", () => {
     expect(rows[1]).toMatchObject({ isConnected: true, downtimeMs: null, maxMs: null });
   });
 
-  it("shows no client of the demo as connected while the demo does not answer", () => {
+  it("shows no client of the demo as connected while the demo does not respond", () => {
     const known = stateAfter(link(CONNECTED, 0), reported(report(1, BACK), 1_000));
     const [painter, page] = clientRows(reduce(known, { type: "reportFailed" }), 2_000);
 

@@ -202,12 +202,12 @@ describe("the kill panel", () => {
     expect(root.querySelector("h2 .dot")?.className).toBe("dot bad");
   });
 
-  it("does not show the last result while the demo does not answer", () => {
+  it("does not show the last result while the demo does not respond", () => {
     const live = { ...NO_REPORT, report: report(0), isStale: true };
     const state: State = { ...initial("Ada", 0), live, kill: finished({ clients: [one] }) };
 
     const panel = <KillPanel state={state} isKillAllowed={true} requestKill={() => undefined} />;
-    expect(text(panel)).toBe("The demo does not answerKill the gateway");
+    expect(text(panel)).toBe("The demo does not respondKill the gateway");
   });
 
   it("requests one kill at a time", () => {
@@ -226,9 +226,9 @@ describe("an alert", () => {
   const working: State = { ...initial("Ada", 0), config: CONFIG, live: { ...NO_REPORT, report: report(0) } };
   const stale: State = { ...working, live: { ...working.live, isStale: true } };
 
-  it("says that the demo does not answer, as long as it does not", () => {
+  it("says that the demo does not respond, as long as it does not", () => {
     expect(text(<Alerts state={stale} />)).toMatch(
-      /^The demo does not answer at this address\. If it was stopped, start it again: make run\./u,
+      /^The demo does not respond at this address\. If it was stopped, start it again: make run\./u,
     );
     expect(text(<Alerts state={working} />)).toBe("");
   });

@@ -26,7 +26,7 @@ const RATE_WINDOW_MS: u64 = 2_000;
 pub(super) enum GatewayState {
     Starting,
     Up,
-    /// The process runs and has not answered the last probe, for example because it is suspended.
+    /// The process runs and has not responded to the last probe, for example because it is suspended.
     Unresponsive,
     Down,
 }
