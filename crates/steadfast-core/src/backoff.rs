@@ -1,26 +1,25 @@
-//! The delay before the next attempt: exponential with full jitter, drawn from the session's seed.
+//! The delay before the next attempt: full jitter over a range that grows with the time away, drawn from the session's
+//! seed.
 //!
-//! The delay is `floor + U(0, min(cap, base * 2^n))`. Jitter is drawn after the cap and not clamped, so that it does
-//! not vanish at the cap (as it does in several published libraries). The exponent decreases with the duration of a
-//! connection, not with its establishment, so that a server that accepts and then drops connections is not flooded with
-//! attempts. It decreases in proportion to the duration, without a threshold: otherwise a server that is restarted
-//! shortly before the threshold would drive every client to the cap, although it served them well in between.
+//! The delay is `floor + U(0, range)`. Jitter is drawn after the range is limited and not clamped, so that it does not
+//! vanish at the limit (as it does in several published libraries). By default the range is half of the time without a
+//! connection: however long the outage was, the wait after it is in proportion, and no series of small draws leads to a
+//! long wait after a short outage.
+//!
+//! What has grown decreases with the duration of a connection, not with its establishment, so that a server that accepts
+//! and then drops connections is not flooded with attempts. It decreases in proportion to the duration, without a
+//! threshold: otherwise a server that is restarted shortly before the threshold would drive every client to the longest
+//! delay, although it served them well in between.
 
 use std::time::Duration;
 
-use steadfast_machine::{Generator, Seed, convert};
+use steadfast_machine::{Generator, Instant, Seed, convert};
 
-use crate::policy::BackoffSettings;
+use crate::policy::{BackoffRange, BackoffSettings};
 
 /// A requested delay is extended by up to a quarter, so that clients with the same request do not retry at the same
 /// time.
 const RETRY_AFTER_JITTER: u32 = 4;
-
-/// The exponent is a fixed-point number; this is 1.0.
-const EXPONENT_UNIT: u32 = 256;
-
-/// Above this, the delay grows no further: its factor is a `u32`.
-const EXPONENT_MAX: u32 = 40 * EXPONENT_UNIT;
 
 /// Why an attempt is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +37,16 @@ pub(crate) enum BackoffReason {
     },
 }
 
-/// The exponential growth of the delays, and their jitter.
+/// The range of the delays, and their jitter.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     settings: BackoffSettings,
     generator: Generator,
-    /// The exponent, times [`EXPONENT_UNIT`].
-    exponent: u32,
+    /// What earlier outages and failures contribute to the range. `Proportional`: the time without a connection before
+    /// the current outage, as far as connections have not compensated for it. `Exponential`: the range itself.
+    growth: Duration,
+    /// The start of the current outage; `None` while connected.
+    outage_since: Option<Instant>,
 }
 
 impl Backoff {
@@ -52,83 +54,116 @@ impl Backoff {
         Self {
             settings,
             generator: seed.generator(),
-            exponent: 0,
+            growth: Duration::ZERO,
+            outage_since: None,
         }
     }
 
-    /// The delay before the next attempt.
-    pub(crate) fn next(&mut self, reason: BackoffReason) -> Duration {
-        let BackoffSettings {
-            first_delay_max,
-            going_away_jitter,
-            ..
-        } = self.settings;
-        match reason {
-            BackoffReason::ConnectionLost if self.exponent < EXPONENT_UNIT => {
-                self.draw(first_delay_max)
-            }
-            // The loss itself was already counted by `connected_for` or `on_failure`.
-            BackoffReason::ConnectionLost => self.draw_delay(),
-            // A server that repeatedly goes away, or requests no delay, is not flooded with attempts either.
-            BackoffReason::ServerGoingAway { retry_after: None } => {
-                self.draw(going_away_jitter).max(self.draw_if_grown())
-            }
-            BackoffReason::ServerGoingAway {
-                retry_after: Some(retry_after),
-            } => self
-                .jittered_retry_after(retry_after)
-                .max(self.draw_if_grown()),
-            BackoffReason::AttemptFailed { retry_after: None } => self.draw_and_grow(),
-            BackoffReason::AttemptFailed {
-                retry_after: Some(retry_after),
-            } => self
-                .draw_and_grow()
-                .max(self.jittered_retry_after(retry_after)),
+    /// The application opened or restarted the session: time without a connection counts from now.
+    pub(crate) const fn opened(&mut self, now: Instant) {
+        self.outage_since = Some(now);
+    }
+
+    /// The server accepted the connection. The outage counts until a stable connection has compensated for it. At the
+    /// maximum the growth ends, so that an hour without a server takes no longer to compensate for than a minute.
+    pub(crate) fn connected(&mut self, now: Instant) {
+        let outage = self.outage(now);
+        self.outage_since = None;
+        if let BackoffRange::Proportional { percent, max, .. } = self.settings.range {
+            let growth_max = max.saturating_mul(100) / percent;
+            self.growth = self.growth.saturating_add(outage).min(growth_max);
         }
     }
 
-    /// Halves the exponent for each stable period that the connection lasted, and decreases it linearly within one.
-    pub(crate) fn connected_for(&mut self, time: Duration) {
-        let period = self.settings.stable_after.as_nanos().max(1);
-        let halvings = convert::saturating(time.as_nanos() / period);
-        let exponent = self.exponent.checked_shr(halvings).unwrap_or(0);
-        let fall = u128::from(exponent / 2) * (time.as_nanos() % period) / period;
-        self.exponent = exponent - u32::try_from(fall).expect("at most half of the exponent");
-    }
-
-    /// Doubles the delay after a failed attempt or the end of a connection. At the cap the exponent grows no further,
-    /// so that an hour of failures takes no longer to recover from than a minute of them.
-    pub(crate) fn on_failure(&mut self) {
-        if self.range() < self.settings.cap {
-            self.exponent = (self.exponent + EXPONENT_UNIT).min(EXPONENT_MAX);
-        }
-    }
-
-    fn draw_and_grow(&mut self) -> Duration {
-        let delay = self.draw_delay();
+    /// The connection was lost, after it was ready for this time.
+    pub(crate) fn disconnected(&mut self, now: Instant, stable_for: Duration) {
+        self.outage_since = Some(now);
         self.on_failure();
-        delay
+        self.compensate(stable_for);
     }
 
-    /// The delay that earlier failures require; zero if there were none since a stable connection.
-    fn draw_if_grown(&mut self) -> Duration {
-        if self.exponent < EXPONENT_UNIT {
+    /// An attempt failed, or a connection ended.
+    pub(crate) fn on_failure(&mut self) {
+        if let BackoffRange::Exponential { base, factor, cap } = self.settings.range {
+            self.growth = self.growth.max(base).saturating_mul(factor).min(cap);
+        }
+    }
+
+    /// The delay before the next attempt, from `from`: the start of the failed attempt, or the loss.
+    pub(crate) fn next(&mut self, reason: BackoffReason, from: Instant) -> Duration {
+        match reason {
+            BackoffReason::ConnectionLost => self.draw_delay(from),
+            // A server that repeatedly goes away, or requests no delay, is not flooded with attempts either.
+            BackoffReason::ServerGoingAway { retry_after } => {
+                let delay = match retry_after {
+                    None => self.draw(self.settings.going_away_jitter),
+                    Some(retry_after) => self.jittered_retry_after(retry_after),
+                };
+                delay.max(self.draw_if_grown(from))
+            }
+            BackoffReason::AttemptFailed { retry_after } => {
+                let delay = self.draw_delay(from);
+                self.on_failure();
+                match retry_after {
+                    None => delay,
+                    Some(retry_after) => delay.max(self.jittered_retry_after(retry_after)),
+                }
+            }
+        }
+    }
+
+    /// Halves the growth for each stable period that the connection lasted, and decreases it linearly within one.
+    fn compensate(&mut self, time: Duration) {
+        let nanos = |time: Duration| -> u64 { convert::saturating(time.as_nanos()) };
+        let (time, period) = (nanos(time), nanos(self.settings.stable_after).max(1));
+        let halvings = convert::saturating(time / period);
+        let growth = nanos(self.growth).checked_shr(halvings).unwrap_or(0);
+        let decrease = u128::from(growth / 2) * u128::from(time % period) / u128::from(period);
+        let decrease = u64::try_from(decrease).expect("at most half of the growth");
+        self.growth = Duration::from_nanos(growth - decrease);
+        if self.is_forgotten() {
+            self.growth = Duration::ZERO;
+        }
+    }
+
+    /// Whether the growth contributes less than the floor to a range. It would otherwise halve indefinitely.
+    fn is_forgotten(&self) -> bool {
+        match self.settings.range {
+            BackoffRange::Proportional { percent, .. } => {
+                share(self.growth, percent) < self.settings.floor
+            }
+            BackoffRange::Exponential { base, .. } => self.growth <= base,
+        }
+    }
+
+    /// The delay that earlier outages and failures require; zero if there were none since a stable connection.
+    fn draw_if_grown(&mut self, from: Instant) -> Duration {
+        let (BackoffRange::Proportional { min: smallest, .. }
+        | BackoffRange::Exponential { base: smallest, .. }) = self.settings.range;
+        if self.range(from) <= smallest {
             return Duration::ZERO;
         }
-        self.draw_delay()
+        self.draw_delay(from)
     }
 
-    fn draw_delay(&mut self) -> Duration {
-        let range = self.range().min(self.settings.cap);
+    fn draw_delay(&mut self, from: Instant) -> Duration {
+        let range = self.range(from);
         self.settings.floor.saturating_add(self.draw(range))
     }
 
-    /// The range of the delay before the cap.
-    fn range(&self) -> Duration {
-        let (whole, part) = (self.exponent / EXPONENT_UNIT, self.exponent % EXPONENT_UNIT);
-        let factor = 2_u32.saturating_pow(whole);
-        let below = self.settings.base.saturating_mul(factor);
-        below.saturating_add((below / EXPONENT_UNIT).saturating_mul(part))
+    fn range(&self, from: Instant) -> Duration {
+        match self.settings.range {
+            BackoffRange::Proportional { percent, min, max } => {
+                let away = self.growth.saturating_add(self.outage(from));
+                share(away, percent).clamp(min, max)
+            }
+            BackoffRange::Exponential { base, cap, .. } => self.growth.clamp(base, cap),
+        }
+    }
+
+    fn outage(&self, now: Instant) -> Duration {
+        self.outage_since
+            .map_or(Duration::ZERO, |since| now.saturating_since(since))
     }
 
     /// Limits a delay that the server requests.
@@ -162,3 +197,10 @@ impl Backoff {
         self.generator.between(Duration::ZERO, range)
     }
 }
+
+fn share(time: Duration, percent: u32) -> Duration {
+    time.saturating_mul(percent) / 100
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use steadfast_clock::Clock;
 use steadfast_core::Session;
 use steadfast_core::policy::{
-    BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
+    BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_machine::Seed;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -31,7 +31,7 @@ const COMMANDS_MAX: usize = 4_096;
 
 /// Default values of all settings.
 pub mod defaults {
-    use super::{BackoffSettings, Duration, LivenessSettings, OutboxSettings};
+    use super::{BackoffRange, BackoffSettings, Duration, LivenessSettings, OutboxSettings};
 
     /// 10 s for an attempt: name resolution, TCP, TLS, upgrade, and the server's reply to the connect command.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,14 +57,17 @@ pub mod defaults {
     /// 1,024 events of a subscription that the application has not received yet.
     pub const BUFFER_LEN_MAX: usize = 1_024;
 
-    /// 50 ms + U(0, 250 ms doubling up to 30 s), without a limit on attempts. The first delay is at most 1 s after a
-    /// connection of at least 10 s, and at most 5 s after the server announced that it is going away. Full jitter
-    /// resolves a thundering herd in the shortest time with the lowest peak.
+    /// 50 ms + U(0, half of the time without a connection, at least 1 s and at most 20 s), without a limit on attempts;
+    /// the first delay is at most 5 s after the server announced that it is going away. A client is back at the latest
+    /// half of the outage after it, see [`BackoffSettings`]. Full jitter resolves a thundering herd in the shortest time
+    /// with the lowest peak.
     pub const BACKOFF: BackoffSettings = BackoffSettings {
         floor: Duration::from_millis(50),
-        base: Duration::from_millis(250),
-        cap: Duration::from_secs(30),
-        first_delay_max: Duration::from_secs(1),
+        range: BackoffRange::Proportional {
+            percent: 50,
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(20),
+        },
         going_away_jitter: Duration::from_secs(5),
         stable_after: Duration::from_secs(10),
         retry_after_max: Duration::from_mins(5),

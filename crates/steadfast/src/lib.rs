@@ -24,8 +24,9 @@
 //! # }
 //! ```
 //!
-//! - **Reconnection:** exponential backoff with full jitter. The client retries indefinitely unless
-//!   [`BackoffSettings`] sets `attempts_max` or the server permanently rejects the client.
+//! - **Reconnection:** after an outage, a client with a stable connection is connected again within half of the outage
+//!   (at least 1 s, at most 20 s), 50 ms and one connection attempt; the delays have full jitter. The client retries
+//!   indefinitely unless [`BackoffSettings`] sets `attempts_max` or the server permanently rejects the client.
 //! - **Failure detection:** the client sends a ping after 15 s without received data and drops the connection after
 //!   25 s, even while the client is sending. See [`LivenessSettings`].
 //! - **Publishing:** each publication has an idempotency key and exactly one [`PublishOutcome`].
@@ -68,7 +69,7 @@ pub use steadfast_core::event::{
 pub use steadfast_core::io::{
     CallError, DropReason, PublishOutcome, SubscribeOptions, SubscriptionEvent,
 };
-pub use steadfast_core::policy::{BackoffSettings, LivenessSettings, OutboxSettings};
+pub use steadfast_core::policy::{BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings};
 pub use steadfast_machine::Instant;
 pub use steadfast_protocol::message::{
     ClientInfo, HistoryResult, PayloadKind, Position, PresenceStats, Publication, ReplyError,

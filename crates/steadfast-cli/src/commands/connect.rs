@@ -17,7 +17,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::time::Duration;
 
 use steadfast::endpoint::{Endpoint, EndpointError};
-use steadfast::{BackoffSettings, Client, Driver, defaults};
+use steadfast::{BackoffRange, BackoffSettings, Client, Driver, defaults};
 use tokio::sync::mpsc;
 
 use self::connection::{Connection, ConnectionFailure, Patience};
@@ -34,8 +34,15 @@ use crate::signals::Signals;
 const OUTPUT_QUEUE_LEN_MAX: usize = 1_024;
 /// Longest wait for the session to close at exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest pause between two attempts: an operator who restarts a gateway waits for it.
-const BACKOFF_CAP: Duration = Duration::from_secs(5);
+/// At most 5 s between two attempts: an operator who restarts a gateway waits for it.
+const BACKOFF: BackoffSettings = BackoffSettings {
+    range: BackoffRange::Proportional {
+        percent: 50,
+        min: Duration::from_secs(1),
+        max: Duration::from_secs(5),
+    },
+    ..defaults::BACKOFF
+};
 
 /// Runs until `/quit`, the end of the input or a signal, the acknowledgement of the `--publish` message, or the end of
 /// standard output.
@@ -74,7 +81,7 @@ impl Request {
             .parse()
             .map_err(|error: EndpointError| invalid_url(error.to_string()))?;
         let (client, driver) = Client::builder(&arguments.url)
-            .map(|builder| builder.name("steadfast-cli").backoff(backoff()))
+            .map(|builder| builder.name("steadfast-cli").backoff(BACKOFF))
             .and_then(steadfast::Builder::build)
             .map_err(|error| invalid_url(error.to_string()))?;
         let publish = match arguments.publish.as_deref() {
@@ -96,13 +103,6 @@ impl Request {
             patience,
             is_json: arguments.json,
         })
-    }
-}
-
-fn backoff() -> BackoffSettings {
-    BackoffSettings {
-        cap: BACKOFF_CAP,
-        ..defaults::BACKOFF
     }
 }
 

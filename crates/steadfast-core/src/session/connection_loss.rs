@@ -69,7 +69,7 @@ impl Session {
             return self.attempt_failed(now, cause, reason);
         }
         self.record_loss(now, &cause);
-        let until = now + self.backoff.next(reason);
+        let until = now + self.backoff.next(reason, now);
         self.wait(now, until, cause);
     }
 
@@ -86,12 +86,14 @@ impl Session {
         };
         let connected_for = now.saturating_since(*since);
         let detection = now.saturating_since(liveness.last_received_at());
-        // The end of the connection counts as a failure, so that a server that accepts and then drops connections is
-        // not flooded with attempts; the time that a ready connection lasted reduces the backoff again.
-        self.backoff.on_failure();
-        if *is_ready {
-            self.backoff.connected_for(connected_for);
-        }
+        // A connection that was never ready reduces no backoff, so that a server that accepts and then drops
+        // connections is not flooded with attempts.
+        let stable_for = if *is_ready {
+            connected_for
+        } else {
+            Duration::ZERO
+        };
+        self.backoff.disconnected(now, stable_for);
         self.disconnected_since = Some(now);
         self.outgoing.clear();
         self.outbox.on_connection_lost();

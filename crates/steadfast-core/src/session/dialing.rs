@@ -40,6 +40,7 @@ impl Session {
             Lifecycle::Failed => return,
         }
         self.disconnected_since = Some(now);
+        self.backoff.opened(now);
         self.dial(now);
     }
 
@@ -66,6 +67,7 @@ impl Session {
             self.failures = 0;
             self.disconnected_since.get_or_insert(now);
             self.snapshot.attempt = 0;
+            self.backoff.opened(now);
             self.dial(now);
         }
     }
@@ -214,17 +216,17 @@ impl Session {
         let failures = convert::to_usize(self.failures);
         let is_round_over = failures.checked_rem(self.settings().endpoints) == Some(0);
         let has_retry_after = !matches!(reason, BackoffReason::AttemptFailed { retry_after: None });
-        // The other endpoints of a round are tried after the minimum delay; the backoff applies between rounds.
-        let delay = if is_round_over || has_retry_after {
-            self.backoff.next(reason)
-        } else {
-            self.settings().backoff.floor
-        };
         // A delay that the server requested counts from its request.
         let from = if has_retry_after {
             now
         } else {
             self.attempt_started_at
+        };
+        // The other endpoints of a round are tried after the minimum delay; the backoff applies between rounds.
+        let delay = if is_round_over || has_retry_after {
+            self.backoff.next(reason, from)
+        } else {
+            self.settings().backoff.floor
         };
         let until = (from + delay).max(now);
         self.wait(now, until, cause);

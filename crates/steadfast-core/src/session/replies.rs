@@ -69,6 +69,7 @@ impl Session {
         };
         let epoch = ConnectionEpoch(self.snapshot.epoch.0 + 1);
         let is_first = self.snapshot.epoch == ConnectionEpoch::default();
+        self.backoff.connected(now);
         let disconnected_since = self.disconnected_since.take();
         let downtime = disconnected_since
             .filter(|_| !is_first)

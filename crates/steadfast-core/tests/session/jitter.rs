@@ -4,17 +4,25 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use steadfast_core::io::Input;
-use steadfast_core::policy::BackoffSettings;
+use steadfast_core::policy::{BackoffRange, SessionSettings};
 use steadfast_machine::{Instant, Seed};
 use steadfast_protocol::codes::ErrorCode;
 
-use crate::script::{Script, settings};
+use crate::script::{EXPONENTIAL, Script, settings};
 
-const TRIES: usize = 14;
+/// After this number of attempts both kinds of ranges have reached their maximum.
+const GROWING: usize = 40;
+const TRIES: usize = GROWING + 5;
+
+fn exponential() -> SessionSettings {
+    let mut settings = settings();
+    settings.backoff.range = EXPONENTIAL;
+    settings
+}
 
 /// The delays between the attempts of a session that never connects.
-fn ours(seed: u64) -> Vec<Duration> {
-    let mut script = Script::with(settings(), seed);
+fn delays(settings: SessionSettings, seed: u64) -> Vec<Duration> {
+    let mut script = Script::with(settings, seed);
     let mut pauses = Vec::new();
     for _ in 0..TRIES {
         script.dial_fails();
@@ -23,15 +31,21 @@ fn ours(seed: u64) -> Vec<Duration> {
     pauses
 }
 
+fn ours(seed: u64) -> Vec<Duration> {
+    delays(settings(), seed)
+}
+
 /// A faulty design whose generator is copied into each session, and whose jitter is clamped to the cap.
 fn faulty(_session: u64) -> Vec<Duration> {
     let mut generator = Seed::new(1).generator();
-    let BackoffSettings { base, cap, .. } = settings().backoff;
+    let (base, cap) = (Duration::from_millis(250), Duration::from_secs(30));
     let pause = |n| {
-        let range = base * 2_u32.pow(n);
-        (range + generator.between(Duration::ZERO, range)).min(cap)
+        let range = base.saturating_mul(2_u32.saturating_pow(n));
+        range
+            .saturating_add(generator.between(Duration::ZERO, range.min(cap)))
+            .min(cap)
     };
-    (0..14).map(pause).collect()
+    (0..).map(pause).take(TRIES).collect()
 }
 
 fn differ(sessions: impl Fn(u64) -> Vec<Duration>) -> bool {
@@ -40,24 +54,29 @@ fn differ(sessions: impl Fn(u64) -> Vec<Duration>) -> bool {
 
 /// The number of different delays at the cap.
 fn at_the_cap(sessions: impl Fn(u64) -> Vec<Duration>) -> usize {
-    let pauses = (0..20).flat_map(|seed| sessions(seed).split_off(9));
+    let pauses = (0..20).flat_map(|seed| sessions(seed).split_off(GROWING));
     pauses.collect::<BTreeSet<_>>().len()
 }
 
 #[test]
 fn each_session_has_its_own_jitter_also_at_the_cap() {
     assert!(!differ(faulty) && at_the_cap(faulty) == 1);
-    assert!(differ(ours) && at_the_cap(ours) == 100);
+    for settings in [settings(), exponential()] {
+        let ours = |seed| delays(settings.clone(), seed);
+        assert!(differ(ours) && at_the_cap(ours) == 100);
+    }
 }
 
 #[test]
 fn delays_are_evenly_distributed_over_their_range() {
-    // 2,000 draws of the fifth delay, U(0, 4 s) above the floor, in ten classes: chi-square with nine degrees of
-    // freedom is below 33.7 with a probability of 0.9999. The seeds are fixed, so the result is always the same.
+    // 2,000 draws of the first delay, U(0, 1 s) above the floor, in ten classes: chi-square with nine degrees of freedom
+    // is below 33.7 with a probability of 0.9999. The seeds are fixed, so the result is always the same.
     let mut classes = [0_u32; 10];
     for seed in 0..2_000 {
-        let pause = ours(seed)[4].saturating_sub(Duration::from_millis(50));
-        let class = usize::try_from(pause.as_millis() / 400).expect("small");
+        let mut script = Script::with(settings(), seed);
+        script.dial_fails();
+        let pause = script.advance_to_next_dial() - Duration::from_millis(50);
+        let class = usize::try_from(pause.as_millis() / 100).expect("small");
         classes[class.min(9)] += 1;
     }
 
@@ -67,12 +86,27 @@ fn delays_are_evenly_distributed_over_their_range() {
 }
 
 #[test]
-fn delays_stay_within_their_range() {
+fn delays_are_at_most_half_of_the_time_away() {
+    let floor = Duration::from_millis(50);
+    let (min, max) = (Duration::from_secs(1), Duration::from_secs(20));
     for seed in 0..200 {
-        for (n, pause) in (0..).zip(ours(seed)) {
-            let range = Duration::from_millis(250) * 2_u32.pow(n);
-            let longest = range.min(Duration::from_secs(30)) + Duration::from_millis(50);
-            assert!(pause >= Duration::from_millis(50) && pause <= longest);
+        let mut away = Duration::ZERO;
+        for pause in ours(seed) {
+            let longest = floor + (away / 2).clamp(min, max);
+            assert!(pause >= floor && pause <= longest, "{pause:?} {away:?}");
+            away += pause;
+        }
+    }
+}
+
+#[test]
+fn exponential_delays_double_up_to_their_cap() {
+    let floor = Duration::from_millis(50);
+    for seed in 0..200 {
+        for (n, pause) in (0..).zip(delays(exponential(), seed)) {
+            let range = Duration::from_millis(250).saturating_mul(2_u32.saturating_pow(n));
+            let longest = range.min(Duration::from_secs(30)) + floor;
+            assert!(pause >= floor && pause <= longest);
         }
     }
 }
@@ -136,11 +170,27 @@ fn a_thundering_herd_drains_within_1_6_times_the_ideal_time() {
 
 #[test]
 fn the_longest_durations_do_not_overflow() {
+    let longest = Duration::MAX;
+    for range in [
+        BackoffRange::Proportional {
+            percent: u32::MAX,
+            min: longest,
+            max: longest,
+        },
+        BackoffRange::Exponential {
+            base: longest,
+            factor: u32::MAX,
+            cap: longest,
+        },
+    ] {
+        check_longest_durations(range);
+    }
+}
+
+fn check_longest_durations(range: BackoffRange) {
     let mut settings = settings();
     settings.backoff.floor = Duration::MAX;
-    settings.backoff.base = Duration::MAX;
-    settings.backoff.cap = Duration::MAX;
-    settings.backoff.first_delay_max = Duration::MAX;
+    settings.backoff.range = range;
     settings.backoff.going_away_jitter = Duration::MAX;
     settings.backoff.retry_after_max = Duration::MAX;
     settings.backoff.stable_after = Duration::MAX;

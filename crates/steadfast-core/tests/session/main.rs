@@ -6,6 +6,7 @@ mod invariants;
 mod jitter;
 mod liveness;
 mod order;
+mod outages;
 mod outbox;
 mod policy;
 mod random_inputs;

@@ -2,16 +2,32 @@
 
 use std::time::Duration;
 
-use steadfast_core::policy::{SessionPolicy, SessionSetting, SessionSettings};
+use steadfast_core::policy::{BackoffRange, SessionPolicy, SessionSetting, SessionSettings};
 
 use crate::script::settings;
 
 /// Sets one setting out of its range.
 type Change = fn(&mut SessionSettings);
 
+const fn proportional(percent: u32, min: u64, max: u64) -> BackoffRange {
+    BackoffRange::Proportional {
+        percent,
+        min: Duration::from_secs(min),
+        max: Duration::from_secs(max),
+    }
+}
+
+const fn exponential(base: u64, factor: u32, cap: u64) -> BackoffRange {
+    BackoffRange::Exponential {
+        base: Duration::from_secs(base),
+        factor,
+        cap: Duration::from_secs(cap),
+    }
+}
+
 #[test]
 fn a_setting_out_of_range_is_named() {
-    let changes: [(Change, SessionSetting); 7] = [
+    let changes: [(Change, SessionSetting); 12] = [
         (|it| it.endpoints = 0, SessionSetting::Endpoints),
         (|it| it.name = "x".repeat(17), SessionSetting::Name),
         (
@@ -19,7 +35,27 @@ fn a_setting_out_of_range_is_named() {
             SessionSetting::ConnectTimeout,
         ),
         (
-            |it| it.backoff.cap = Duration::ZERO,
+            |it| it.backoff.range = proportional(0, 1, 20),
+            SessionSetting::BackoffPercent,
+        ),
+        (
+            |it| it.backoff.range = proportional(50, 0, 20),
+            SessionSetting::BackoffMin,
+        ),
+        (
+            |it| it.backoff.range = proportional(50, 2, 1),
+            SessionSetting::BackoffMax,
+        ),
+        (
+            |it| it.backoff.range = exponential(0, 2, 30),
+            SessionSetting::BackoffBase,
+        ),
+        (
+            |it| it.backoff.range = exponential(1, 1, 30),
+            SessionSetting::BackoffFactor,
+        ),
+        (
+            |it| it.backoff.range = exponential(2, 2, 1),
             SessionSetting::BackoffCap,
         ),
         (

@@ -8,10 +8,10 @@ use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::Request;
 
-use crate::script::{Script, at, dial_failure, item, recovered, settings, subscribed};
+use crate::script::{EXPONENTIAL, Script, at, dial_failure, item, recovered, settings, subscribed};
 
-/// The cap of the backoff plus its floor.
-const LONGEST: Duration = Duration::from_millis(30_050);
+/// The longest delay of the backoff.
+const LONGEST: Duration = Duration::from_millis(20_050);
 
 /// A client that reconnects.
 trait Client {
@@ -145,17 +145,19 @@ fn a_server_that_always_goes_away_is_not_flooded_whatever_delay_it_requests() {
             }
 
             let attempts = script.dials.len();
-            assert!(attempts < 40, "{attempts} after {code} {reason:?}");
+            assert!(attempts < 50, "{attempts} after {code} {reason:?}");
         }
     }
 }
 
 #[test]
-fn a_flap_doubles_the_range_once() {
+fn a_flap_doubles_an_exponential_range_once() {
     // The largest of many first, second and third delays is close to the maximum of its range, and never above.
     let mut longest = [Duration::ZERO; 3];
+    let mut exponential = settings();
+    exponential.backoff.range = EXPONENTIAL;
     for seed in 0..400 {
-        let mut script = Script::with(settings(), seed);
+        let mut script = Script::with(exponential.clone(), seed);
         for longest in &mut longest {
             script.connect();
             script.lose_connection();
@@ -434,6 +436,30 @@ fn reconnect_now_dials_immediately_and_probes_an_open_connection() {
             ..
         }
     )));
+}
+
+#[test]
+fn a_delay_counts_from_the_start_of_the_failed_attempt() {
+    // The attempt fails after 400 ms. The range of the first delay is 1 s, so its largest draws are close to 1,050 ms.
+    let mut longest = Duration::ZERO;
+    for seed in 0..200 {
+        let mut script = Script::with(settings(), seed);
+        script.advance(Duration::from_millis(400));
+        script.dial_fails();
+        script.advance_to_next_dial();
+        let from_start = script.now - Instant::START;
+        assert!(from_start >= Duration::from_millis(400));
+        longest = longest.max(from_start);
+    }
+
+    assert!(longest <= Duration::from_millis(1_050), "{longest:?}");
+    assert!(longest > Duration::from_millis(1_000), "{longest:?}");
+
+    // An attempt that takes longer than its delay is followed by the next one immediately.
+    let mut script = Script::new();
+    script.advance(Duration::from_secs(9));
+    script.dial_fails();
+    assert_eq!(script.advance_to_next_dial(), Duration::ZERO);
 }
 
 #[test]

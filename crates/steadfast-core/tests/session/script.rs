@@ -12,7 +12,7 @@ use steadfast_core::io::{
     PublicationId, Publish, PublishOutcome, SubscribeOptions, SubscriptionEvent, SubscriptionId,
 };
 use steadfast_core::policy::{
-    BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
+    BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_machine::{Instant, Machine, Seed};
 use steadfast_protocol::codec::Encoding;
@@ -69,9 +69,11 @@ pub(crate) fn settings() -> SessionSettings {
         subscriptions_max: 16,
         backoff: BackoffSettings {
             floor: Duration::from_millis(50),
-            base: Duration::from_millis(250),
-            cap: Duration::from_secs(30),
-            first_delay_max: Duration::from_secs(1),
+            range: BackoffRange::Proportional {
+                percent: 50,
+                min: Duration::from_secs(1),
+                max: Duration::from_secs(20),
+            },
             going_away_jitter: Duration::from_secs(5),
             stable_after: Duration::from_secs(10),
             retry_after_max: Duration::from_mins(5),
@@ -89,6 +91,13 @@ pub(crate) fn settings() -> SessionSettings {
         },
     }
 }
+
+/// Ranges that double with each failure.
+pub(crate) const EXPONENTIAL: BackoffRange = BackoffRange::Exponential {
+    base: Duration::from_millis(250),
+    factor: 2,
+    cap: Duration::from_secs(30),
+};
 
 impl Script {
     /// A session that was opened and is dialling.

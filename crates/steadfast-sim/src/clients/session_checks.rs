@@ -9,7 +9,7 @@ use crate::reference_model::Invariant;
 use crate::settings::SessionParameters;
 use crate::words;
 
-/// The largest number of dials per second: delays are random, with a maximum that grows from at least 50 ms, and an
+/// The largest number of dials per second: delays are random, with a maximum that grows from at least 120 ms, and an
 /// application requests few immediate reconnects.
 const DIALS_PER_SECOND_MAX: usize = 25;
 

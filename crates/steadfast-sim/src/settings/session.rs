@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_core::policy::{
-    BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
+    BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_machine::Generator;
 
@@ -38,9 +38,11 @@ impl SessionParameters {
         };
         let backoff = BackoffSettings {
             floor: millis(20),
-            base: generator.between(millis(50), millis(250)),
-            cap: generator.between(millis(1_000), millis(3_000)),
-            first_delay_max: millis(200),
+            range: BackoffRange::Proportional {
+                percent: 50,
+                min: generator.between(millis(100), millis(250)),
+                max: generator.between(millis(1_000), millis(3_000)),
+            },
             going_away_jitter: millis(500),
             stable_after: millis(1_000),
             retry_after_max: millis(5_000),
@@ -99,9 +101,11 @@ impl SessionParameters {
             let shortest = Duration::from_millis(1);
             settings.backoff = BackoffSettings {
                 floor: shortest,
-                base: shortest,
-                cap: shortest,
-                first_delay_max: shortest,
+                range: BackoffRange::Proportional {
+                    percent: 50,
+                    min: shortest,
+                    max: shortest,
+                },
                 ..settings.backoff
             };
         }
@@ -129,7 +133,9 @@ impl SessionParameters {
     /// The longest delay between two attempts at a gateway that sends no retry delay.
     pub(crate) fn reconnect_delay_max(&self) -> Duration {
         let backoff = &self.settings.backoff;
-        backoff.floor + backoff.cap.max(backoff.going_away_jitter)
+        let (BackoffRange::Proportional { max: longest, .. }
+        | BackoffRange::Exponential { cap: longest, .. }) = backoff.range;
+        backoff.floor + longest.max(backoff.going_away_jitter)
     }
 
     /// The largest number of publications that are queued or in flight.

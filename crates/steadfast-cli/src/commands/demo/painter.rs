@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 use steadfast::error::BuildError;
 use steadfast::{
-    BackoffSettings, Client, PublishOutcome, SessionEvent, Subscription, SubscriptionEvent,
-    defaults,
+    BackoffRange, BackoffSettings, Client, PublishOutcome, SessionEvent, Subscription,
+    SubscriptionEvent, defaults,
 };
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
@@ -24,9 +24,11 @@ const STROKE_EVERY: Duration = Duration::from_millis(250);
 /// same machine and is restarted within about a second, and the demo has at most 100 painters, so that shorter delays
 /// than the library's defaults, which suit thousands of clients of a remote server, do not overload it.
 pub(super) const BACKOFF: BackoffSettings = BackoffSettings {
-    base: Duration::from_millis(200),
-    cap: Duration::from_millis(800),
-    first_delay_max: Duration::from_millis(400),
+    range: BackoffRange::Proportional {
+        percent: 50,
+        min: Duration::from_millis(400),
+        max: Duration::from_millis(800),
+    },
     going_away_jitter: Duration::from_millis(800),
     retry_after_max: Duration::from_secs(1),
     ..defaults::BACKOFF
