@@ -116,12 +116,13 @@ impl Backoff {
     fn compensate(&mut self, time: Duration) {
         let nanos = |time: Duration| -> u64 { convert::saturating(time.as_nanos()) };
         let (time, period) = (nanos(time), nanos(self.settings.stable_after).max(1));
-        let halvings = convert::saturating(time / period);
+        let halvings: u32 = convert::saturating(time / period);
         let growth = nanos(self.growth).checked_shr(halvings).unwrap_or(0);
         let decrease = u128::from(growth / 2) * u128::from(time % period) / u128::from(period);
         let decrease = u64::try_from(decrease).expect("at most half of the growth");
         self.growth = Duration::from_nanos(growth - decrease);
-        if self.is_forgotten() {
+        // Not after a shorter connection: the outages between many of these add up.
+        if halvings > 0 && self.is_forgotten() {
             self.growth = Duration::ZERO;
         }
     }
@@ -138,9 +139,7 @@ impl Backoff {
 
     /// The delay that earlier outages and failures require; zero if there were none since a stable connection.
     fn draw_if_grown(&mut self, from: Instant) -> Duration {
-        let (BackoffRange::Proportional { min: smallest, .. }
-        | BackoffRange::Exponential { base: smallest, .. }) = self.settings.range;
-        if self.range(from) <= smallest {
+        if self.growth.is_zero() && self.outage(from).is_zero() {
             return Duration::ZERO;
         }
         self.draw_delay(from)

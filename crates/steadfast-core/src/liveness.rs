@@ -4,12 +4,27 @@
 //! half a `pong_timeout` later, and at `ping_after_idle + pong_timeout` the connection is given up. Sending does not
 //! reset the idle time: on a half-open connection the kernel accepts bytes for minutes, so a busy writer would not
 //! detect it.
+//!
+//! While a request is in flight and no byte arrives, a probe is due after `ping_after_request`, or after four round trips
+//! if those take longer. The timeout is then adaptive: as long as a reply usually takes, at least `pong_timeout_min`, and
+//! as long as the bytes take that are in flight. Without a request the peer has no reason to send anything, and the
+//! application does not wait for it.
+
+mod requests;
+mod round_trip;
+mod write_stall;
 
 use std::time::Duration;
 
 use steadfast_machine::Instant;
 
+use self::requests::RequestsInFlight;
+use self::round_trip::RoundTrip;
+use self::write_stall::WriteStall;
 use crate::policy::LivenessSettings;
+
+/// A request in flight is probed after this number of round trips.
+const ROUND_TRIPS_BEFORE_PROBE: u32 = 4;
 
 /// What the session has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +50,6 @@ enum ProbeState {
     ClockJumpGrace(Instant),
 }
 
-/// A send buffer without write progress.
-#[derive(Clone, Copy, Debug)]
-struct WriteStall {
-    since: Instant,
-    deadline: Instant,
-    /// The deadline was extended once, because this process was late.
-    is_grace_used: bool,
-}
-
 /// The liveness of one connection.
 #[derive(Debug)]
 pub(crate) struct Liveness {
@@ -52,20 +58,21 @@ pub(crate) struct Liveness {
     probe_state: ProbeState,
     /// When the first unacknowledged probe was sent, to measure the round trip.
     probed_at: Option<Instant>,
-    /// Set while the send buffer is not empty.
-    stall: Option<WriteStall>,
-    send_buffer_bytes: u64,
+    round_trip: RoundTrip,
+    requests: RequestsInFlight,
+    write_stall: WriteStall,
 }
 
 impl Liveness {
-    pub(crate) const fn new(settings: LivenessSettings, now: Instant) -> Self {
+    pub(crate) fn new(settings: LivenessSettings, now: Instant) -> Self {
         Self {
             settings,
             last_received_at: now,
             probe_state: ProbeState::NotProbed,
             probed_at: None,
-            stall: None,
-            send_buffer_bytes: 0,
+            round_trip: RoundTrip::default(),
+            requests: RequestsInFlight::default(),
+            write_stall: WriteStall::new(settings.write_timeout, settings.clock_jump_grace),
         }
     }
 
@@ -73,34 +80,33 @@ impl Liveness {
     pub(crate) fn bytes_received(&mut self, now: Instant) -> Option<Duration> {
         self.last_received_at = now;
         self.probe_state = ProbeState::NotProbed;
-        let probed_at = self.probed_at.take()?;
-        Some(now.saturating_since(probed_at))
+        self.requests.on_bytes_received();
+        let round_trip = now.saturating_since(self.probed_at.take()?);
+        self.record_round_trip(round_trip);
+        Some(round_trip)
+    }
+
+    /// A command got its reply.
+    pub(crate) fn reply_received(&mut self, now: Instant, command: u32) {
+        if let Some(round_trip) = self.requests.on_reply(now, command) {
+            self.record_round_trip(round_trip);
+        }
     }
 
     /// The size of the send buffer changed.
     pub(crate) fn send_buffer_changed(&mut self, now: Instant, bytes: u64) {
-        if bytes == 0 {
-            self.stall = None;
-        } else if bytes < self.send_buffer_bytes || self.stall.is_none() {
-            self.stall = Some(WriteStall {
-                since: now,
-                deadline: now + self.settings.write_timeout,
-                is_grace_used: false,
-            });
-        }
-        self.send_buffer_bytes = bytes;
+        self.write_stall.on_changed(now, bytes);
     }
 
-    /// Counts bytes added to the send buffer, or they would hide write progress.
+    /// Bytes were added to the send buffer.
     pub(crate) const fn bytes_queued(&mut self, bytes: u64) {
-        if self.stall.is_some() {
-            self.send_buffer_bytes = self.send_buffer_bytes.saturating_add(bytes);
-        }
+        self.write_stall.on_bytes_queued(bytes);
+        self.requests.on_bytes_queued(bytes);
     }
 
     /// Whether the send buffer is not empty.
     pub(crate) const fn is_write_blocked(&self) -> bool {
-        self.stall.is_some()
+        self.write_stall.is_blocked()
     }
 
     /// Something is about to be sent. After half of `ping_after_idle` a probe is sent immediately, so that the caller
@@ -113,6 +119,17 @@ impl Liveness {
             return Action::Probe;
         }
         Action::Wait
+    }
+
+    /// Requests were sent, the newest with this command; all their bytes were queued.
+    pub(crate) fn requests_sent(&mut self, now: Instant, newest: u32) {
+        self.requests
+            .on_sent(now, newest, self.settings.pong_timeout);
+    }
+
+    /// No request is in flight.
+    pub(crate) const fn no_request_in_flight(&mut self) {
+        self.requests.on_none_in_flight();
     }
 
     /// Starts probing regardless of the idle time. Returns false if probing has already started.
@@ -131,37 +148,32 @@ impl Liveness {
     /// When [`Self::on_timer`] is due.
     pub(crate) fn deadline(&self) -> Instant {
         let due = match self.probe_state {
-            ProbeState::NotProbed => self.last_received_at + self.settings.ping_after_idle,
-            ProbeState::ProbedOnce(at) => at + self.settings.pong_timeout / 2,
-            ProbeState::ProbedTwice(at) => at + self.settings.pong_timeout,
+            ProbeState::NotProbed => self.first_probe_at(),
+            ProbeState::ProbedOnce(at) => at + self.timeout(at) / 2,
+            ProbeState::ProbedTwice(at) => at + self.timeout(at),
             ProbeState::ClockJumpGrace(deadline) => deadline,
         };
-        match self.stall {
-            Some(stall) => due.min(stall.deadline),
-            None => due,
-        }
+        self.write_stall.deadline().map_or(due, |at| at.min(due))
     }
 
     pub(crate) fn on_timer(&mut self, now: Instant) -> Action {
-        if let Some(action) = self.check_write_stall(now) {
-            return action;
+        if let Some(time) = self.write_stall.on_timer(now) {
+            return Action::WriteTimeout(time);
         }
         match self.probe_state {
-            ProbeState::NotProbed
-                if now >= self.last_received_at + self.settings.ping_after_idle =>
-            {
+            ProbeState::NotProbed if now >= self.first_probe_at() => {
                 self.start_probing(now);
                 Action::Probe
             }
-            ProbeState::ProbedOnce(at) if now >= at + self.settings.pong_timeout / 2 => {
+            ProbeState::ProbedOnce(at) if now >= at + self.timeout(at) / 2 => {
                 self.probe_state = ProbeState::ProbedTwice(at);
-                let due = at + self.settings.pong_timeout / 2;
-                self.grant_clock_jump_grace(now, due)
+                let timeout = self.timeout(at);
+                self.grant_clock_jump_grace(now, at + timeout / 2, timeout)
                     .unwrap_or(Action::Probe)
             }
-            ProbeState::ProbedTwice(at) if now >= at + self.settings.pong_timeout => {
-                let due = at + self.settings.pong_timeout;
-                self.grant_clock_jump_grace(now, due)
+            ProbeState::ProbedTwice(at) if now >= at + self.timeout(at) => {
+                let timeout = self.timeout(at);
+                self.grant_clock_jump_grace(now, at + timeout, timeout)
                     .unwrap_or_else(|| self.pong_timeout(now))
             }
             ProbeState::ClockJumpGrace(deadline) if now >= deadline => self.pong_timeout(now),
@@ -172,30 +184,62 @@ impl Liveness {
         }
     }
 
+    /// When the first probe is due.
+    fn first_probe_at(&self) -> Instant {
+        let idle = self.last_received_at + self.settings.ping_after_idle;
+        self.request_probe_at().map_or(idle, |at| at.min(idle))
+    }
+
+    /// When a probe is due because a request is in flight and no byte arrives.
+    fn request_probe_at(&self) -> Option<Instant> {
+        let since = self.requests.since()?.max(self.last_received_at);
+        let round_trips = self
+            .round_trip
+            .smoothed()
+            .saturating_mul(ROUND_TRIPS_BEFORE_PROBE);
+        Some(since + self.settings.ping_after_request.max(round_trips))
+    }
+
+    /// The time from the first probe until the connection is given up.
+    fn timeout(&self, probed_at: Instant) -> Duration {
+        let longest = self.settings.pong_timeout;
+        let (Some(probe_at), Some(round_trip)) =
+            (self.request_probe_at(), self.round_trip.timeout())
+        else {
+            return longest;
+        };
+        let timeout = round_trip
+            .max(self.settings.pong_timeout_min)
+            .saturating_add(self.requests.transmission_time());
+        // A probe may be older than the request.
+        let wait = probe_at.saturating_since(probed_at);
+        wait.saturating_add(timeout).min(longest)
+    }
+
+    /// A process that was suspended would measure its own pause, so that a sample has a limit.
+    fn record_round_trip(&mut self, sample: Duration) {
+        self.round_trip
+            .record(sample.min(self.settings.pong_timeout));
+    }
+
     fn start_probing(&mut self, now: Instant) {
         self.probe_state = ProbeState::ProbedOnce(now);
+        self.requests.on_probe();
         self.probed_at.get_or_insert(now);
     }
 
     /// A suspended process or machine could not receive anything either: the peer gets one more chance.
-    fn grant_clock_jump_grace(&mut self, now: Instant, due: Instant) -> Option<Action> {
+    fn grant_clock_jump_grace(
+        &mut self,
+        now: Instant,
+        due: Instant,
+        timeout: Duration,
+    ) -> Option<Action> {
         let late = now.saturating_since(due);
-        (late > self.settings.pong_timeout / 2).then(|| {
+        (late > timeout / 2).then(|| {
             self.probe_state = ProbeState::ClockJumpGrace(now + self.settings.clock_jump_grace);
             Action::Probe
         })
-    }
-
-    /// A process that was late could not write either: then the peer gets the grace period to accept bytes.
-    fn check_write_stall(&mut self, now: Instant) -> Option<Action> {
-        let stall = self.stall.as_mut().filter(|stall| now >= stall.deadline)?;
-        let late = now.saturating_since(stall.deadline);
-        if late > self.settings.write_timeout / 2 && !stall.is_grace_used {
-            stall.is_grace_used = true;
-            stall.deadline = now + self.settings.clock_jump_grace;
-            return None;
-        }
-        Some(Action::WriteTimeout(now.saturating_since(stall.since)))
     }
 
     fn pong_timeout(&self, now: Instant) -> Action {

@@ -127,6 +127,12 @@ impl PendingCalls {
         self.pending.drain(..).map(ended).collect()
     }
 
+    /// Whether a call was sent on this connection and has no result.
+    pub(crate) fn has_in_flight(&self) -> bool {
+        // Sent calls precede unsent ones.
+        self.pending.front().is_some_and(|it| it.command.is_some())
+    }
+
     /// The earliest deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.pending.iter().map(|it| it.deadline).min()

@@ -1,9 +1,13 @@
 //! Settings of a session that are valid by construction. State machines have no defaults; shells document theirs.
 
+mod backoff;
+
 use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
+
+pub use backoff::{BackoffRange, BackoffSettings};
 
 /// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -15,69 +19,28 @@ pub struct PolicyError {
     pub problem: &'static str,
 }
 
-/// The range of the delay before the next attempt. The delay is uniform over the range, in addition to
-/// [`BackoffSettings::floor`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackoffRange {
-    /// A share of the time without a connection, which bounds every wait by the outage: a client whose last connection
-    /// was stable starts its next attempt at the latest `floor` and this share of the outage after the server is
-    /// available again.
-    Proportional {
-        /// The share of the time since the loss, in percent; above zero. The time of earlier outages is added, as far
-        /// as connections since then have not compensated for it, see [`BackoffSettings::stable_after`].
-        percent: u32,
-        /// The smallest range; above zero.
-        min: Duration,
-        /// The largest range; at least `min`.
-        max: Duration,
-    },
-    /// Grows with the number of failed attempts and lost connections, however long they took.
-    Exponential {
-        /// The range after a stable connection; above zero.
-        base: Duration,
-        /// The growth for each failed attempt and each loss; at least 2.
-        factor: u32,
-        /// The largest range; at least `base`.
-        cap: Duration,
-    },
-}
-
-/// The delay before the next attempt: `floor + U(0, range)`, from the start of the failed attempt or from the loss.
+/// When the client pings the server, and when it gives up the connection. Any received byte proves that the server is
+/// alive.
 ///
-/// With a [`BackoffRange::Proportional`] range, a session whose last connection was stable, and whose server requested
-/// no delay and did not announce that it goes away, is connected again at the latest
-/// `floor + clamp(outage * percent / 100, min, max)` and one connection attempt after the server is available again, if
-/// the server then accepts it. An attempt in progress at that time may have to time out first. With several endpoints,
-/// each of them may take an attempt.
-///
-/// A connection was stable if the time of earlier outages is no longer counted: with
-/// `defaults::BACKOFF` of the client library, after at most 90 s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BackoffSettings {
-    /// The smallest delay; limits the rate of attempts at a server that rejects them.
-    pub floor: Duration,
-    /// The range of the random part of the delay.
-    pub range: BackoffRange,
-    /// The maximum delay of the first attempt after the server announced that it goes away: all its clients
-    /// reconnect.
-    pub going_away_jitter: Duration,
-    /// What earlier outages or failures added to the range halves for each such period that a connection lasts, and
-    /// decreases linearly within one. Below `floor` it counts no longer. Above zero.
-    pub stable_after: Duration,
-    /// The longest delay that a server may request.
-    pub retry_after_max: Duration,
-    /// The session fails after this number of consecutive failed attempts; `None` for no limit.
-    pub attempts_max: Option<u32>,
-}
-
-/// When the client pings the server, and when it gives up the connection.
+/// A dead connection is detected within `ping_after_idle + pong_timeout` of the last byte, and within
+/// `ping_after_request + pong_timeout` of a request in flight. As soon as eight round trips are known, the second bound
+/// is adaptive: `ping_after_request + pong_timeout_min` on a connection whose round trips are short. A server that sends
+/// some byte within `pong_timeout`, and within `ping_after_request + pong_timeout_min`, of each request and ping is never
+/// given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LivenessSettings {
     /// Idle time before the first ping; above zero.
     pub ping_after_idle: Duration,
-    /// From the first ping until the connection is given up; above zero. A dead connection is detected within
-    /// `ping_after_idle + pong_timeout`.
+    /// From the first ping until the connection is given up; above zero. With a request in flight, the longest such
+    /// time, and the limit of a measured round trip.
     pub pong_timeout: Duration,
+    /// From a publication or call, or the last byte after it, to a ping if nothing is received; above zero. Four times
+    /// the smoothed round-trip time if that is longer, and never later than `ping_after_idle`.
+    pub ping_after_request: Duration,
+    /// The shortest time from that ping until the connection is given up; above zero, at most `pong_timeout`. The time
+    /// itself is the smoothed round-trip time and four times its variation (RFC 6298), and what 128 kbit/s take for
+    /// the bytes before the ping that the server may not have received.
+    pub pong_timeout_min: Duration,
     /// The longest time without write progress before the connection is given up; above zero.
     pub write_timeout: Duration,
     /// Additional time for the peer if this process handled a deadline late, for example after a suspension.
@@ -158,6 +121,8 @@ pub enum SessionSetting {
     BackoffAttemptsMax,
     LivenessPingAfterIdle,
     LivenessPongTimeout,
+    LivenessPingAfterRequest,
+    LivenessPongTimeoutMin,
     LivenessWriteTimeout,
     OutboxMessagesMax,
     OutboxBytesMax,
@@ -187,6 +152,8 @@ impl SessionSetting {
             Self::BackoffAttemptsMax => "backoff.attempts_max",
             Self::LivenessPingAfterIdle => "liveness.ping_after_idle",
             Self::LivenessPongTimeout => "liveness.pong_timeout",
+            Self::LivenessPingAfterRequest => "liveness.ping_after_request",
+            Self::LivenessPongTimeoutMin => "liveness.pong_timeout_min",
             Self::LivenessWriteTimeout => "liveness.write_timeout",
             Self::OutboxMessagesMax => "outbox.messages_max",
             Self::OutboxBytesMax => "outbox.bytes_max",
@@ -260,57 +227,24 @@ const fn above_zero(setting: SessionSetting, value: Duration) -> Rule {
     (!value.is_zero(), setting, ABOVE_ZERO)
 }
 
-impl BackoffRange {
-    fn rules(&self) -> [Rule; 3] {
-        match *self {
-            Self::Proportional { percent, min, max } => [
-                (percent > 0, SessionSetting::BackoffPercent, ABOVE_ZERO),
-                above_zero(SessionSetting::BackoffMin, min),
-                (
-                    max >= min,
-                    SessionSetting::BackoffMax,
-                    "must not be below backoff.range.min",
-                ),
-            ],
-            Self::Exponential { base, factor, cap } => [
-                above_zero(SessionSetting::BackoffBase, base),
-                (
-                    factor >= 2,
-                    SessionSetting::BackoffFactor,
-                    "must be at least 2",
-                ),
-                (
-                    cap >= base,
-                    SessionSetting::BackoffCap,
-                    "must not be below backoff.range.base",
-                ),
-            ],
-        }
-    }
-}
-
-impl BackoffSettings {
-    fn rules(&self) -> [Rule; 5] {
-        let [first, second, third] = self.range.rules();
-        [
-            first,
-            second,
-            third,
-            above_zero(SessionSetting::BackoffStableAfter, self.stable_after),
-            (
-                self.attempts_max != Some(0),
-                SessionSetting::BackoffAttemptsMax,
-                ABOVE_ZERO,
-            ),
-        ]
-    }
-}
-
 impl LivenessSettings {
-    const fn rules(&self) -> [Rule; 3] {
+    fn rules(&self) -> [Rule; 6] {
         [
             above_zero(SessionSetting::LivenessPingAfterIdle, self.ping_after_idle),
             above_zero(SessionSetting::LivenessPongTimeout, self.pong_timeout),
+            above_zero(
+                SessionSetting::LivenessPingAfterRequest,
+                self.ping_after_request,
+            ),
+            above_zero(
+                SessionSetting::LivenessPongTimeoutMin,
+                self.pong_timeout_min,
+            ),
+            (
+                self.pong_timeout_min <= self.pong_timeout,
+                SessionSetting::LivenessPongTimeoutMin,
+                "must not be above liveness.pong_timeout",
+            ),
             above_zero(SessionSetting::LivenessWriteTimeout, self.write_timeout),
         ]
     }

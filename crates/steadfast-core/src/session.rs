@@ -242,7 +242,7 @@ impl Session {
 
     /// Sends what the last inputs made sendable, and updates the counts of the snapshot.
     fn flush(&mut self, now: Instant) {
-        self.send_pending(now);
+        let newest = self.send_pending(now);
         if self.drain_until.is_some() && self.outbox.is_empty() {
             self.close_connection(now);
         }
@@ -252,6 +252,7 @@ impl Session {
             self.outputs
                 .push_back(Output::Transmit { attempt, message });
         }
+        self.track_requests(now, newest);
         self.snapshot.queued = self.outbox.queued();
         self.snapshot.in_flight = self.outbox.in_flight();
     }

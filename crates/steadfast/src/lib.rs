@@ -28,7 +28,8 @@
 //!   (at least 1 s, at most 20 s), 50 ms and one connection attempt; the delays have full jitter. The client retries
 //!   indefinitely unless [`BackoffSettings`] sets `attempts_max` or the server permanently rejects the client.
 //! - **Failure detection:** the client sends a ping after 15 s without received data and drops the connection after
-//!   25 s, even while the client is sending. See [`LivenessSettings`].
+//!   25 s, even while the client is sending. While a publication or call is in flight, it drops the connection after
+//!   12 s, or about 4 s once the round-trip time is known. See [`LivenessSettings`].
 //! - **Publishing:** each publication has an idempotency key and exactly one [`PublishOutcome`].
 //!   [`Message::send`] waits while the outbox is full, [`Client::publish`] fails instead.
 //!   Unacknowledged publications are resent in order for up to 90 s; the gateway stores each of them once.

@@ -120,7 +120,7 @@ fn clients_are_back_soon_after_short_outages_and_within_20_seconds_after_long_on
 }
 
 #[test]
-fn a_herd_drains_nearly_as_fast_as_its_server_accepts() {
+fn a_thundering_herd_drains_nearly_as_fast_as_its_server_accepts() {
     const CLIENTS: u64 = 10_000;
     const PER_SECOND: u32 = 500;
     let ideal = Duration::from_secs(CLIENTS / u64::from(PER_SECOND));

@@ -137,33 +137,44 @@ impl Session {
     }
 
     /// Sends subscribe commands first, then unacknowledged and new publications in order, up to the in-flight limits,
-    /// then calls.
-    pub(super) fn send_pending(&mut self, now: Instant) {
+    /// then calls. Returns the newest command of a publication or call, if any was sent.
+    pub(super) fn send_pending(&mut self, now: Instant) -> Option<u32> {
         if !matches!(self.lifecycle, Lifecycle::Connected { .. }) {
-            return;
+            return None;
         }
         while self.can_subscribe() && self.send_next_subscribe(now) {}
-        let mut has_sent = false;
+        let mut newest = None;
         loop {
             let id = self.outgoing.next_id();
             let Some(request) = self.outbox.send_next(now, id).map(publish_request) else {
                 break;
             };
-            self.outgoing.push(request);
-            has_sent = true;
+            newest = Some(self.outgoing.push(request));
         }
         loop {
             let id = self.outgoing.next_id();
             let Some(request) = self.calls.send_next(now, id).map(call_request) else {
                 break;
             };
-            self.outgoing.push(request);
-            has_sent = true;
+            newest = Some(self.outgoing.push(request));
         }
-        if has_sent {
+        if newest.is_some() {
             self.probe_if_idle(now);
         }
         self.check_ready(now);
+        newest
+    }
+
+    /// Reports to the failure detection whether requests are in flight, after all messages were passed to the transport.
+    pub(super) fn track_requests(&mut self, now: Instant, newest: Option<u32>) {
+        let Lifecycle::Connected { liveness, .. } = &mut self.lifecycle else {
+            return;
+        };
+        if let Some(newest) = newest {
+            liveness.requests_sent(now, newest);
+        } else if self.outbox.in_flight() == 0 && !self.calls.has_in_flight() {
+            liveness.no_request_in_flight();
+        }
     }
 
     fn probe_if_idle(&mut self, now: Instant) {

@@ -32,6 +32,9 @@ impl Session {
                 Err(error) => self.connect_rejected(now, error),
             };
         }
+        if let Lifecycle::Connected { liveness, .. } = &mut self.lifecycle {
+            liveness.reply_received(now, id);
+        }
         if self.outbox.has_command(id) {
             return self.on_publish_reply(now, id, outcome);
         }

@@ -259,6 +259,8 @@ fn a_dead_peer_is_detected_within_25_seconds_and_5_in_the_fast_profile_under_any
     let fast = LivenessSettings {
         ping_after_idle: Duration::from_secs(3),
         pong_timeout: Duration::from_secs(2),
+        ping_after_request: Duration::from_secs(2),
+        pong_timeout_min: Duration::from_secs(2),
         write_timeout: Duration::from_secs(5),
         clock_jump_grace: Duration::from_secs(1),
     };

@@ -13,5 +13,6 @@ mod random_inputs;
 mod random_recovery;
 mod reconnecting;
 mod replies;
+mod requests_in_flight;
 mod script;
 mod subscriptions;

@@ -51,6 +51,8 @@ pub(crate) const fn liveness() -> LivenessSettings {
     LivenessSettings {
         ping_after_idle: Duration::from_secs(15),
         pong_timeout: Duration::from_secs(10),
+        ping_after_request: Duration::from_secs(2),
+        pong_timeout_min: Duration::from_secs(2),
         write_timeout: Duration::from_secs(10),
         clock_jump_grace: Duration::from_secs(2),
     }
@@ -198,6 +200,11 @@ impl Script {
             self.handle(Input::Tick);
         }
         self.now = end;
+    }
+
+    /// The next deadline of the session.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.session.poll_timeout()
     }
 
     /// The process is suspended, and handles one tick afterwards.

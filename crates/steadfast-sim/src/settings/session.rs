@@ -27,22 +27,39 @@ pub(crate) struct SessionParameters {
     pub(crate) is_listener: bool,
 }
 
+/// In a quarter of the sessions, a range that grows with the number of failures.
+fn backoff_range(generator: &mut Generator) -> BackoffRange {
+    let millis = Duration::from_millis;
+    let min = generator.between(millis(100), millis(250));
+    let max = generator.between(millis(1_000), millis(3_000));
+    if max < millis(1_500) {
+        return BackoffRange::Exponential {
+            base: min,
+            factor: 2,
+            cap: max,
+        };
+    }
+    BackoffRange::Proportional {
+        percent: 50,
+        min,
+        max,
+    }
+}
+
 impl SessionParameters {
     pub(crate) fn draw(generator: &mut Generator, nodes: usize) -> Self {
         let millis = Duration::from_millis;
         let liveness = LivenessSettings {
             ping_after_idle: generator.between(millis(1_000), millis(3_000)),
             pong_timeout: generator.between(millis(500), millis(2_000)),
+            ping_after_request: millis(500),
+            pong_timeout_min: millis(500),
             write_timeout: generator.between(millis(500), millis(2_000)),
             clock_jump_grace: millis(500),
         };
         let backoff = BackoffSettings {
             floor: millis(20),
-            range: BackoffRange::Proportional {
-                percent: 50,
-                min: generator.between(millis(100), millis(250)),
-                max: generator.between(millis(1_000), millis(3_000)),
-            },
+            range: backoff_range(generator),
             going_away_jitter: millis(500),
             stable_after: millis(1_000),
             retry_after_max: millis(5_000),
@@ -93,6 +110,8 @@ impl SessionParameters {
             settings.liveness = LivenessSettings {
                 ping_after_idle: never,
                 pong_timeout: never,
+                ping_after_request: never,
+                pong_timeout_min: never,
                 write_timeout: never,
                 clock_jump_grace: never,
             };

@@ -90,10 +90,14 @@ impl TransportSlot {
     }
 
     pub(super) fn transmit(&mut self, attempt: Attempt, message: &Bytes) {
+        if contains_heartbeat(message) {
+            tracing::trace!(attempt = attempt.0, "pong sent");
+        }
         self.with_socket(attempt, |socket| socket.queue_text(message));
     }
 
     pub(super) fn probe(&mut self, attempt: Attempt) {
+        tracing::trace!(attempt = attempt.0, "WebSocket ping sent");
         self.with_socket(attempt, |socket| socket.queue_ping(b""));
     }
 
@@ -196,7 +200,12 @@ fn receive(
                 Arrival::Message {
                     kind: MessageKind::Text,
                     payload: message,
-                } => emit(Input::Received { attempt, message }),
+                } => {
+                    if contains_heartbeat(&message) {
+                        tracing::trace!(attempt = attempt.0, "ping received");
+                    }
+                    emit(Input::Received { attempt, message });
+                }
                 Arrival::Message {
                     kind: MessageKind::Binary,
                     ..
@@ -205,7 +214,7 @@ fn receive(
                         "unsupported binary message from the server".to_owned(),
                     ));
                 }
-                Arrival::Pong(_) => {}
+                Arrival::Pong(_) => tracing::trace!(attempt = attempt.0, "WebSocket pong received"),
                 Arrival::CloseFrame { code, reason } => {
                     return Err(ConnectionLoss::CloseFrame { code, reason });
                 }
@@ -221,6 +230,15 @@ fn receive(
         }
     }
     Ok(is_busy)
+}
+
+/// Whether a line of a message is a ping of the server or the pong to it, which are empty objects. Checked only if it is
+/// logged.
+fn contains_heartbeat(message: &[u8]) -> bool {
+    tracing::enabled!(tracing::Level::TRACE)
+        && message
+            .split(|byte| *byte == b'\n')
+            .any(|line| line == b"{}")
 }
 
 fn send(

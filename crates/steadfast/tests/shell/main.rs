@@ -1,4 +1,4 @@
-//! Tests of the client on real sockets: the dial limit, TLS validation, closing a client, and giving up calls.
+//! Tests of the client on real sockets: the dial limit, TLS validation, the log, closing a client, and giving up calls.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 mod closing;
 mod dial_limit;
 mod drain;
+mod heartbeat_log;
 mod logs;
 mod names;
 mod overflow;
