@@ -32,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) totals: Totals,
     /// The number of processes that will end at the next moment at which that loses data.
     pub(crate) crashes_armed: u64,
+    /// The number of clean shutdowns that have not begun; one waits until its process is running.
+    pub(crate) shutdowns_left: u64,
     /// The time at which a fault last began or ended.
     pub(crate) last_fault_change_at: Instant,
     /// Until when a disk is stalled, or was.
@@ -58,6 +60,7 @@ impl Context {
                 simple_clients: convert::to_u64(settings.clients),
                 ..Totals::default()
             },
+            shutdowns_left: settings.clean_shutdowns,
             settings,
             membership: Membership::default(),
             crashes_armed: 0,

@@ -422,6 +422,7 @@ impl Node {
             return ctx.schedule_node(later, self.index, NodeEvent::RequestShutdown);
         };
         engine.shutdown_phase = ShutdownPhase::Requested;
+        ctx.shutdowns_left -= 1;
         ctx.record_fault_change();
         // In half of the shutdowns the clients are disconnected first; otherwise their connections are reset.
         if ctx.generator.chance(1, 2) {

@@ -286,6 +286,7 @@ impl World {
     fn has_no_faults_left(&self) -> bool {
         let settings = &self.ctx.settings;
         self.ctx.crashes_armed == 0
+            && self.ctx.shutdowns_left == 0
             && self.ctx.totals.connection_losses() >= settings.connection_losses
             && self.network.is_healthy(&self.ctx)
             && self.clients.have_published(settings.publishes)

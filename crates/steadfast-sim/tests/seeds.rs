@@ -52,6 +52,13 @@ fn seeds_that_once_violated_an_invariant_pass() {
     }
 }
 
+/// A clean shutdown waits until its process is running, after all other faults. The final checks read from every node,
+/// so they come after it.
+#[test]
+fn the_final_checks_wait_for_the_last_clean_shutdown() {
+    assert_eq!(run(2135, Variant::default()).violations, []);
+}
+
 /// A session is closed and reopened; a call made before it is connected again times out after its dial and before the
 /// reply to its connect command.
 #[test]
