@@ -11,6 +11,7 @@ mod liveness;
 mod outbox;
 mod pending_calls;
 pub mod policy;
+pub mod secret;
 pub mod session;
 mod subscriptions;
 

@@ -9,6 +9,8 @@ use thiserror::Error;
 
 pub use backoff::{BackoffRange, BackoffSettings};
 
+use crate::secret::Secret;
+
 /// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid {setting}: {problem}")]
@@ -80,7 +82,7 @@ pub struct SessionSettings {
     /// The client name in the connect command; at most 16 bytes.
     pub name: String,
     /// A connection token; empty for none.
-    pub token: String,
+    pub token: Secret,
     /// Application data in the connect command, raw JSON.
     pub data: Option<bytes::Bytes>,
     /// From the start of an attempt to the reply to the connect command; above zero.

@@ -11,6 +11,7 @@ use steadfast_core::Session;
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
+use steadfast_core::secret::Secret;
 use steadfast_machine::Seed;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
@@ -24,7 +25,6 @@ use crate::error::BuildError;
 use crate::events::Events;
 use crate::message::Overflow;
 use crate::outbox_capacity::OutboxCapacity;
-use crate::secret::Secret;
 
 /// Maximum length of the command queue from the handles to the driver, in addition to the publications of the outbox.
 const COMMANDS_MAX: usize = 4_096;
@@ -117,7 +117,6 @@ pub mod defaults {
 #[derive(Clone, Debug)]
 pub struct Builder {
     endpoints: Vec<Endpoint>,
-    token: Secret,
     settings: SessionSettings,
     stage_timeouts: StageTimeouts,
     call_timeout: Duration,
@@ -134,11 +133,10 @@ impl Builder {
     pub(crate) fn new(url: &str) -> Result<Self, BuildError> {
         Ok(Self {
             endpoints: vec![url.parse()?],
-            token: Secret::default(),
             settings: SessionSettings {
                 endpoints: 1,
                 name: "steadfast".to_owned(),
-                token: String::new(),
+                token: Secret::default(),
                 data: None,
                 connect_timeout: defaults::CONNECT_TIMEOUT,
                 degraded_after: defaults::DEGRADED_AFTER,
@@ -181,7 +179,7 @@ impl Builder {
     /// Sets the connection token.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
-        self.token = Secret::new(token.to_owned());
+        self.settings.token = Secret::new(token.to_owned());
         self
     }
 
@@ -316,7 +314,6 @@ impl Builder {
         let connector = self.connector()?;
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
-        self.token.expose().clone_into(&mut settings.token);
         let outbox = settings.outbox;
         let policy = SessionPolicy::new(settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;

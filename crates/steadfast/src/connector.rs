@@ -13,6 +13,7 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use steadfast_core::secret::Secret;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -23,7 +24,6 @@ pub use error::{CertificateProblem, DialError, DialErrorReason};
 
 use self::options::with_options;
 use crate::endpoint::{Endpoint, Security};
-use crate::secret::Secret;
 use crate::transport::stream::Stream;
 use crate::transport::websocket::WebSocket;
 

@@ -54,7 +54,6 @@ mod events;
 mod message;
 mod outbox_capacity;
 mod receipt;
-mod secret;
 mod subscription;
 pub mod transport;
 

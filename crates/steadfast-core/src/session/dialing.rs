@@ -130,7 +130,7 @@ impl Session {
         let settings = self.settings();
         let deadline = deadline.unwrap_or(now + settings.connect_timeout);
         let connect = ConnectRequest {
-            token: settings.token.clone(),
+            token: settings.token.expose().to_owned(),
             data: settings.data.clone(),
             name: settings.name.clone(),
             ..ConnectRequest::default()

@@ -14,6 +14,7 @@ use steadfast_core::io::{
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
+use steadfast_core::secret::Secret;
 use steadfast_machine::{Instant, Machine, Seed};
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentAck};
@@ -62,7 +63,7 @@ pub(crate) fn settings() -> SessionSettings {
     SessionSettings {
         endpoints: 1,
         name: "test".to_owned(),
-        token: String::new(),
+        token: Secret::default(),
         data: None,
         connect_timeout: Duration::from_secs(10),
         degraded_after: Duration::from_mins(2),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
+use steadfast_core::secret::Secret;
 use steadfast_machine::Generator;
 
 use crate::planted_bug::PlantedBug;
@@ -84,7 +85,7 @@ impl SessionParameters {
             settings: SessionSettings {
                 endpoints: nodes,
                 name: "sim".to_owned(),
-                token: String::new(),
+                token: Secret::default(),
                 data: None,
                 connect_timeout: generator.between(millis(1_000), millis(3_000)),
                 degraded_after: millis(30_000),

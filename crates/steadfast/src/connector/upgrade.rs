@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use httparse::{EMPTY_HEADER, Response, Status};
+use steadfast_core::secret::Secret;
 use steadfast_protocol::websocket::handshake::{self, ResponseError, UpgradeRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::DialErrorReason;
 use crate::endpoint::Endpoint;
-use crate::secret::Secret;
 use crate::transport::stream::Stream;
 
 /// Longest header of a response, in bytes: four times what servers accept in a request.
