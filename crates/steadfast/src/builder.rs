@@ -309,9 +309,13 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// A setting or a root certificate is invalid, or the system provides no random bytes.
+    /// A setting, a header field or a root certificate is invalid, or the system provides no random bytes.
     pub fn build(self) -> Result<(Client, Driver), BuildError> {
         let connector = self.connector()?;
+        // Otherwise the first attempt would find an invalid field, and each further one again.
+        for endpoint in &self.endpoints {
+            connector.check_request(endpoint)?;
+        }
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
         let outbox = settings.outbox;
@@ -387,6 +391,19 @@ fn random_u64() -> Result<u64, BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn invalid_header_fields_are_rejected_before_the_first_attempt() {
+        for (name, value) in [("", "x"), ("a b", "x"), ("X-Key", "a\r\nEvil: 1")] {
+            let builder = Builder::new("ws://127.0.0.1:9").unwrap();
+            let error = builder.header(name, value).build().unwrap_err();
+
+            assert!(
+                error.to_string().starts_with("invalid header field: "),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn the_connector_has_the_limits_of_the_client() {

@@ -87,6 +87,11 @@ impl Connector {
         }
     }
 
+    /// Checks the request that [`Self`] will send to an endpoint.
+    pub(crate) fn check_request(&self, endpoint: &Endpoint) -> Result<(), RequestError> {
+        upgrade::request(endpoint, &self.header_fields, "").map(drop)
+    }
+
     /// Sets how long sent bytes may stay unacknowledged before the kernel drops the connection (`TCP_USER_TIMEOUT`, on
     /// Linux); the kernel's default without this. At least the longest time that liveness detection allows: it covers
     /// the case that the driver's task does not run.

@@ -17,6 +17,9 @@ pub enum BuildError {
     /// A setting is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The name or value of a header field is invalid.
+    #[error("invalid header field: {0}")]
+    Header(#[from] steadfast_protocol::websocket::handshake::RequestError),
     /// The application data cannot be serialized as JSON.
     #[error("failed to serialize the data as JSON")]
     Json(#[from] serde_json::Error),

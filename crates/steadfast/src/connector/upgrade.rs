@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use httparse::{EMPTY_HEADER, Response, Status};
 use steadfast_core::secret::Secret;
-use steadfast_protocol::websocket::handshake::{self, ResponseError, UpgradeRequest};
+use steadfast_protocol::websocket::handshake::{self, RequestError, ResponseError, UpgradeRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::DialErrorReason;
@@ -28,19 +28,7 @@ pub(super) async fn upgrade(
     fields: &[(String, Secret)],
 ) -> Result<Vec<u8>, DialErrorReason> {
     let key = handshake::key(random()?);
-    let extra: Vec<(&str, &str)> = fields
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.expose()))
-        .collect();
-    let request = handshake::request(&UpgradeRequest {
-        host: &endpoint.authority(),
-        path: endpoint.path(),
-        key: &key,
-        origin: None,
-        subprotocols: &[],
-        extra_fields: &extra,
-    })
-    .map_err(DialErrorReason::Request)?;
+    let request = request(endpoint, fields, &key).map_err(DialErrorReason::Request)?;
     stream
         .write_all(&request)
         .await
@@ -64,6 +52,26 @@ pub(super) async fn upgrade(
             return Err(DialErrorReason::ConnectionClosed);
         }
     }
+}
+
+/// The request for an upgrade with these additional fields.
+pub(super) fn request(
+    endpoint: &Endpoint,
+    fields: &[(String, Secret)],
+    key: &str,
+) -> Result<Vec<u8>, RequestError> {
+    let extra: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.expose()))
+        .collect();
+    handshake::request(&UpgradeRequest {
+        host: &endpoint.authority(),
+        path: endpoint.path(),
+        key,
+        origin: None,
+        subprotocols: &[],
+        extra_fields: &extra,
+    })
 }
 
 /// Returns the length of the header when it is complete and accepts the upgrade; `None` while it is incomplete.
