@@ -14,7 +14,7 @@ use crate::membership::Membership;
 use crate::planted_bug::PlantedBug;
 use crate::recorder::Recorder;
 use crate::reference_model::{Invariant, ReferenceModel};
-use crate::settings::{PingTiming, RunSettings};
+use crate::settings::RunSettings;
 use crate::totals::Totals;
 use crate::variant::Variant;
 use crate::wall_clock::WallClock;
@@ -124,7 +124,7 @@ impl Context {
         if self.disks_stalled_until == Instant::START {
             return Instant::START;
         }
-        self.disks_stalled_until + self.settings.peer_silence_max(PingTiming::Prompt)
+        self.disks_stalled_until + self.settings.peer_silence_max()
     }
 
     /// Records what clients observe.

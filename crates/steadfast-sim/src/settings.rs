@@ -53,17 +53,6 @@ pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// The largest total of the send buffers of a shard: little more than one of them may have.
 pub(crate) const UNSENT_MEMORY_BYTES_MAX: usize = 80 << 10;
 
-/// Whether pings to a client were delayed, which extends the time until its silence must be detected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PingTiming {
-    /// No ping was queued while there were unsent bytes.
-    Prompt,
-    /// There were unsent bytes, so that a ping may have been delayed, and progress may have extended its timeout.
-    Delayed,
-    /// Like [`Self::Delayed`], and the deadline was extended for that reason.
-    DelayedAndExtended,
-}
-
 /// What limits the history of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retention {
@@ -229,14 +218,11 @@ impl RunSettings {
         bytes / (convert::to_u64(self.padding) + overhead)
     }
 
-    /// The longest time until the gateway detects a silent client: both deadlines are rounded up to the next tick of
+    /// The longest time until the gateway detects a silent client, from the time when its silence counts: both
+    /// deadlines are rounded up to the next tick of
     /// the hub's timer wheel.
-    pub(crate) fn peer_silence_max(&self, ping_timing: PingTiming) -> Duration {
-        let delay = match ping_timing {
-            PingTiming::Prompt => Duration::ZERO,
-            PingTiming::Delayed | PingTiming::DelayedAndExtended => self.ping_delay_max(),
-        };
-        self.ping_interval + self.pong_timeout + 2 * TICK + delay
+    pub(crate) fn peer_silence_max(&self) -> Duration {
+        self.ping_interval + self.pong_timeout + 2 * TICK
     }
 
     /// How much later the gateway detects a silent client to which bytes were unsent: the ping may have been delayed,

@@ -52,6 +52,17 @@ fn seeds_that_once_violated_an_invariant_pass() {
     }
 }
 
+/// A silent client accepts bytes for some time after its last own bytes, or was paused. The pong timeout counts from the
+/// last accepted bytes, and from the end of the pause.
+#[test]
+fn a_silent_client_that_accepts_bytes_slowly_or_was_paused_is_detected_later() {
+    for seed in [4186, 8562] {
+        let result = run(seed, with(EngineKind::Memory));
+        assert_eq!(result.violations, [], "seed {seed}");
+    }
+    assert_eq!(run(33360, Variant::default()).violations, []);
+}
+
 /// A clean shutdown waits until its process is running, after all other faults. The final checks read from every node,
 /// so they come after it.
 #[test]

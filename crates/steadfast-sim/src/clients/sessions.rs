@@ -13,7 +13,6 @@ use crate::ids::{ClientIndex, ConnectionId};
 use crate::network::Network;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
-use crate::settings::PingTiming;
 use crate::words;
 
 /// The time from a dial to the reply to the connect command on a connection without faults, with a margin.
@@ -141,7 +140,7 @@ impl Sessions {
     /// Checks that every session is connected, given the time since the last fault.
     pub(crate) fn check_connected(&self, ctx: &mut Context) {
         let time_since_fault = ctx.time_since_fault();
-        let peer_silence_max = ctx.settings.peer_silence_max(PingTiming::Delayed);
+        let peer_silence_max = ctx.settings.peer_silence_max() + ctx.settings.ping_delay_max();
         let mut sessions = self.drivers.iter().zip(&ctx.settings.sessions);
         let slow = sessions.find(|(driver, parameters)| {
             let detection = parameters.silence_max().max(peer_silence_max);

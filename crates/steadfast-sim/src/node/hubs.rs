@@ -23,7 +23,7 @@ use crate::ids::{ClientIndex, ConnectionId, ProcessId};
 use crate::network::Network;
 use crate::planted_bug::{alter_shard_message, is_lost_reply};
 use crate::reference_model::Invariant;
-use crate::settings::{PingTiming, SHARDS};
+use crate::settings::SHARDS;
 use crate::words;
 
 mod inbound;
@@ -177,7 +177,7 @@ impl Hubs {
     pub(crate) fn on_written(&mut self, ports: &mut Ports<'_>, connection: ConnectionId) {
         let report = self
             .sockets
-            .report_accepted_bytes(ports.network, connection);
+            .report_accepted_bytes(ports.ctx.now(), ports.network, connection);
         if let Some((shard, input)) = report {
             self.drive(ports, shard, input);
         }
@@ -449,12 +449,20 @@ impl Hubs {
             ports.ctx.totals.dead_peers_detected += 1;
             let connection = self.connection_of(index, *peer);
             let socket = connection.and_then(|connection| self.sockets.get_mut(connection));
-            let ping_timing = socket.map_or(PingTiming::Prompt, |socket| socket.ping_timing);
-            let longest = ports.ctx.settings.peer_silence_max(ping_timing);
-            if *idle > longest && ports.ctx.now() >= ports.ctx.silence_excused_until() {
+            let now = ports.ctx.now();
+            let settings = &ports.ctx.settings;
+            let (counted, longest) = socket.map_or_else(
+                || (*idle, settings.peer_silence_max()),
+                |socket| {
+                    let counted = now.saturating_since(socket.silence_counts_from);
+                    (counted, socket.silence_max(settings))
+                },
+            );
+            let silence = counted.min(*idle);
+            if silence > longest && ports.ctx.now() >= ports.ctx.silence_excused_until() {
                 let details = format!(
                     "the gateway detected a silent client after {}, the limit is {}",
-                    words::seconds(*idle),
+                    words::seconds(silence),
                     words::seconds(longest)
                 );
                 ports.ctx.report(Invariant::DeadPeersDetected, details);

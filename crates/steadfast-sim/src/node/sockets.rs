@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_faults::link::{ByteStream, Direction, Lane};
@@ -21,7 +22,7 @@ use crate::ids::{ConnectionId, NodeIndex};
 use crate::network::Network;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
-use crate::settings::{CONNECT_TIMEOUT, PingTiming, SEND_BUFFER_BYTES_MAX, STALL_MAX};
+use crate::settings::{CONNECT_TIMEOUT, RunSettings, SEND_BUFFER_BYTES_MAX, STALL_MAX};
 use crate::words;
 
 /// The gateway's end of a connection.
@@ -41,7 +42,9 @@ pub(crate) struct Socket {
     /// The total of accepted bytes at the last report to the hub; `None` while the hub knows of no unsent bytes.
     reported_accepted_bytes: Option<u64>,
     is_send_buffer_report_scheduled: bool,
-    pub(crate) ping_timing: PingTiming,
+    /// From when on the silence of the client counts: unsent bytes were accepted, which shows that the client is alive, and
+    /// a ping after them is sent no earlier; or the hub resumed the peer.
+    pub(crate) silence_counts_from: Instant,
 }
 
 impl Socket {
@@ -57,8 +60,18 @@ impl Socket {
             endpoint: WebSocketEndpoint::new(Role::Server),
             reported_accepted_bytes: None,
             is_send_buffer_report_scheduled: false,
-            ping_timing: PingTiming::Prompt,
+            silence_counts_from: now,
         }
+    }
+
+    /// The longest time until the hub closes the peer of a silent client, from [`Self::silence_counts_from`]. While bytes
+    /// are unsent, the write timeout does that.
+    pub(crate) fn silence_max(&self, settings: &RunSettings) -> Duration {
+        let write_timeout = match self.reported_accepted_bytes {
+            Some(_) => STALL_MAX,
+            None => Duration::ZERO,
+        };
+        settings.peer_silence_max() + write_timeout
     }
 }
 
@@ -225,9 +238,6 @@ impl Sockets {
             return None;
         }
         socket.reported_accepted_bytes = Some(accepted);
-        if socket.ping_timing == PingTiming::Prompt {
-            socket.ping_timing = PingTiming::Delayed;
-        }
         let peer = socket.peer;
         Some((socket.shard, Input::SendBuffer { peer, bytes }))
     }
@@ -251,6 +261,7 @@ impl Sockets {
     /// Returns the input that reports accepted bytes to the hub, if the hub knows of unsent bytes.
     pub(crate) fn report_accepted_bytes(
         &mut self,
+        now: Instant,
         network: &Network,
         connection: ConnectionId,
     ) -> Option<(usize, Input)> {
@@ -259,6 +270,9 @@ impl Sockets {
         let socket = self.open.get_mut(&connection)?;
         let reported = socket.reported_accepted_bytes?;
         let (shard, peer) = (socket.shard, socket.peer);
+        if accepted > reported {
+            socket.silence_counts_from = now;
+        }
         socket.reported_accepted_bytes = (!is_empty).then_some(accepted);
         if is_empty {
             return Some((shard, Input::Drained { peer }));
@@ -299,7 +313,7 @@ impl Sockets {
             return;
         };
         let now = ctx.now();
-        let after_ping = now + ctx.settings.peer_silence_max(PingTiming::Prompt);
+        let after_ping = now + ctx.settings.peer_silence_max();
         let after_accept = socket.accepted_at + CONNECT_TIMEOUT + 2 * TICK;
         let latest = if socket.has_received_message {
             after_ping
@@ -310,22 +324,18 @@ impl Sockets {
     }
 
     /// Checks that the gateway has closed a connection that is silent for too long.
-    pub(crate) fn check_silence(&mut self, ctx: &mut Context, connection: ConnectionId) {
-        let Some(socket) = self.open.get_mut(&connection) else {
+    pub(crate) fn check_silence(&self, ctx: &mut Context, connection: ConnectionId) {
+        let Some(socket) = self.open.get(&connection) else {
             return;
         };
-        let after_stall = ctx.silence_excused_until();
-        if ctx.now() < after_stall {
-            ctx.schedule_node(
-                after_stall,
-                self.node,
-                NodeEvent::CheckSilence { connection },
-            );
-            return;
-        }
-        if socket.ping_timing == PingTiming::Delayed {
-            socket.ping_timing = PingTiming::DelayedAndExtended;
-            let latest = ctx.now() + ctx.settings.ping_delay_max();
+        let silence_max = socket.silence_max(&ctx.settings);
+        let counts_from = if socket.is_paused {
+            ctx.now()
+        } else {
+            socket.silence_counts_from
+        };
+        let latest = ctx.silence_excused_until().max(counts_from + silence_max);
+        if ctx.now() < latest {
             ctx.schedule_node(latest, self.node, NodeEvent::CheckSilence { connection });
             return;
         }

@@ -62,6 +62,8 @@ impl Hubs {
         };
         ports.ctx.totals.reads_paused += u64::from(is_paused);
         socket.is_paused = is_paused;
+        // What the client sent before is read from now on.
+        socket.silence_counts_from = ports.ctx.now();
         if !is_paused && socket.inbound.has_unhandled() {
             let now = ports.ctx.now();
             let event = ProcessEvent::ResumeReading { connection };
