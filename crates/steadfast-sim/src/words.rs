@@ -22,6 +22,11 @@ impl fmt::Display for NodeIndex {
     }
 }
 
+/// Returns a subscription with its position.
+pub(crate) fn subscription(channel: &str, at: Option<&Position>) -> String {
+    format!("{channel} at {}", position(at))
+}
+
 /// Returns a position, of which a client may have none.
 pub(crate) fn position<'a>(position: impl Into<Option<&'a Position>>) -> String {
     position.into().map_or_else(

@@ -395,13 +395,7 @@ impl Application {
         let subscriptions: Vec<String> = self
             .subscriptions
             .iter()
-            .map(|it| {
-                format!(
-                    "{} at {}",
-                    it.channel,
-                    words::position(it.position.as_ref())
-                )
-            })
+            .map(|it| words::subscription(&it.channel, it.position.as_ref()))
             .collect();
         format!(
             "{}: publications without an outcome {}, calls without a result {}, {}",

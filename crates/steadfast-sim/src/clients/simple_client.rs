@@ -360,13 +360,7 @@ impl SimpleClient {
         } = self;
         let subscriptions: Vec<String> = subscriptions
             .iter()
-            .map(|it| {
-                format!(
-                    "{} at {}",
-                    it.channel,
-                    words::position(it.position.as_ref())
-                )
-            })
+            .map(|it| words::subscription(&it.channel, it.position.as_ref()))
             .collect();
         let state = if *is_connected {
             "connected"
