@@ -3,14 +3,15 @@
 //! The wait polls `/readyz` instead of sleeping for a guessed time. This module does not evaluate the gateway.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::http;
 
 /// How long a start may take, opening the log included.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -134,21 +135,8 @@ impl Gateway {
     }
 
     fn is_ready(&self) -> bool {
-        self.request("/readyz")
+        http::request("GET", self.address(), "/readyz", Duration::from_secs(1))
             .is_ok_and(|response| response.starts_with("HTTP/1.1 200"))
-    }
-
-    fn request(&self, path: &str) -> Result<String> {
-        let mut socket = TcpStream::connect_timeout(&self.address(), Duration::from_secs(1))?;
-        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-        write!(
-            socket,
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address()
-        )?;
-        let mut response = String::new();
-        socket.read_to_string(&mut response)?;
-        Ok(response)
     }
 
     fn log(&self) -> Result<File> {

@@ -16,6 +16,7 @@ pub mod documents;
 pub mod driver;
 pub mod edges;
 pub mod gateway;
+pub(crate) mod http;
 pub mod kills;
 pub mod ledger;
 pub mod many_channels;

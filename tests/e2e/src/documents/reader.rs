@@ -1,8 +1,7 @@
 //! A reader of a document: runs its commands with a shell, saves its samples, and keeps its servers running.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
@@ -15,10 +14,12 @@ use serde_json::Value;
 use super::blocks::Item;
 use super::expected::Document;
 use super::substitute::substitute;
-use crate::binaries;
+use crate::{binaries, http};
 
 /// The limit of each command and of each wait, including the compilation of a sample.
 const STEP_TIMEOUT: Duration = Duration::from_mins(4);
+/// The timeout of a request to a server.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a wait looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many lines of an output an error shows.
@@ -310,13 +311,6 @@ fn is_restarted() -> bool {
 }
 
 fn request(method: &str, path: &str, port: u16) -> Result<String> {
-    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(
-        socket,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut response = String::new();
-    socket.read_to_string(&mut response)?;
-    Ok(response)
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    http::request(method, address, path, RESPONSE_TIMEOUT)
 }
