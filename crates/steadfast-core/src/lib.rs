@@ -1,12 +1,14 @@
 //! Client-side connection resilience as a state machine without I/O (sans-IO).
 //!
-//! [`session::Session`] is the state machine; the other modules are its parts. A shell dials, moves bytes, supplies the
+//! [`session::Session`] is the state machine of a client, on top of a [`link::Link`], that of its connections; the other
+//! modules are their parts. A shell dials, moves bytes, supplies the
 //! time, executes the outputs, and reports results to the application. This crate does not depend on the hub: client
 //! and hub communicate through the wire protocol only, also in the simulation and in tests.
 
 mod backoff;
 pub mod event;
 pub mod io;
+pub mod link;
 mod liveness;
 mod outbox;
 mod pending_calls;
@@ -14,5 +16,6 @@ pub mod policy;
 pub mod secret;
 pub mod session;
 mod subscriptions;
+pub mod verdict;
 
 pub use session::Session;

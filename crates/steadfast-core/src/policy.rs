@@ -74,31 +74,38 @@ pub struct OutboxSettings {
     pub retry_after: Duration,
 }
 
+/// Settings of a link: when a connection is attempted, given up and attempted again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkSettings {
+    /// The number of endpoints; at least 1. They are tried in turn.
+    pub endpoints: usize,
+    /// From the start of an attempt until the peer has accepted the client; above zero.
+    pub connect_timeout: Duration,
+    /// The session is degraded after this time without a connection.
+    pub degraded_after: Duration,
+    /// From the close frame to the end of the session, even if the peer does not reply; above zero.
+    pub close_timeout: Duration,
+    /// The delay before the next attempt.
+    pub backoff: BackoffSettings,
+    /// Pings and failure detection.
+    pub liveness: LivenessSettings,
+}
+
 /// All settings of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSettings {
-    /// The number of endpoints; at least 1. They are tried in turn.
-    pub endpoints: usize,
+    /// When a connection is attempted, given up and attempted again.
+    pub link: LinkSettings,
     /// The client name in the connect command; at most 16 bytes.
     pub name: String,
     /// A connection token; empty for none.
     pub token: Secret,
     /// Application data in the connect command, raw JSON.
     pub data: Option<bytes::Bytes>,
-    /// From the start of an attempt to the reply to the connect command; above zero.
-    pub connect_timeout: Duration,
-    /// The session is degraded after this time without a connection.
-    pub degraded_after: Duration,
-    /// From the close frame to the end of the session, even if the peer does not reply; above zero.
-    pub close_timeout: Duration,
     /// The maximum number of pending calls; above zero.
     pub calls_max: usize,
     /// The maximum number of subscriptions; above zero.
     pub subscriptions_max: usize,
-    /// The delay before the next attempt.
-    pub backoff: BackoffSettings,
-    /// Pings and failure detection.
-    pub liveness: LivenessSettings,
     /// Limits and timeouts of publications.
     pub outbox: OutboxSettings,
 }
@@ -186,17 +193,10 @@ impl SessionPolicy {
     pub fn new(settings: SessionSettings) -> Result<Self, PolicyError> {
         let own = [
             (
-                settings.endpoints > 0,
-                SessionSetting::Endpoints,
-                "must be at least 1",
-            ),
-            (
                 settings.name.len() <= 16,
                 SessionSetting::Name,
                 "must have at most 16 bytes",
             ),
-            above_zero(SessionSetting::ConnectTimeout, settings.connect_timeout),
-            above_zero(SessionSetting::CloseTimeout, settings.close_timeout),
             (settings.calls_max > 0, SessionSetting::CallsMax, ABOVE_ZERO),
             (
                 settings.subscriptions_max > 0,
@@ -204,9 +204,11 @@ impl SessionPolicy {
                 ABOVE_ZERO,
             ),
         ];
-        let parts = settings.backoff.rules().into_iter();
+        let link = &settings.link;
+        let parts = link.rules().into_iter();
         let parts = parts
-            .chain(settings.liveness.rules())
+            .chain(link.backoff.rules())
+            .chain(link.liveness.rules())
             .chain(settings.outbox.rules());
         match own.into_iter().chain(parts).find(|(holds, ..)| !holds) {
             None => Ok(Self(settings)),
@@ -227,6 +229,20 @@ const ABOVE_ZERO: &str = "must be above zero";
 
 const fn above_zero(setting: SessionSetting, value: Duration) -> Rule {
     (!value.is_zero(), setting, ABOVE_ZERO)
+}
+
+impl LinkSettings {
+    const fn rules(&self) -> [Rule; 3] {
+        [
+            (
+                self.endpoints > 0,
+                SessionSetting::Endpoints,
+                "must be at least 1",
+            ),
+            above_zero(SessionSetting::ConnectTimeout, self.connect_timeout),
+            above_zero(SessionSetting::CloseTimeout, self.close_timeout),
+        ]
+    }
 }
 
 impl LivenessSettings {

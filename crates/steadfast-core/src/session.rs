@@ -1,60 +1,46 @@
-//! The session: the client state that is kept across connections.
+//! The session: the client state that is kept across connections, on top of a [`Link`].
 //!
-//! ```text
-//!        open                   dialled                connect reply
-//! Idle ─────────▶ Dialing ───────────────▶ Handshake ───────────────▶ Connected ──close──▶ Closing ──▶ Idle
-//!                 ▲    │ failed               │ rejected, lost           │ lost
-//!  due, reconnect │    ▼                      ▼                          ▼
-//!             now └── Waiting ◀───────────────────────────────────────────┘
-//!                         any permanent failure ──▶ Failed ──restart──▶ Dialing
-//! ```
-//!
-//! The session decides about dialling, backoff, giving up, resending, and what it reports to the application. It gives
-//! up only if its policy or a server's code requires it. It performs no I/O and has no clock.
+//! The link decides about dialling, failure detection, backoff and giving up. The session decides what is sent over a
+//! connection, what is sent again over the next one, and what it reports to the application. It performs no I/O and has
+//! no clock.
 
-mod closing;
 mod connected;
-mod connection_loss;
-mod dialing;
+mod greeting;
 mod outgoing;
 mod replies;
 mod timers;
+mod verdicts;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 use steadfast_machine::{Instant, Machine, Seed};
 use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::codes::CloseCode;
 
-use crate::backoff::Backoff;
-use crate::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
+use crate::event::{DisconnectCause, SessionSnapshot};
 use crate::io::{
-    Attempt, Call, CallError, CallId, DropReason, Input, Output, Publish, PublishOutcome,
-    SubscriptionEvent,
+    Attempt, Call, CallError, CallId, ConnectionLoss, DropReason, Input, Output, Publish,
+    PublishOutcome, SubscriptionEvent,
 };
-use crate::liveness::Liveness;
+use crate::link::{Link, LinkOutput};
 use crate::outbox::Outbox;
 use crate::pending_calls::PendingCalls;
 use crate::policy::{SessionPolicy, SessionSettings};
 use crate::subscriptions::Subscriptions;
 use outgoing::Outgoing;
+use verdicts::judge;
 
 /// The client's state machine; it outlives connections.
 #[derive(Debug)]
 pub struct Session {
     policy: HiddenPolicy,
-    lifecycle: Lifecycle,
-    snapshot: SessionSnapshot,
-    /// The attempt in progress, or the last one.
-    attempt: Attempt,
-    attempt_started_at: Instant,
-    /// Failed attempts since the last connection; they select the next endpoint.
-    failures: u32,
-    /// Start of the time without a connection.
-    disconnected_since: Option<Instant>,
-    /// While draining: the instant until which queued publications are sent; then the session ends.
-    drain_until: Option<Instant>,
-    backoff: Backoff,
+    link: Link,
+    /// The id of the connect command of this connection.
+    connect_command: u32,
+    /// The server requires a pong for each of its pings.
+    is_pong_required: bool,
     outbox: Outbox,
     calls: PendingCalls,
     subscriptions: Subscriptions,
@@ -71,36 +57,6 @@ impl fmt::Debug for HiddenPolicy {
     }
 }
 
-/// The state of a session, with the data that is valid in it.
-#[derive(Debug)]
-enum Lifecycle {
-    Idle,
-    Dialing {
-        /// `None` while the dial is queued in the shell.
-        deadline: Option<Instant>,
-    },
-    Handshake {
-        deadline: Instant,
-        /// The id of the connect command.
-        command: u32,
-        liveness: Liveness,
-    },
-    Connected {
-        since: Instant,
-        liveness: Liveness,
-        /// The server requires a pong for each of its pings.
-        is_pong_required: bool,
-        is_ready: bool,
-    },
-    Waiting {
-        until: Instant,
-    },
-    Closing {
-        deadline: Instant,
-    },
-    Failed,
-}
-
 impl Session {
     /// The encoding of every connection; the driver frames messages as this encoding requires.
     pub const ENCODING: Encoding = Encoding::Json;
@@ -108,24 +64,16 @@ impl Session {
     /// A session that is not opened yet. The seed determines its jitter and nothing else.
     pub fn new(policy: SessionPolicy, seed: Seed, now: Instant) -> Self {
         let SessionSettings {
-            backoff,
+            link,
             outbox,
             calls_max,
             subscriptions_max,
             ..
         } = policy.settings();
         Self {
-            lifecycle: Lifecycle::Idle,
-            snapshot: SessionSnapshot {
-                since: now,
-                ..SessionSnapshot::default()
-            },
-            attempt: Attempt::default(),
-            attempt_started_at: now,
-            failures: 0,
-            disconnected_since: None,
-            drain_until: None,
-            backoff: Backoff::new(*backoff, seed),
+            link: Link::new(*link, seed, now),
+            connect_command: 0,
+            is_pong_required: false,
             outbox: Outbox::new(*outbox),
             calls: PendingCalls::new(*calls_max),
             subscriptions: Subscriptions::new(*subscriptions_max),
@@ -137,7 +85,7 @@ impl Session {
 
     /// The current state of the session, for display and tests.
     pub const fn snapshot(&self) -> &SessionSnapshot {
-        &self.snapshot
+        self.link.snapshot()
     }
 
     /// Handles inputs that became known at the same time. Each input has the same effect as in [`Machine::handle`], but
@@ -169,50 +117,11 @@ impl Session {
         self.policy.0.settings()
     }
 
-    /// Whether inputs of this attempt are still valid.
-    fn is_current(&self, attempt: Attempt) -> bool {
-        attempt == self.attempt
-            && match self.lifecycle {
-                Lifecycle::Dialing { .. }
-                | Lifecycle::Handshake { .. }
-                | Lifecycle::Connected { .. }
-                | Lifecycle::Closing { .. } => true,
-                Lifecycle::Idle | Lifecycle::Waiting { .. } | Lifecycle::Failed => false,
-            }
-    }
-
-    fn transition(&mut self, now: Instant, state: SessionState, phase: SessionPhase) {
-        if self.snapshot.state != state {
-            self.snapshot.since = now;
-        }
-        self.snapshot.state = state;
-        self.snapshot.phase = phase;
-        self.snapshot.next_attempt_at = match self.lifecycle {
-            Lifecycle::Waiting { until } => Some(until),
-            Lifecycle::Idle
-            | Lifecycle::Dialing { .. }
-            | Lifecycle::Handshake { .. }
-            | Lifecycle::Connected { .. }
-            | Lifecycle::Closing { .. }
-            | Lifecycle::Failed => None,
-        };
-    }
-
-    /// Gives up the current transport; its later inputs are ignored.
-    fn abort_transport(&mut self) {
-        let attempt = self.attempt;
-        self.outputs.push_back(Output::Abort { attempt });
-    }
-
-    fn notify(&mut self, event: SessionEvent) {
-        self.outputs.push_back(Output::Notify(event));
-    }
-
     fn publish(&mut self, now: Instant, publish: Publish) {
         let id = publish.id;
-        let (dropped, reason) = if self.is_closing() {
+        let (dropped, reason) = if self.link.is_closing() {
             (vec![id], DropReason::Closed)
-        } else if let Some(cause) = self.failure() {
+        } else if let Some(cause) = self.link.failure() {
             (vec![id], DropReason::Failed(cause.clone()))
         } else if !outgoing::fits(&publish) {
             (vec![id], DropReason::TooLarge)
@@ -227,7 +136,7 @@ impl Session {
     }
 
     fn call(&mut self, id: CallId, call: Call, deadline: Instant) {
-        let rejected = if let Some(cause) = self.failure() {
+        let rejected = if let Some(cause) = self.link.failure() {
             Some(CallError::Failed(cause.clone()))
         } else if outgoing::call_fits(&call) {
             self.calls.enqueue(id, call, deadline)
@@ -243,18 +152,94 @@ impl Session {
     /// Sends what the last inputs made sendable, and updates the counts of the snapshot.
     fn flush(&mut self, now: Instant) {
         let newest = self.send_pending(now);
-        if self.drain_until.is_some() && self.outbox.is_empty() {
-            self.close_connection(now);
+        if self.outbox.is_empty() {
+            self.link.drained(now);
         }
-        let attempt = self.attempt;
+        self.follow_link(now);
+        self.transmit();
+        self.track_requests(now, newest);
+        self.link
+            .set_counts(self.outbox.queued(), self.outbox.in_flight());
+    }
+
+    fn transmit(&mut self) {
+        let attempt = self.link.attempt();
         for message in self.outgoing.take() {
-            self.transmitted(&message);
+            self.link.transmitted(message.len());
             self.outputs
                 .push_back(Output::Transmit { attempt, message });
         }
-        self.track_requests(now, newest);
-        self.snapshot.queued = self.outbox.queued();
-        self.snapshot.in_flight = self.outbox.in_flight();
+    }
+
+    /// Executes what the link requires.
+    fn follow_link(&mut self, now: Instant) {
+        while let Some(output) = self.link.poll_output() {
+            match output {
+                LinkOutput::Dial { attempt, endpoint } => {
+                    self.outputs.push_back(Output::Dial { attempt, endpoint });
+                }
+                LinkOutput::Abort { attempt } => self.outputs.push_back(Output::Abort { attempt }),
+                LinkOutput::Probe { attempt } => self.outputs.push_back(Output::Probe { attempt }),
+                LinkOutput::Close { attempt } => {
+                    // Commands that were collected before are sent before the close frame.
+                    self.transmit();
+                    self.outputs.push_back(Output::Close {
+                        attempt,
+                        code: CloseCode::Normal.code(),
+                        reason: "closed by the client",
+                    });
+                }
+                LinkOutput::Greet { .. } => self.greet(now),
+                LinkOutput::Down { was_connected, .. } => self.on_down(was_connected),
+                LinkOutput::DiscardPositions => self.subscriptions.invalidate_positions(),
+                LinkOutput::Ended { failure: None } => {
+                    self.complete_everything(&DropReason::Closed, &CallError::Closed);
+                }
+                LinkOutput::Ended {
+                    failure: Some(cause),
+                } => {
+                    let dropped = DropReason::Failed(cause.clone());
+                    self.complete_everything(&dropped, &CallError::Failed(cause));
+                }
+                LinkOutput::Notify(event) => self.outputs.push_back(Output::Notify(event)),
+            }
+        }
+    }
+
+    /// The transport is gone. Subscriptions stay: they are resumed over the next connection.
+    fn on_down(&mut self, was_connected: bool) {
+        self.outgoing.clear();
+        self.subscriptions.on_connection_lost();
+        if !was_connected {
+            return;
+        }
+        self.outbox.on_connection_lost();
+        for (id, error) in self.calls.on_connection_lost() {
+            let outcome = Err(error);
+            self.outputs.push_back(Output::CompleteCall { id, outcome });
+        }
+    }
+
+    /// Completes what still waits, so that nothing waits for a restart that may never come.
+    fn complete_everything(&mut self, dropped: &DropReason, failed: &CallError) {
+        for (id, outcome) in self.outbox.close(dropped) {
+            self.outputs
+                .push_back(Output::CompletePublication { id, outcome });
+        }
+        for (id, error) in self.calls.close(failed) {
+            let outcome = Err(error);
+            self.outputs.push_back(Output::CompleteCall { id, outcome });
+        }
+    }
+
+    fn lost(&mut self, now: Instant, attempt: Attempt, loss: ConnectionLoss) {
+        let is_too_large = matches!(loss, ConnectionLoss::MessageTooLarge(_));
+        if is_too_large && !self.link.is_closing_connection() {
+            self.subscriptions.on_message_too_large();
+        }
+        let verdict = judge(&loss);
+        self.link
+            .lost(now, attempt, DisconnectCause::from(loss), verdict);
     }
 }
 
@@ -262,37 +247,30 @@ impl Session {
     /// Applies an input to the state, without sending.
     fn apply(&mut self, now: Instant, input: Input) {
         match input {
-            Input::OpenRequested => self.open(now),
-            Input::CloseRequested { drain } => self.close(now, drain),
-            Input::ReconnectRequested => self.reconnect_now(now),
-            Input::RestartRequested => self.restart(now),
-            Input::DialQueued { attempt } if self.is_current(attempt) => self.dial_queued(),
-            Input::DialStarted { attempt } if self.is_current(attempt) => self.dial_started(now),
-            Input::Dialled { attempt } if self.is_current(attempt) => self.dialled(now),
-            Input::DialFailed { attempt, failure } if self.is_current(attempt) => {
-                self.dial_failed(now, failure);
+            Input::OpenRequested => self.link.open(now),
+            Input::CloseRequested { drain } => {
+                let has_pending = !self.outbox.is_empty();
+                self.link
+                    .close(now, if has_pending { drain } else { Duration::ZERO });
             }
-            Input::BytesReceived { attempt } if self.is_current(attempt) => {
-                self.bytes_received(now);
-            }
-            Input::Received { attempt, message } if self.is_current(attempt) => {
+            Input::ReconnectRequested => self.link.reconnect_now(now),
+            Input::RestartRequested => self.link.restart(now),
+            Input::DialQueued { attempt } => self.link.dial_queued(attempt),
+            Input::DialStarted { attempt } => self.link.dial_started(now, attempt),
+            Input::Dialled { attempt } => self.link.dialled(now, attempt),
+            Input::DialFailed { attempt, failure } => self.link.dial_failed(now, attempt, failure),
+            Input::BytesReceived { attempt } => self.link.bytes_received(now, attempt),
+            Input::Received { attempt, message } if self.link.is_current(attempt) => {
                 self.received(now, &message);
             }
-            Input::SendBuffer { attempt, bytes } if self.is_current(attempt) => {
-                self.send_buffer_changed(now, bytes);
+            Input::SendBuffer { attempt, bytes } => {
+                self.link.send_buffer_changed(now, attempt, bytes);
             }
-            Input::Lost { attempt, loss } if self.is_current(attempt) => {
-                self.on_connection_lost(now, loss);
+            Input::Lost { attempt, loss } if self.link.is_current(attempt) => {
+                self.lost(now, attempt, loss);
             }
             // Late inputs of an attempt that has ended.
-            Input::DialQueued { .. }
-            | Input::DialStarted { .. }
-            | Input::Dialled { .. }
-            | Input::DialFailed { .. }
-            | Input::BytesReceived { .. }
-            | Input::Received { .. }
-            | Input::SendBuffer { .. }
-            | Input::Lost { .. } => {}
+            Input::Received { .. } | Input::Lost { .. } => {}
             Input::PublishRequested(publish) => self.publish(now, publish),
             Input::CallRequested { id, call, deadline } => {
                 self.call(id, call, deadline);
@@ -312,6 +290,7 @@ impl Session {
             }
             Input::Tick => self.tick(now),
         }
+        self.follow_link(now);
     }
 }
 

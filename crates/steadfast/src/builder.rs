@@ -9,7 +9,8 @@ use serde::Serialize;
 use steadfast_clock::Clock;
 use steadfast_core::Session;
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
+    BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
+    SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::Seed;
@@ -134,17 +135,19 @@ impl Builder {
         Ok(Self {
             endpoints: vec![url.parse()?],
             settings: SessionSettings {
-                endpoints: 1,
+                link: LinkSettings {
+                    endpoints: 1,
+                    connect_timeout: defaults::CONNECT_TIMEOUT,
+                    degraded_after: defaults::DEGRADED_AFTER,
+                    close_timeout: defaults::CLOSE_TIMEOUT,
+                    backoff: defaults::BACKOFF,
+                    liveness: defaults::LIVENESS,
+                },
                 name: "steadfast".to_owned(),
                 token: Secret::default(),
                 data: None,
-                connect_timeout: defaults::CONNECT_TIMEOUT,
-                degraded_after: defaults::DEGRADED_AFTER,
-                close_timeout: defaults::CLOSE_TIMEOUT,
                 calls_max: defaults::CALLS_MAX,
                 subscriptions_max: defaults::SUBSCRIPTIONS_MAX,
-                backoff: defaults::BACKOFF,
-                liveness: defaults::LIVENESS,
                 outbox: defaults::OUTBOX,
             },
             stage_timeouts: StageTimeouts::DEFAULT,
@@ -215,14 +218,14 @@ impl Builder {
     /// Sets the delays between attempts; [`defaults::BACKOFF`] by default.
     #[must_use]
     pub const fn backoff(mut self, backoff: BackoffSettings) -> Self {
-        self.settings.backoff = backoff;
+        self.settings.link.backoff = backoff;
         self
     }
 
     /// Sets the detection of dead connections; [`defaults::LIVENESS`] by default.
     #[must_use]
     pub const fn liveness(mut self, liveness: LivenessSettings) -> Self {
-        self.settings.liveness = liveness;
+        self.settings.link.liveness = liveness;
         self
     }
 
@@ -243,7 +246,7 @@ impl Builder {
     /// Sets the time limit of an attempt; [`defaults::CONNECT_TIMEOUT`] by default.
     #[must_use]
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.connect_timeout = timeout;
+        self.settings.link.connect_timeout = timeout;
         self
     }
 
@@ -265,7 +268,7 @@ impl Builder {
     /// Sets the time without a connection after which the session is degraded; [`defaults::DEGRADED_AFTER`] by default.
     #[must_use]
     pub const fn degraded_after(mut self, time: Duration) -> Self {
-        self.settings.degraded_after = time;
+        self.settings.link.degraded_after = time;
         self
     }
 
@@ -317,7 +320,7 @@ impl Builder {
             connector.check_request(endpoint)?;
         }
         let mut settings = self.settings;
-        settings.endpoints = self.endpoints.len();
+        settings.link.endpoints = self.endpoints.len();
         let outbox = settings.outbox;
         let policy = SessionPolicy::new(settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;
@@ -366,7 +369,7 @@ impl Builder {
             ping_after_idle,
             pong_timeout,
             ..
-        } = self.settings.liveness;
+        } = self.settings.link.liveness;
         let connector = Connector::new(
             self.stage_timeouts,
             fields.collect(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{DialErrorKind, DialStage};
+use crate::event::{DialErrorKind, DialStage, DisconnectCause};
 
 /// Why a transport did not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,4 +36,21 @@ pub enum ConnectionLoss {
     /// The server sent a message above the limit of this client, which ends the connection; the text describes it. The
     /// server sends it again to a client that recovers the same position.
     MessageTooLarge(String),
+}
+
+/// The code that a close frame without a code counts as (RFC 6455, section 7.4.1).
+const NO_CODE: u16 = 1005;
+
+impl From<ConnectionLoss> for DisconnectCause {
+    fn from(loss: ConnectionLoss) -> Self {
+        match loss {
+            ConnectionLoss::Failed(text) | ConnectionLoss::MessageTooLarge(text) => {
+                Self::ConnectionFailed(text)
+            }
+            ConnectionLoss::CloseFrame { code, reason } => Self::Closed {
+                code: code.unwrap_or(NO_CODE),
+                reason,
+            },
+        }
+    }
 }

@@ -1,16 +1,14 @@
 //! Replies to commands: each completes its publication, call or subscribe command, or the connect command.
 
-use std::mem;
-
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::{Advice, ErrorCode, retry_in};
 use steadfast_protocol::idempotent;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ConnectResult, Position, ReplyError, ReplyResult};
 
-use super::{Lifecycle, Session};
-use crate::backoff::BackoffReason;
-use crate::event::{ConnectionEpoch, DisconnectCause, SessionEvent, SessionState};
+use super::Session;
+use super::verdicts::judge_connect_error;
+use crate::event::DisconnectCause;
 use crate::io::{Call, CallError, CallResult, DropReason, Output, PublishOutcome};
 
 impl Session {
@@ -20,21 +18,17 @@ impl Session {
         id: u32,
         outcome: Result<ReplyResult, ReplyError>,
     ) {
-        if let Lifecycle::Handshake { command, .. } = self.lifecycle
-            && command == id
-        {
+        if self.link.is_greeting() && id == self.connect_command {
             return match outcome {
                 Ok(ReplyResult::Connect(result)) => self.connected(now, &result),
-                Ok(_) => self.drop_connection(
+                Ok(_) => self.link.give_up_connection(
                     now,
                     DisconnectCause::Protocol("the reply to connect has another result".to_owned()),
                 ),
                 Err(error) => self.connect_rejected(now, error),
             };
         }
-        if let Lifecycle::Connected { liveness, .. } = &mut self.lifecycle {
-            liveness.reply_received(now, id);
-        }
+        self.link.reply_received(now, id);
         if self.outbox.has_command(id) {
             return self.on_publish_reply(now, id, outcome);
         }
@@ -52,63 +46,24 @@ impl Session {
         };
         if let Some(effects) =
             self.subscriptions
-                .on_subscribe_reply(now, id, outcome, &mut self.backoff)
+                .on_subscribe_reply(now, id, outcome, self.link.backoff_mut())
         {
             self.apply_effects(effects);
         }
     }
 
     fn connected(&mut self, now: Instant, result: &ConnectResult) {
-        let Lifecycle::Handshake { liveness, .. } =
-            mem::replace(&mut self.lifecycle, Lifecycle::Idle)
-        else {
-            return;
-        };
-        self.lifecycle = Lifecycle::Connected {
-            since: now,
-            liveness,
-            is_pong_required: result.pong,
-            is_ready: false,
-        };
-        let epoch = ConnectionEpoch(self.snapshot.epoch.0 + 1);
-        let is_first = self.snapshot.epoch == ConnectionEpoch::default();
-        self.backoff.connected(now);
-        let disconnected_since = self.disconnected_since.take();
-        let downtime = disconnected_since
-            .filter(|_| !is_first)
-            .map(|since| now.saturating_since(since));
-        self.snapshot.epoch = epoch;
-        self.snapshot.attempt = 0;
-        self.snapshot.reconnects += u64::from(!is_first);
-        self.failures = 0;
-        let phase = self.resuming_phase();
-        self.transition(now, SessionState::Connected, phase);
-        self.notify(SessionEvent::Connected { epoch, downtime });
+        self.is_pong_required = result.pong;
+        self.link.greeted(now);
     }
 
     fn connect_rejected(&mut self, now: Instant, error: ReplyError) {
-        self.abort_transport();
-        let retry_after = retry_in(&error.message);
-        let is_temporary = match Advice::for_connect_error(&error) {
-            Advice::Retry => true,
-            // The client cannot obtain another token: the application has to decide.
-            Advice::RenewToken => false,
-            Advice::Reconnect | Advice::ReconnectWithFreshState => true,
-            Advice::Resubscribe
-            | Advice::ResubscribeWithFreshState
-            | Advice::EndSubscription
-            | Advice::ReportToCaller
-            | Advice::Terminal => false,
-        };
+        let verdict = judge_connect_error(&error);
         let cause = DisconnectCause::ConnectRejected {
             code: error.code,
             message: error.message,
         };
-        if is_temporary {
-            self.attempt_failed(now, cause, BackoffReason::AttemptFailed { retry_after });
-        } else {
-            self.fail(now, cause);
-        }
+        self.link.rejected(now, cause, verdict);
     }
 
     fn on_publish_reply(
@@ -123,11 +78,11 @@ impl Session {
                 self.outbox.acknowledge(command).map(|id| (id, outcome))
             }
             Err(error) if Advice::for_call_error(&error) == Advice::Retry => {
+                let backoff = self.link.backoff_mut();
                 let retry_after = retry_in(&error.message)
-                    .map(|retry_after| self.backoff.cap_retry_after(retry_after));
+                    .map(|retry_after| backoff.cap_retry_after(retry_after));
                 // After an internal error the publication may be stored; after any other rejection it is not.
                 let may_be_stored = error.code == ErrorCode::Internal.code();
-                let backoff = &mut self.backoff;
                 let add_jitter = |pause| backoff.add_jitter(pause);
                 self.outbox
                     .retry_later(now, command, retry_after, may_be_stored, add_jitter);

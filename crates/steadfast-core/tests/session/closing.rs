@@ -53,7 +53,7 @@ fn close_ends_within_its_deadline_from_every_phase() {
         let phase = script.phase();
         script.publish();
         close(&mut script, DRAIN);
-        script.advance(DRAIN + settings().close_timeout);
+        script.advance(DRAIN + settings().link.close_timeout);
 
         assert_eq!(script.state(), SessionState::Disconnected, "from {phase:?}");
         assert!(was_closed(&script), "from {phase:?}");

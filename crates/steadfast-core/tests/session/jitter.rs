@@ -16,7 +16,7 @@ const TRIES: usize = GROWING + 5;
 
 fn exponential() -> SessionSettings {
     let mut settings = settings();
-    settings.backoff.range = EXPONENTIAL;
+    settings.link.backoff.range = EXPONENTIAL;
     settings
 }
 
@@ -190,11 +190,11 @@ fn the_longest_durations_do_not_overflow() {
 
 fn check_longest_durations(range: BackoffRange) {
     let mut settings = settings();
-    settings.backoff.floor = Duration::MAX;
-    settings.backoff.range = range;
-    settings.backoff.going_away_jitter = Duration::MAX;
-    settings.backoff.retry_after_max = Duration::MAX;
-    settings.backoff.stable_after = Duration::MAX;
+    settings.link.backoff.floor = Duration::MAX;
+    settings.link.backoff.range = range;
+    settings.link.backoff.going_away_jitter = Duration::MAX;
+    settings.link.backoff.retry_after_max = Duration::MAX;
+    settings.link.backoff.stable_after = Duration::MAX;
     settings.outbox.retry_after = Duration::MAX;
     settings.outbox.ack_timeout = Duration::MAX;
     settings.outbox.resend_window = Duration::MAX;

@@ -273,7 +273,7 @@ fn a_dead_peer_is_detected_within_25_seconds_and_5_in_the_fast_profile_under_any
                 Traffic::Both,
             ] {
                 let mut settings = without_limits();
-                settings.liveness = profile;
+                settings.link.liveness = profile;
                 let mut script = Script::with(settings, 1);
                 script.connect();
                 let pause = Duration::from_millis(pause_ms);

@@ -28,42 +28,42 @@ const fn exponential(base: u64, factor: u32, cap: u64) -> BackoffRange {
 #[test]
 fn a_setting_out_of_range_is_named() {
     let changes: [(Change, SessionSetting); 12] = [
-        (|it| it.endpoints = 0, SessionSetting::Endpoints),
+        (|it| it.link.endpoints = 0, SessionSetting::Endpoints),
         (|it| it.name = "x".repeat(17), SessionSetting::Name),
         (
-            |it| it.connect_timeout = Duration::ZERO,
+            |it| it.link.connect_timeout = Duration::ZERO,
             SessionSetting::ConnectTimeout,
         ),
         (
-            |it| it.backoff.range = proportional(0, 1, 20),
+            |it| it.link.backoff.range = proportional(0, 1, 20),
             SessionSetting::BackoffPercent,
         ),
         (
-            |it| it.backoff.range = proportional(50, 0, 20),
+            |it| it.link.backoff.range = proportional(50, 0, 20),
             SessionSetting::BackoffMin,
         ),
         (
-            |it| it.backoff.range = proportional(50, 2, 1),
+            |it| it.link.backoff.range = proportional(50, 2, 1),
             SessionSetting::BackoffMax,
         ),
         (
-            |it| it.backoff.range = exponential(0, 2, 30),
+            |it| it.link.backoff.range = exponential(0, 2, 30),
             SessionSetting::BackoffBase,
         ),
         (
-            |it| it.backoff.range = exponential(1, 1, 30),
+            |it| it.link.backoff.range = exponential(1, 1, 30),
             SessionSetting::BackoffFactor,
         ),
         (
-            |it| it.backoff.range = exponential(2, 2, 1),
+            |it| it.link.backoff.range = exponential(2, 2, 1),
             SessionSetting::BackoffCap,
         ),
         (
-            |it| it.backoff.attempts_max = Some(0),
+            |it| it.link.backoff.attempts_max = Some(0),
             SessionSetting::BackoffAttemptsMax,
         ),
         (
-            |it| it.liveness.pong_timeout = Duration::ZERO,
+            |it| it.link.liveness.pong_timeout = Duration::ZERO,
             SessionSetting::LivenessPongTimeout,
         ),
         (

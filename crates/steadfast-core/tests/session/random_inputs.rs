@@ -240,8 +240,8 @@ fn steps() -> impl Strategy<Value = Vec<(usize, u16)>> {
 /// Executes the steps; the script checks the invariants after each.
 fn run(steps: &[(usize, u16)], attempts_max: Option<u32>) -> Script {
     let mut settings = settings();
-    settings.endpoints = 2;
-    settings.backoff.attempts_max = attempts_max;
+    settings.link.endpoints = 2;
+    settings.link.backoff.attempts_max = attempts_max;
     let mut script = Script::idle(settings, 1);
     for (step, number) in steps {
         STEPS[*step].apply(&mut script, *number);
@@ -266,7 +266,7 @@ proptest! {
         let drain = Duration::from_millis(drain_ms);
 
         script.handle(Input::CloseRequested { drain });
-        script.advance(drain + settings().close_timeout);
+        script.advance(drain + settings().link.close_timeout);
 
         prop_assert_eq!(script.state(), SessionState::Disconnected);
         prop_assert_eq!(script.invariants.pending(), 0);

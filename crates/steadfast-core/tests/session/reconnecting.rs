@@ -155,7 +155,7 @@ fn a_flap_doubles_an_exponential_range_once() {
     // The largest of many first, second and third delays is close to the maximum of its range, and never above.
     let mut longest = [Duration::ZERO; 3];
     let mut exponential = settings();
-    exponential.backoff.range = EXPONENTIAL;
+    exponential.link.backoff.range = EXPONENTIAL;
     for seed in 0..400 {
         let mut script = Script::with(exponential.clone(), seed);
         for longest in &mut longest {
@@ -348,7 +348,7 @@ fn a_reconnect_before_the_server_detects_the_loss_resumes_as_well() {
 #[test]
 fn only_policy_or_a_terminal_code_leads_to_failed_and_a_restart_leads_out() {
     let mut limited = settings();
-    limited.backoff.attempts_max = Some(3);
+    limited.link.backoff.attempts_max = Some(3);
     let mut by_policy = Script::with(limited, 1);
     by_policy.dial_fails();
     for _ in 0..2 {

@@ -231,8 +231,8 @@ fn a_call_whose_deadline_has_passed_is_not_executed() {
 #[test]
 fn without_a_retry_after_a_rejected_client_pauses_all_the_same() {
     let mut settings = settings();
-    settings.backoff.retry_after_max = Duration::ZERO;
-    settings.backoff.floor = Duration::ZERO;
+    settings.link.backoff.retry_after_max = Duration::ZERO;
+    settings.link.backoff.floor = Duration::ZERO;
     let mut script = Script::with(settings, 1);
     script.connect();
     script.publish();

@@ -12,7 +12,8 @@ use steadfast_core::io::{
     PublicationId, Publish, PublishOutcome, SubscribeOptions, SubscriptionEvent, SubscriptionId,
 };
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
+    BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
+    SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::{Instant, Machine, Seed};
@@ -61,28 +62,30 @@ pub(crate) const fn liveness() -> LivenessSettings {
 
 pub(crate) fn settings() -> SessionSettings {
     SessionSettings {
-        endpoints: 1,
         name: "test".to_owned(),
         token: Secret::default(),
         data: None,
-        connect_timeout: Duration::from_secs(10),
-        degraded_after: Duration::from_mins(2),
-        close_timeout: Duration::from_secs(3),
         calls_max: 16,
         subscriptions_max: 16,
-        backoff: BackoffSettings {
-            floor: Duration::from_millis(50),
-            range: BackoffRange::Proportional {
-                percent: 50,
-                min: Duration::from_secs(1),
-                max: Duration::from_secs(20),
+        link: LinkSettings {
+            endpoints: 1,
+            connect_timeout: Duration::from_secs(10),
+            degraded_after: Duration::from_mins(2),
+            close_timeout: Duration::from_secs(3),
+            backoff: BackoffSettings {
+                floor: Duration::from_millis(50),
+                range: BackoffRange::Proportional {
+                    percent: 50,
+                    min: Duration::from_secs(1),
+                    max: Duration::from_secs(20),
+                },
+                going_away_jitter: Duration::from_secs(5),
+                stable_after: Duration::from_secs(10),
+                retry_after_max: Duration::from_mins(5),
+                attempts_max: None,
             },
-            going_away_jitter: Duration::from_secs(5),
-            stable_after: Duration::from_secs(10),
-            retry_after_max: Duration::from_mins(5),
-            attempts_max: None,
+            liveness: liveness(),
         },
-        liveness: liveness(),
         outbox: OutboxSettings {
             messages_max: 64,
             bytes_max: 1 << 16,

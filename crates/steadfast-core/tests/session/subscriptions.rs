@@ -338,7 +338,7 @@ fn a_server_may_delay_a_subscription_for_a_bounded_time() {
 
     let pause = pause_after(&mut script, rejection);
 
-    let bound = settings().backoff.retry_after_max;
+    let bound = settings().link.backoff.retry_after_max;
     let longest = bound * 5 / 4 + Duration::from_millis(100);
     assert!(pause >= bound && pause <= longest, "{pause:?}");
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
+    BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
+    SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::Generator;
@@ -83,17 +84,19 @@ impl SessionParameters {
         let is_slow = generator.chance(1, 4);
         Self {
             settings: SessionSettings {
-                endpoints: nodes,
+                link: LinkSettings {
+                    endpoints: nodes,
+                    connect_timeout: generator.between(millis(1_000), millis(3_000)),
+                    degraded_after: millis(30_000),
+                    close_timeout: millis(1_000),
+                    backoff,
+                    liveness,
+                },
                 name: "sim".to_owned(),
                 token: Secret::default(),
                 data: None,
-                connect_timeout: generator.between(millis(1_000), millis(3_000)),
-                degraded_after: millis(30_000),
-                close_timeout: millis(1_000),
                 calls_max: CALLS_MAX,
                 subscriptions_max: 16,
-                backoff,
-                liveness,
                 outbox,
             },
             buffer_len_max: 4 << generator.below(5),
@@ -108,7 +111,7 @@ impl SessionParameters {
         let mut settings = self.settings.clone();
         if planted_bug == Some(PlantedBug::NoLiveness) {
             let never = Duration::from_hours(24);
-            settings.liveness = LivenessSettings {
+            settings.link.liveness = LivenessSettings {
                 ping_after_idle: never,
                 pong_timeout: never,
                 ping_after_request: never,
@@ -119,14 +122,14 @@ impl SessionParameters {
         }
         if planted_bug == Some(PlantedBug::NoBackoff) {
             let shortest = Duration::from_millis(1);
-            settings.backoff = BackoffSettings {
+            settings.link.backoff = BackoffSettings {
                 floor: shortest,
                 range: BackoffRange::Proportional {
                     percent: 50,
                     min: shortest,
                     max: shortest,
                 },
-                ..settings.backoff
+                ..settings.link.backoff
             };
         }
         if planted_bug == Some(PlantedBug::SmallOutbox) {
@@ -137,22 +140,22 @@ impl SessionParameters {
 
     /// The longest time until the session detects a silent gateway.
     pub(crate) fn silence_max(&self) -> Duration {
-        self.settings.liveness.ping_after_idle + self.settings.liveness.pong_timeout
+        self.settings.link.liveness.ping_after_idle + self.settings.link.liveness.pong_timeout
     }
 
     /// The longest time of a connection attempt, successful or not.
     pub(crate) const fn attempt_time_max(&self) -> Duration {
-        self.settings.connect_timeout
+        self.settings.link.connect_timeout
     }
 
     /// The longest time from the close frame until the session has ended.
     pub(crate) const fn close_time_max(&self) -> Duration {
-        self.settings.close_timeout
+        self.settings.link.close_timeout
     }
 
     /// The longest delay between two attempts at a gateway that sends no retry delay.
     pub(crate) fn reconnect_delay_max(&self) -> Duration {
-        let backoff = &self.settings.backoff;
+        let backoff = &self.settings.link.backoff;
         let (BackoffRange::Proportional { max: longest, .. }
         | BackoffRange::Exponential { cap: longest, .. }) = backoff.range;
         backoff.floor + longest.max(backoff.going_away_jitter)

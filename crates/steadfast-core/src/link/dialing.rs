@@ -1,26 +1,19 @@
-//! From the request for a connection to the connect command, and the delay between two attempts.
+//! From the request for a connection to the open transport, and the delay between two attempts.
 
 use steadfast_machine::{Instant, convert};
-use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{ConnectRequest, Request};
 
-use super::{Lifecycle, Session};
+use super::{Lifecycle, Link, LinkOutput};
 use crate::backoff::BackoffReason;
 use crate::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
-use crate::io::{Attempt, DialFailure, Output};
+use crate::io::{Attempt, DialFailure};
 use crate::liveness::Liveness;
 
-/// Subscribe commands share the message of the connect command up to this size; the others follow its reply.
-const FIRST_MESSAGE_BYTES_MAX: usize = Limits::MESSAGE_BYTES / 2;
-
-/// The assumed size of a subscribe command, without channel name and epoch.
-const SUBSCRIBE_BYTES: usize = 1_024;
-
-impl Session {
-    pub(super) fn open(&mut self, now: Instant) {
+impl Link {
+    /// The application opens the link, or revokes a close that is in progress.
+    pub fn open(&mut self, now: Instant) {
         match self.lifecycle {
             Lifecycle::Idle => {}
-            // The application opened the session again: do not wait for the old connection to close.
+            // The application opened the link again: do not wait for the old connection to close.
             Lifecycle::Closing { .. } => self.end_immediately(now),
             Lifecycle::Connected { is_ready, .. } => {
                 if self.drain_until.take().is_some() {
@@ -45,13 +38,12 @@ impl Session {
     }
 
     /// The network is available again: starts the next attempt now, or probes the open connection.
-    pub(super) fn reconnect_now(&mut self, now: Instant) {
+    pub fn reconnect_now(&mut self, now: Instant) {
         match &mut self.lifecycle {
             Lifecycle::Waiting { .. } => self.dial(now),
             Lifecycle::Connected { liveness, .. } => {
                 if liveness.probe_now(now) {
-                    let attempt = self.attempt;
-                    self.outputs.push_back(Output::Probe { attempt });
+                    self.probe();
                 }
             }
             Lifecycle::Idle
@@ -62,7 +54,8 @@ impl Session {
         }
     }
 
-    pub(super) fn restart(&mut self, now: Instant) {
+    /// The application restarts a failed link; has no effect on any other.
+    pub fn restart(&mut self, now: Instant) {
         if matches!(self.lifecycle, Lifecycle::Failed) {
             self.failures = 0;
             self.disconnected_since.get_or_insert(now);
@@ -73,20 +66,20 @@ impl Session {
     }
 
     pub(super) fn dial(&mut self, now: Instant) {
-        let endpoints = self.settings().endpoints;
         let failures = convert::to_usize(self.failures);
-        let endpoint = failures.checked_rem(endpoints).unwrap_or(0);
+        let endpoint = failures.checked_rem(self.settings.endpoints).unwrap_or(0);
         self.attempt = Attempt(self.attempt.0 + 1);
         self.attempt_started_at = now;
         self.lifecycle = Lifecycle::Dialing {
-            deadline: Some(now + self.settings().connect_timeout),
+            deadline: Some(now + self.settings.connect_timeout),
         };
         self.snapshot.attempt = self.snapshot.attempt.saturating_add(1);
         self.snapshot.endpoint = endpoint;
         let state = self.state_without_connection();
         self.transition(now, state, SessionPhase::Dialing);
         let (attempt, number) = (self.attempt, self.snapshot.attempt);
-        self.outputs.push_back(Output::Dial { attempt, endpoint });
+        self.outputs
+            .push_back(LinkOutput::Dial { attempt, endpoint });
         self.notify(SessionEvent::Attempting {
             attempt: number,
             endpoint,
@@ -94,16 +87,19 @@ impl Session {
     }
 
     /// The shell queued the dial, because too many are in progress: the connect timeout does not run.
-    pub(super) fn dial_queued(&mut self) {
-        if let Lifecycle::Dialing { deadline } = &mut self.lifecycle {
+    pub fn dial_queued(&mut self, attempt: Attempt) {
+        if self.is_current(attempt)
+            && let Lifecycle::Dialing { deadline } = &mut self.lifecycle
+        {
             *deadline = None;
         }
     }
 
     /// The queued dial starts, and with it the connect timeout.
-    pub(super) fn dial_started(&mut self, now: Instant) {
-        let limit = self.settings().connect_timeout;
-        if let Lifecycle::Dialing { deadline } = &mut self.lifecycle
+    pub fn dial_started(&mut self, now: Instant, attempt: Attempt) {
+        let limit = self.settings.connect_timeout;
+        if self.is_current(attempt)
+            && let Lifecycle::Dialing { deadline } = &mut self.lifecycle
             && deadline.is_none()
         {
             *deadline = Some(now + limit);
@@ -112,7 +108,7 @@ impl Session {
     }
 
     /// `Connecting` before the first connection, `Reconnecting` after it.
-    pub(super) fn state_without_connection(&self) -> SessionState {
+    fn state_without_connection(&self) -> SessionState {
         match self.snapshot.state {
             SessionState::Connected | SessionState::Reconnecting => SessionState::Reconnecting,
             SessionState::Disconnected | SessionState::Connecting | SessionState::Failed => {
@@ -121,58 +117,27 @@ impl Session {
         }
     }
 
-    /// The transport is open: the connect command and the subscribe commands are sent in one message.
-    pub(super) fn dialled(&mut self, now: Instant) {
+    /// The transport is open; nothing was sent yet.
+    pub fn dialled(&mut self, now: Instant, attempt: Attempt) {
         let Lifecycle::Dialing { deadline } = self.lifecycle else {
             return;
         };
-        self.outgoing.clear();
-        let settings = self.settings();
-        let deadline = deadline.unwrap_or(now + settings.connect_timeout);
-        let connect = ConnectRequest {
-            token: settings.token.expose().to_owned(),
-            data: settings.data.clone(),
-            name: settings.name.clone(),
-            ..ConnectRequest::default()
-        };
-        let mut length = connect.token.len() + connect.data.as_ref().map_or(0, bytes::Bytes::len);
-        let liveness = Liveness::new(settings.liveness, now);
-        let command = self.outgoing.push(Request::Connect(connect));
-        self.lifecycle = Lifecycle::Handshake {
-            deadline,
-            command,
-            liveness,
-        };
-        let can_subscribe = self.drain_until.is_none();
-        while can_subscribe && length < FIRST_MESSAGE_BYTES_MAX && self.send_next_subscribe(now) {
-            length += SUBSCRIBE_BYTES;
+        if !self.is_current(attempt) {
+            return;
         }
+        self.lifecycle = Lifecycle::Handshake {
+            deadline: deadline.unwrap_or(now + self.settings.connect_timeout),
+            liveness: Liveness::new(self.settings.liveness, now),
+        };
+        self.outputs.push_back(LinkOutput::Greet { attempt });
         let state = self.snapshot.state;
         self.transition(now, state, SessionPhase::Handshake);
     }
 
-    /// Returns whether there was a subscription to request.
-    pub(super) fn send_next_subscribe(&mut self, now: Instant) -> bool {
-        let id = self.outgoing.next_id();
-        let request = self.subscriptions.subscribe_next(now, id);
-        let found = request.is_some();
-        self.send_request(request);
-        found
-    }
-
-    pub(super) fn send_request(&mut self, request: Option<Request>) {
-        let is_open = matches!(
-            self.lifecycle,
-            Lifecycle::Handshake { .. } | Lifecycle::Connected { .. }
-        );
-        if let Some(request) = request.filter(|_| is_open) {
-            self.outgoing.push(request);
-        }
-    }
-
-    pub(super) fn dial_failed(&mut self, now: Instant, failure: DialFailure) {
+    /// The transport did not open.
+    pub fn dial_failed(&mut self, now: Instant, attempt: Attempt, failure: DialFailure) {
         // The failure of an open transport is reported as a loss.
-        if !matches!(self.lifecycle, Lifecycle::Dialing { .. }) {
+        if !self.is_current(attempt) || !matches!(self.lifecycle, Lifecycle::Dialing { .. }) {
             return;
         }
         let cause = if failure.is_local {
@@ -205,16 +170,15 @@ impl Session {
         cause: DisconnectCause,
         reason: BackoffReason,
     ) {
-        self.outgoing.clear();
-        self.subscriptions.on_connection_lost();
+        self.report_down(false);
         self.failures = self.failures.saturating_add(1);
-        let limit = self.settings().backoff.attempts_max;
+        let limit = self.settings.backoff.attempts_max;
         if limit.is_some_and(|limit| self.snapshot.attempt >= limit) {
             let attempts = self.snapshot.attempt;
             return self.fail(now, DisconnectCause::AttemptsExhausted(attempts));
         }
         let failures = convert::to_usize(self.failures);
-        let is_round_over = failures.checked_rem(self.settings().endpoints) == Some(0);
+        let is_round_over = failures.checked_rem(self.settings.endpoints) == Some(0);
         let has_retry_after = !matches!(reason, BackoffReason::AttemptFailed { retry_after: None });
         // A delay that the server requested counts from its request.
         let from = if has_retry_after {
@@ -226,7 +190,7 @@ impl Session {
         let delay = if is_round_over || has_retry_after {
             self.backoff.next(reason, from)
         } else {
-            self.settings().backoff.floor
+            self.settings.backoff.floor
         };
         let until = (from + delay).max(now);
         self.wait(now, until, cause);
@@ -250,11 +214,11 @@ impl Session {
         });
     }
 
-    /// When a waiting session becomes degraded; `None` if it is degraded already, or not waiting.
+    /// When a waiting link becomes degraded; `None` if it is degraded already, or not waiting.
     pub(super) fn degrade_at(&self) -> Option<Instant> {
         let is_waiting = self.snapshot.phase == SessionPhase::Waiting;
         let since = self.disconnected_since.filter(|_| is_waiting)?;
-        Some(since + self.settings().degraded_after)
+        Some(since + self.settings.degraded_after)
     }
 
     pub(super) fn degrade(&mut self, now: Instant) {
@@ -264,7 +228,7 @@ impl Session {
     }
 
     fn is_degraded(&self, now: Instant) -> bool {
-        let degraded_after = self.settings().degraded_after;
+        let degraded_after = self.settings.degraded_after;
         self.disconnected_since
             .is_some_and(|since| now.saturating_since(since) >= degraded_after)
     }

@@ -1,0 +1,132 @@
+//! The loss of a connection: its cause, its effects, and the delay before the next attempt.
+
+use steadfast_machine::Instant;
+
+use super::{Lifecycle, Link, LinkOutput};
+use crate::backoff::BackoffReason;
+use crate::event::{DisconnectCause, SessionEvent};
+use crate::io::Attempt;
+use crate::verdict::{Action, Pace, Verdict};
+
+impl Link {
+    /// Gives up the transport, because the peer is unresponsive or violated the protocol.
+    pub fn give_up_connection(&mut self, now: Instant, cause: DisconnectCause) {
+        if matches!(self.lifecycle, Lifecycle::Closing { .. }) {
+            return self.end_immediately(now);
+        }
+        self.abort_transport();
+        self.reconnect_after_loss(now, cause, Verdict::RETRY);
+    }
+
+    /// The peer said in a message that it ends the connection.
+    pub fn dismissed(&mut self, now: Instant, cause: DisconnectCause, verdict: Verdict) {
+        self.abort_transport();
+        self.lost(now, self.attempt, cause, verdict);
+    }
+
+    /// The transport was closed by the peer, or failed.
+    pub fn lost(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        cause: DisconnectCause,
+        verdict: Verdict,
+    ) {
+        if !self.is_current(attempt) {
+            return;
+        }
+        if matches!(self.lifecycle, Lifecycle::Closing { .. }) {
+            return self.end(now);
+        }
+        match verdict.action {
+            Action::GiveUp => {
+                self.record_loss(now, &cause);
+                self.fail(now, cause);
+            }
+            Action::DiscardPositions => {
+                self.outputs.push_back(LinkOutput::DiscardPositions);
+                self.reconnect_after_loss(now, cause, verdict);
+            }
+            Action::Retry | Action::RenewCredentials => {
+                self.reconnect_after_loss(now, cause, verdict);
+            }
+        }
+    }
+
+    /// The peer rejected the client.
+    pub fn rejected(&mut self, now: Instant, cause: DisconnectCause, verdict: Verdict) {
+        if !self.is_greeting() {
+            return;
+        }
+        self.abort_transport();
+        match verdict.action {
+            Action::Retry | Action::DiscardPositions => {
+                let retry_after = verdict.retry_after;
+                self.attempt_failed(now, cause, BackoffReason::AttemptFailed { retry_after });
+            }
+            // The client cannot obtain other credentials: the application has to decide.
+            Action::RenewCredentials | Action::GiveUp => self.fail(now, cause),
+        }
+    }
+
+    fn reconnect_after_loss(&mut self, now: Instant, cause: DisconnectCause, verdict: Verdict) {
+        let reason = backoff_reason(verdict);
+        if !self.is_connected() {
+            let reason = match reason {
+                BackoffReason::ConnectionLost => BackoffReason::AttemptFailed { retry_after: None },
+                BackoffReason::AttemptFailed { .. } => reason,
+                BackoffReason::ServerGoingAway { .. } => {
+                    self.backoff.on_failure();
+                    reason
+                }
+            };
+            return self.attempt_failed(now, cause, reason);
+        }
+        self.record_loss(now, &cause);
+        let until = now + self.backoff.next(reason, now);
+        self.wait(now, until, cause);
+    }
+
+    /// The effects of every loss, whatever the verdict is.
+    fn record_loss(&mut self, now: Instant, cause: &DisconnectCause) {
+        let Lifecycle::Connected {
+            since,
+            liveness,
+            is_ready,
+        } = &self.lifecycle
+        else {
+            return;
+        };
+        let stable_for = Self::stable_for(now.saturating_since(*since), *is_ready);
+        let detection = now.saturating_since(liveness.last_received_at());
+        self.backoff.disconnected(now, stable_for);
+        self.disconnected_since = Some(now);
+        self.report_down(true);
+        let epoch = self.snapshot.epoch;
+        let cause = cause.clone();
+        self.notify(SessionEvent::Lost {
+            epoch,
+            cause,
+            detection,
+        });
+    }
+
+    pub(super) fn report_down(&mut self, was_connected: bool) {
+        let attempt = self.attempt;
+        self.outputs.push_back(LinkOutput::Down {
+            attempt,
+            was_connected,
+        });
+    }
+}
+
+/// The backoff that a verdict requires.
+const fn backoff_reason(verdict: Verdict) -> BackoffReason {
+    let retry_after = verdict.retry_after;
+    match verdict.pace {
+        Pace::GoingAway => BackoffReason::ServerGoingAway { retry_after },
+        Pace::Overloaded => BackoffReason::AttemptFailed { retry_after },
+        Pace::Usual if retry_after.is_some() => BackoffReason::AttemptFailed { retry_after },
+        Pace::Usual => BackoffReason::ConnectionLost,
+    }
+}

@@ -1,0 +1,37 @@
+//! What a link requires of the layer above.
+
+use crate::event::{DisconnectCause, SessionEvent};
+use crate::io::Attempt;
+
+/// What the layer above must do. `Dial`, `Abort`, `Probe` and `Close` are for the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum LinkOutput {
+    /// Open a transport, and report that it is open or that it failed.
+    Dial {
+        attempt: Attempt,
+        /// Index of the endpoint.
+        endpoint: usize,
+    },
+    /// Give up a transport immediately: its later inputs are ignored.
+    Abort { attempt: Attempt },
+    /// Send a ping of the transport ahead of everything that is queued.
+    Probe { attempt: Attempt },
+    /// Send what was collected and then the end of the connection, and wait for the peer's.
+    Close { attempt: Attempt },
+    /// The transport is open: greet the peer.
+    Greet { attempt: Attempt },
+    /// The transport is gone: nothing that was collected for it can be sent, and no reply to it can arrive.
+    Down {
+        attempt: Attempt,
+        /// Whether the peer had accepted the client, so that requests may have been executed.
+        was_connected: bool,
+    },
+    /// The positions of the layer above are invalid.
+    DiscardPositions,
+    /// The link has ended: closed as requested, or failed with a cause. What still waits must be completed.
+    Ended { failure: Option<DisconnectCause> },
+    /// Report an event to the application.
+    Notify(SessionEvent),
+}
