@@ -34,7 +34,7 @@ pub(crate) const SHELLS: &[&str] = &[
 /// Each of our crates, and which of them it may use.
 const EDGES: &[(&str, &[&str])] = &[
     ("steadfast-machine", &[]),
-    ("steadfast-protocol", &[]),
+    ("steadfast-protocol", &["steadfast-machine"]),
     ("steadfast-toml", &[]),
     (
         "steadfast-engine",

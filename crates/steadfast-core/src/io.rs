@@ -4,29 +4,32 @@
 //! timeout of an old socket cannot end a new connection. Outputs with an attempt concern that attempt only.
 
 mod call;
-mod publication;
+mod frame;
+mod send;
 mod subscription_event;
 mod transport;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use steadfast_machine::Instant;
 
-pub use call::{Call, CallError, CallResult};
-pub use publication::{DropReason, Publish, PublishOutcome};
-pub use subscription_event::{SubscribeOptions, SubscriptionEvent};
+pub use call::CallError;
+pub use frame::Frame;
+pub use send::{Outgoing, SendError};
+pub use subscription_event::{SubscribeOptions, SubscriptionEvent, UnsubscribeCause};
+pub(crate) use transport::NO_CODE;
 pub use transport::{ConnectionLoss, DialFailure};
 
+use crate::dialect::Dialect;
 use crate::event::SessionEvent;
 
 /// Identifies one dial and the connection that results from it; counts from 1 and never repeats within a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt(pub u64);
 
-/// A publication of the application, numbered by the shell.
+/// A message of the application, numbered by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublicationId(pub u64);
+pub struct MessageId(pub u64);
 
 /// A call of the application, numbered by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,15 +39,25 @@ pub struct CallId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u64);
 
+/// The outcome of a message of a dialect.
+pub type SendResult<D> =
+    Result<<D as Dialect>::Acknowledgement, SendError<<D as Dialect>::Refusal>>;
+
+/// The result of a call of a dialect.
+pub type CallResult<D> = Result<<D as Dialect>::Answer, CallError<<D as Dialect>::Refusal>>;
+
+/// An event of a subscription of a dialect.
+pub type EventOf<D> = SubscriptionEvent<<D as Dialect>::Item, <D as Dialect>::Refusal>;
+
 /// What happened: application requests, and reports on the transport.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
-pub enum Input {
+pub enum Input<D: Dialect> {
     /// The application opens the session.
     OpenRequested,
-    /// The application closes the session. No further publication is accepted.
+    /// The application closes the session. No further message is accepted.
     CloseRequested {
-        /// How long queued publications may still be sent, also over a new connection. Zero ends immediately.
+        /// How long queued messages may still be sent, also over a new connection. Zero ends immediately.
         drain: Duration,
     },
     /// The network is available again: the next attempt is due now.
@@ -64,8 +77,8 @@ pub enum Input {
     },
     /// Bytes of any kind were received: the peer is alive.
     BytesReceived { attempt: Attempt },
-    /// A complete text message was received.
-    Received { attempt: Attempt, message: Bytes },
+    /// A complete message was received.
+    Received { attempt: Attempt, frame: Frame },
     /// Bytes that the socket has not accepted yet; reported after a partial write, and when nothing is left.
     SendBuffer { attempt: Attempt, bytes: u64 },
     /// The connection ended, by either side.
@@ -73,12 +86,12 @@ pub enum Input {
         attempt: Attempt,
         loss: ConnectionLoss,
     },
-    /// The application publishes.
-    PublishRequested(Publish),
+    /// The application sends a message.
+    SendRequested(Outgoing<D::Message>),
     /// The application makes a call.
     CallRequested {
         id: CallId,
-        call: Call,
+        call: D::Call,
         /// The latest end of the call.
         deadline: Instant,
     },
@@ -87,7 +100,7 @@ pub enum Input {
     /// The application subscribes.
     SubscribeRequested {
         id: SubscriptionId,
-        options: SubscribeOptions,
+        options: SubscribeOptions<D::Topic>,
     },
     /// The application unsubscribes.
     UnsubscribeRequested { id: SubscriptionId },
@@ -102,9 +115,9 @@ pub enum Input {
 }
 
 /// What the shell must do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
-pub enum Output {
+pub enum Output<D: Dialect> {
     /// Open a transport, and report `Dialled` or `DialFailed`.
     Dial {
         attempt: Attempt,
@@ -113,9 +126,9 @@ pub enum Output {
     },
     /// Give up a transport immediately: its later inputs are ignored.
     Abort { attempt: Attempt },
-    /// Send a text message.
-    Transmit { attempt: Attempt, message: Bytes },
-    /// Send a WebSocket ping ahead of all queued messages.
+    /// Send a message.
+    Transmit { attempt: Attempt, frame: Frame },
+    /// Send a ping of the transport ahead of all queued messages.
     Probe { attempt: Attempt },
     /// Send a close frame after all queued messages, then wait for the end of the connection.
     Close {
@@ -126,18 +139,15 @@ pub enum Output {
     /// Deliver an event of a subscription to the application.
     Deliver {
         id: SubscriptionId,
-        event: SubscriptionEvent,
+        event: EventOf<D>,
     },
-    /// Report the outcome of a publication to the application.
-    CompletePublication {
-        id: PublicationId,
-        outcome: PublishOutcome,
+    /// Report the outcome of a message to the application.
+    CompleteMessage {
+        id: MessageId,
+        outcome: SendResult<D>,
     },
     /// Report the outcome of a call to the application.
-    CompleteCall {
-        id: CallId,
-        outcome: Result<CallResult, CallError>,
-    },
+    CompleteCall { id: CallId, outcome: CallResult<D> },
     /// Report an event of the session to all listeners.
     Notify(SessionEvent),
 }
@@ -151,7 +161,7 @@ pub enum Timer {
     ConnectTimeout,
     /// A probe is due, or the peer is unresponsive.
     Liveness,
-    /// A publication expires, or becomes sendable.
+    /// A message expires, or becomes sendable.
     Outbox,
     /// The deadline of a call passes.
     Call,

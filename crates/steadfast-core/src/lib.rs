@@ -6,6 +6,7 @@
 //! and hub communicate through the wire protocol only, also in the simulation and in tests.
 
 mod backoff;
+pub mod dialect;
 pub mod event;
 pub mod io;
 pub mod link;
@@ -13,9 +14,9 @@ mod liveness;
 mod outbox;
 mod pending_calls;
 pub mod policy;
+pub mod retry_advice;
 pub mod secret;
 pub mod session;
 mod subscriptions;
-pub mod verdict;
 
 pub use session::Session;

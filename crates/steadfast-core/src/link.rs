@@ -1,7 +1,7 @@
 //! The link: the life of a connection and of its successors, without a single message.
 //!
 //! ```text
-//!        open                   dialled                 greeted
+//!        open                   dialled                 accepted
 //! Idle ─────────▶ Dialing ───────────────▶ Handshake ───────────────▶ Connected ──close──▶ Closing ──▶ Idle
 //!                 ▲    │ failed               │ rejected, lost           │ lost
 //!  due, reconnect │    ▼                      ▼                          ▼
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The link decides when and where to dial, when a connection is given up, and when the next attempt follows. It gives up
-//! only if its policy or a [`Verdict`] requires it. What is said over a connection is the business of the layer above: it
-//! calls [`Link::greeted`], [`Link::rejected`] and [`Link::ready`], and executes or passes on the [`LinkOutput`]s. A
+//! only if its policy or a [`RetryAdvice`] requires it. What is said over a connection is the business of the layer above: it
+//! calls [`Link::accepted`], [`Link::rejected`] and [`Link::ready`], and executes or passes on the [`LinkOutput`]s. A
 //! link performs no I/O and has no clock.
 
 mod closing;
@@ -137,7 +137,7 @@ impl Link {
     }
 
     /// Whether the transport is open and the peer has not accepted the client yet.
-    pub const fn is_greeting(&self) -> bool {
+    pub const fn is_in_handshake(&self) -> bool {
         matches!(self.lifecycle, Lifecycle::Handshake { .. })
     }
 
@@ -295,7 +295,7 @@ impl Link {
     }
 
     /// The peer accepted the client.
-    pub fn greeted(&mut self, now: Instant) {
+    pub fn accepted(&mut self, now: Instant) {
         let Lifecycle::Handshake { liveness, .. } =
             std::mem::replace(&mut self.lifecycle, Lifecycle::Idle)
         else {

@@ -7,13 +7,14 @@ use std::collections::VecDeque;
 
 use steadfast_machine::Instant;
 
-use crate::io::{Call, CallError, CallId};
+use crate::dialect::Call;
+use crate::io::{CallError, CallId};
 
 /// A call and its state.
 #[derive(Debug)]
-struct PendingCall {
+struct PendingCall<C> {
     id: CallId,
-    call: Call,
+    call: C,
     deadline: Instant,
     /// It was sent, on this connection or an earlier one.
     was_sent: bool,
@@ -23,13 +24,13 @@ struct PendingCall {
 
 /// All calls without a result.
 #[derive(Debug)]
-pub(crate) struct PendingCalls {
+pub(crate) struct PendingCalls<C> {
     len_max: usize,
     /// The oldest call first.
-    pending: VecDeque<PendingCall>,
+    pending: VecDeque<PendingCall<C>>,
 }
 
-impl PendingCalls {
+impl<C: Call> PendingCalls<C> {
     pub(crate) const fn new(len_max: usize) -> Self {
         Self {
             len_max,
@@ -38,14 +39,14 @@ impl PendingCalls {
     }
 
     /// Adds a call, or returns an error if too many are pending.
-    pub(crate) fn enqueue(
+    pub(crate) fn enqueue<R>(
         &mut self,
         id: CallId,
-        call: Call,
+        call: C,
         deadline: Instant,
-    ) -> Option<CallError> {
+    ) -> Result<(), CallError<R>> {
         if self.pending.len() >= self.len_max {
-            return Some(CallError::Busy);
+            return Err(CallError::Busy);
         }
         self.pending.push_back(PendingCall {
             id,
@@ -54,12 +55,12 @@ impl PendingCalls {
             was_sent: false,
             command: None,
         });
-        None
+        Ok(())
     }
 
     /// The next call to send; it then counts as sent with this command. A call whose deadline has passed holds back the
     /// later ones until it is removed, which is due immediately.
-    pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&Call> {
+    pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&C> {
         // Sent calls precede unsent ones: a connection sends the oldest first.
         let index = self.pending.partition_point(|it| it.command.is_some());
         let next = self.pending.get_mut(index).filter(|it| now < it.deadline)?;
@@ -74,18 +75,25 @@ impl PendingCalls {
         self.pending.retain(|it| it.id != id);
     }
 
+    /// The call of this command.
+    pub(crate) fn get(&self, command: u32) -> Option<&C> {
+        let mut pending = self.pending.iter();
+        let found = pending.find(|it| it.command == Some(command))?;
+        Some(&found.call)
+    }
+
     /// Removes the call of this command, which has its reply.
-    pub(crate) fn complete(&mut self, command: u32) -> Option<(CallId, Call)> {
+    pub(crate) fn complete(&mut self, command: u32) -> Option<CallId> {
         let index = self
             .pending
             .iter()
             .position(|it| it.command == Some(command))?;
         let pending = self.pending.remove(index)?;
-        Some((pending.id, pending.call))
+        Some(pending.id)
     }
 
     /// The connection is lost: sent calls that are not idempotent fail.
-    pub(crate) fn on_connection_lost(&mut self) -> Vec<(CallId, CallError)> {
+    pub(crate) fn on_connection_lost<R>(&mut self) -> Vec<(CallId, CallError<R>)> {
         let mut failed = Vec::new();
         self.pending.retain_mut(|it| {
             let is_lost = it.command.take().is_some() && !it.call.is_idempotent();
@@ -99,7 +107,7 @@ impl PendingCalls {
     }
 
     /// Removes the calls whose deadline has passed.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(CallId, CallError)> {
+    pub(crate) fn expire<R>(&mut self, now: Instant) -> Vec<(CallId, CallError<R>)> {
         let mut failed = Vec::new();
         self.pending.retain(|it| {
             let is_expired = now >= it.deadline;
@@ -113,8 +121,8 @@ impl PendingCalls {
     }
 
     /// Removes all calls, because the session ends or has failed.
-    pub(crate) fn close(&mut self, reason: &CallError) -> Vec<(CallId, CallError)> {
-        let ended = |it: PendingCall| {
+    pub(crate) fn close<R: Clone>(&mut self, reason: &CallError<R>) -> Vec<(CallId, CallError<R>)> {
+        let ended = |it: PendingCall<C>| {
             let error = if it.was_sent && !it.call.is_idempotent() {
                 CallError::Interrupted {
                     maybe_executed: true,

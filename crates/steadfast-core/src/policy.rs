@@ -9,8 +9,6 @@ use thiserror::Error;
 
 pub use backoff::{BackoffRange, BackoffSettings};
 
-use crate::secret::Secret;
-
 /// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid {setting}: {problem}")]
@@ -91,17 +89,11 @@ pub struct LinkSettings {
     pub liveness: LivenessSettings,
 }
 
-/// All settings of a session.
+/// All settings of a session, whatever its dialect is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSettings {
     /// When a connection is attempted, given up and attempted again.
     pub link: LinkSettings,
-    /// The client name in the connect command; at most 16 bytes.
-    pub name: String,
-    /// A connection token; empty for none.
-    pub token: Secret,
-    /// Application data in the connect command, raw JSON.
-    pub data: Option<bytes::Bytes>,
     /// The maximum number of pending calls; above zero.
     pub calls_max: usize,
     /// The maximum number of subscriptions; above zero.
@@ -116,6 +108,7 @@ pub struct SessionSettings {
 pub enum SessionSetting {
     Endpoints,
     Name,
+    MessageBytesMax,
     ConnectTimeout,
     CloseTimeout,
     CallsMax,
@@ -142,11 +135,12 @@ pub enum SessionSetting {
 }
 
 impl SessionSetting {
-    /// The path of the field in [`SessionSettings`].
+    /// The path of the field in [`SessionSettings`], or its name in the settings of the dialect.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Endpoints => "endpoints",
             Self::Name => "name",
+            Self::MessageBytesMax => "message_bytes_max",
             Self::ConnectTimeout => "connect_timeout",
             Self::CloseTimeout => "close_timeout",
             Self::CallsMax => "calls_max",
@@ -192,11 +186,6 @@ impl SessionPolicy {
     /// Returns the first setting that is invalid.
     pub fn new(settings: SessionSettings) -> Result<Self, PolicyError> {
         let own = [
-            (
-                settings.name.len() <= 16,
-                SessionSetting::Name,
-                "must have at most 16 bytes",
-            ),
             (settings.calls_max > 0, SessionSetting::CallsMax, ABOVE_ZERO),
             (
                 settings.subscriptions_max > 0,

@@ -1,85 +1,95 @@
 //! The session: the client state that is kept across connections, on top of a [`Link`].
 //!
-//! The link decides about dialling, failure detection, backoff and giving up. The session decides what is sent over a
-//! connection, what is sent again over the next one, and what it reports to the application. It performs no I/O and has
-//! no clock.
+//! The link decides about dialling, failure detection, backoff and giving up. The dialect translates. The session decides
+//! what is sent over a connection, what is sent again over the next one, and what it reports to the application. It
+//! performs no I/O and has no clock.
 
-mod connected;
-mod greeting;
 mod outgoing;
-mod replies;
+mod received;
 mod timers;
-mod verdicts;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 use steadfast_machine::{Instant, Machine, Seed};
-use steadfast_protocol::codec::Encoding;
-use steadfast_protocol::codes::CloseCode;
 
+use crate::dialect::{Dialect, EarlyRequests, InFlight, Request, Wire};
 use crate::event::{DisconnectCause, SessionSnapshot};
 use crate::io::{
-    Attempt, Call, CallError, CallId, ConnectionLoss, DropReason, Input, Output, Publish,
-    PublishOutcome, SubscriptionEvent,
+    Attempt, CallError, CallId, ConnectionLoss, EventOf, Input, Output, SendError, SubscriptionId,
 };
 use crate::link::{Link, LinkOutput};
 use crate::outbox::Outbox;
 use crate::pending_calls::PendingCalls;
 use crate::policy::{SessionPolicy, SessionSettings};
-use crate::subscriptions::Subscriptions;
-use outgoing::Outgoing;
-use verdicts::judge;
+use crate::secret::Secret;
+use crate::subscriptions::{Effects, Subscriptions};
+
+/// The code of a close frame that ends a connection as intended (RFC 6455, section 7.4.1).
+const NORMAL_CLOSURE: u16 = 1000;
 
 /// The client's state machine; it outlives connections.
 #[derive(Debug)]
-pub struct Session {
-    policy: HiddenPolicy,
+pub struct Session<D: Dialect> {
+    /// The dialect as it was created.
+    dialect: D,
+    /// The dialect on the current connection.
+    connected_dialect: D,
+    credentials: Secret,
     link: Link,
-    /// The id of the connect command of this connection.
-    connect_command: u32,
-    /// The server requires a pong for each of its pings.
-    is_pong_required: bool,
-    outbox: Outbox,
-    calls: PendingCalls,
-    subscriptions: Subscriptions,
-    outgoing: Outgoing,
-    outputs: VecDeque<Output>,
+    pending: Pending<D>,
+    wire: Wire,
+    outputs: VecDeque<Output<D>>,
 }
 
-/// The policy, which has the token and is the same for the whole session, without a debug output.
-struct HiddenPolicy(SessionPolicy);
+/// What waits for a connection, a reply or an item.
+#[derive(Debug)]
+struct Pending<D: Dialect> {
+    outbox: Outbox<D::Message>,
+    calls: PendingCalls<D::Call>,
+    subscriptions: Subscriptions<D>,
+}
 
-impl fmt::Debug for HiddenPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionPolicy(..)")
+impl<D: Dialect> InFlight<D> for Pending<D> {
+    fn request(&self, id: u32) -> Option<Request<'_, D>> {
+        if let Some(message) = self.outbox.get(id) {
+            return Some(Request::Message(message));
+        }
+        if let Some(call) = self.calls.get(id) {
+            return Some(Request::Call(call));
+        }
+        let topic = self.subscriptions.get(id)?;
+        Some(Request::Subscribe(topic, None))
     }
 }
 
-impl Session {
-    /// The encoding of every connection; the driver frames messages as this encoding requires.
-    pub const ENCODING: Encoding = Encoding::Json;
-
+impl<D: Dialect> Session<D> {
     /// A session that is not opened yet. The seed determines its jitter and nothing else.
-    pub fn new(policy: SessionPolicy, seed: Seed, now: Instant) -> Self {
+    pub fn new(
+        policy: &SessionPolicy,
+        dialect: D,
+        credentials: Secret,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
         let SessionSettings {
             link,
             outbox,
             calls_max,
             subscriptions_max,
-            ..
-        } = policy.settings();
+        } = policy.settings().clone();
         Self {
-            link: Link::new(*link, seed, now),
-            connect_command: 0,
-            is_pong_required: false,
-            outbox: Outbox::new(*outbox),
-            calls: PendingCalls::new(*calls_max),
-            subscriptions: Subscriptions::new(*subscriptions_max),
-            outgoing: Outgoing::default(),
+            connected_dialect: dialect.clone(),
+            dialect,
+            credentials,
+            link: Link::new(link, seed, now),
+            pending: Pending {
+                outbox: Outbox::new(outbox),
+                calls: PendingCalls::new(calls_max),
+                subscriptions: Subscriptions::new(subscriptions_max),
+            },
+            wire: Wire::default(),
             outputs: VecDeque::new(),
-            policy: HiddenPolicy(policy),
         }
     }
 
@@ -89,15 +99,13 @@ impl Session {
     }
 
     /// Handles inputs that became known at the same time. Each input has the same effect as in [`Machine::handle`], but
-    /// consecutive publications and calls are sent in as few messages as possible.
-    pub fn handle_all(&mut self, now: Instant, inputs: impl IntoIterator<Item = Input>) {
+    /// consecutive messages and calls are sent in as few frames as possible.
+    pub fn handle_all(&mut self, now: Instant, inputs: impl IntoIterator<Item = Input<D>>) {
         let mut has_pending = false;
         for input in inputs {
             let can_wait = matches!(
                 input,
-                Input::PublishRequested(_)
-                    | Input::CallRequested { .. }
-                    | Input::CallWithdrawn { .. }
+                Input::SendRequested(_) | Input::CallRequested { .. } | Input::CallWithdrawn { .. }
             );
             if has_pending && !can_wait {
                 self.flush(now);
@@ -113,64 +121,6 @@ impl Session {
         }
     }
 
-    const fn settings(&self) -> &SessionSettings {
-        self.policy.0.settings()
-    }
-
-    fn publish(&mut self, now: Instant, publish: Publish) {
-        let id = publish.id;
-        let (dropped, reason) = if self.link.is_closing() {
-            (vec![id], DropReason::Closed)
-        } else if let Some(cause) = self.link.failure() {
-            (vec![id], DropReason::Failed(cause.clone()))
-        } else if !outgoing::fits(&publish) {
-            (vec![id], DropReason::TooLarge)
-        } else {
-            (self.outbox.enqueue(now, publish), DropReason::OutboxFull)
-        };
-        for id in dropped {
-            let outcome = PublishOutcome::Dropped(reason.clone());
-            self.outputs
-                .push_back(Output::CompletePublication { id, outcome });
-        }
-    }
-
-    fn call(&mut self, id: CallId, call: Call, deadline: Instant) {
-        let rejected = if let Some(cause) = self.link.failure() {
-            Some(CallError::Failed(cause.clone()))
-        } else if outgoing::call_fits(&call) {
-            self.calls.enqueue(id, call, deadline)
-        } else {
-            Some(CallError::TooLarge)
-        };
-        if let Some(error) = rejected {
-            let outcome = Err(error);
-            self.outputs.push_back(Output::CompleteCall { id, outcome });
-        }
-    }
-
-    /// Sends what the last inputs made sendable, and updates the counts of the snapshot.
-    fn flush(&mut self, now: Instant) {
-        let newest = self.send_pending(now);
-        if self.outbox.is_empty() {
-            self.link.drained(now);
-        }
-        self.follow_link(now);
-        self.transmit();
-        self.track_requests(now, newest);
-        self.link
-            .set_counts(self.outbox.queued(), self.outbox.in_flight());
-    }
-
-    fn transmit(&mut self) {
-        let attempt = self.link.attempt();
-        for message in self.outgoing.take() {
-            self.link.transmitted(message.len());
-            self.outputs
-                .push_back(Output::Transmit { attempt, message });
-        }
-    }
-
     /// Executes what the link requires.
     fn follow_link(&mut self, now: Instant) {
         while let Some(output) = self.link.poll_output() {
@@ -181,77 +131,118 @@ impl Session {
                 LinkOutput::Abort { attempt } => self.outputs.push_back(Output::Abort { attempt }),
                 LinkOutput::Probe { attempt } => self.outputs.push_back(Output::Probe { attempt }),
                 LinkOutput::Close { attempt } => {
-                    // Commands that were collected before are sent before the close frame.
+                    // Requests that were collected before are sent before the close frame.
                     self.transmit();
                     self.outputs.push_back(Output::Close {
                         attempt,
-                        code: CloseCode::Normal.code(),
+                        code: NORMAL_CLOSURE,
                         reason: "closed by the client",
                     });
                 }
-                LinkOutput::Greet { .. } => self.greet(now),
+                LinkOutput::StartHandshake { .. } => self.start_handshake(now),
                 LinkOutput::Down { was_connected, .. } => self.on_down(was_connected),
-                LinkOutput::DiscardPositions => self.subscriptions.invalidate_positions(),
+                LinkOutput::DiscardPositions => self.pending.subscriptions.invalidate_positions(),
                 LinkOutput::Ended { failure: None } => {
-                    self.complete_everything(&DropReason::Closed, &CallError::Closed);
+                    self.complete_everything(&SendError::Closed, &CallError::Closed);
                 }
                 LinkOutput::Ended {
                     failure: Some(cause),
                 } => {
-                    let dropped = DropReason::Failed(cause.clone());
-                    self.complete_everything(&dropped, &CallError::Failed(cause));
+                    let unsent = SendError::Failed(cause.clone());
+                    self.complete_everything(&unsent, &CallError::Failed(cause));
                 }
                 LinkOutput::Notify(event) => self.outputs.push_back(Output::Notify(event)),
             }
         }
     }
 
-    /// The transport is gone. Subscriptions stay: they are resumed over the next connection.
-    fn on_down(&mut self, was_connected: bool) {
-        self.outgoing.clear();
-        self.subscriptions.on_connection_lost();
-        if !was_connected {
+    /// The transport is open: the first messages of the dialect, and the subscriptions that may share them.
+    fn start_handshake(&mut self, now: Instant) {
+        self.wire.clear();
+        self.connected_dialect = self.dialect.clone();
+        let early = self
+            .connected_dialect
+            .start_handshake(&self.credentials, &mut self.wire);
+        let EarlyRequests::Subscriptions(limit) = early else {
+            return;
+        };
+        if self.link.is_draining() {
             return;
         }
-        self.outbox.on_connection_lost();
-        for (id, error) in self.calls.on_connection_lost() {
-            let outcome = Err(error);
-            self.outputs.push_back(Output::CompleteCall { id, outcome });
+        for _ in 0..limit {
+            if !self.subscribe_next(now) {
+                return;
+            }
         }
     }
 
-    /// Completes what still waits, so that nothing waits for a restart that may never come.
-    fn complete_everything(&mut self, dropped: &DropReason, failed: &CallError) {
-        for (id, outcome) in self.outbox.close(dropped) {
+    /// The transport is gone. Subscriptions stay: they are resumed over the next connection.
+    fn on_down(&mut self, was_connected: bool) {
+        self.wire.clear();
+        self.pending.subscriptions.on_connection_lost();
+        if !was_connected {
+            return;
+        }
+        for id in self.pending.outbox.on_connection_lost() {
+            let outcome = Err(SendError::Interrupted);
             self.outputs
-                .push_back(Output::CompletePublication { id, outcome });
+                .push_back(Output::CompleteMessage { id, outcome });
         }
-        for (id, error) in self.calls.close(failed) {
+        let failed = self.pending.calls.on_connection_lost();
+        self.fail_calls(failed);
+    }
+
+    /// Completes what still waits, so that nothing waits for a restart that may never come.
+    fn complete_everything(
+        &mut self,
+        unsent: &SendError<D::Refusal>,
+        failed: &CallError<D::Refusal>,
+    ) {
+        let messages = self.pending.outbox.close(unsent);
+        self.fail_messages(messages);
+        let calls = self.pending.calls.close(failed);
+        self.fail_calls(calls);
+    }
+
+    fn fail_messages(&mut self, failed: Vec<(crate::io::MessageId, SendError<D::Refusal>)>) {
+        let failed = failed.into_iter();
+        self.outputs.extend(failed.map(|(id, error)| {
             let outcome = Err(error);
-            self.outputs.push_back(Output::CompleteCall { id, outcome });
-        }
+            Output::CompleteMessage { id, outcome }
+        }));
+    }
+
+    fn fail_calls(&mut self, failed: Vec<(CallId, CallError<D::Refusal>)>) {
+        let failed = failed.into_iter();
+        self.outputs.extend(failed.map(|(id, error)| {
+            let outcome = Err(error);
+            Output::CompleteCall { id, outcome }
+        }));
     }
 
     fn lost(&mut self, now: Instant, attempt: Attempt, loss: ConnectionLoss) {
         let is_too_large = matches!(loss, ConnectionLoss::MessageTooLarge(_));
         if is_too_large && !self.link.is_closing_connection() {
-            self.subscriptions.on_message_too_large();
+            self.pending.subscriptions.on_message_too_large();
         }
-        let verdict = judge(&loss);
+        let advice = self.connected_dialect.advise(&loss);
         self.link
-            .lost(now, attempt, DisconnectCause::from(loss), verdict);
+            .lost(now, attempt, DisconnectCause::from(loss), advice);
     }
-}
 
-impl Session {
+    fn apply_effects(&mut self, effects: Effects<D>) {
+        deliver(&mut self.outputs, effects.events);
+        self.unsubscribe(effects.unsubscribe);
+    }
+
     /// Applies an input to the state, without sending.
-    fn apply(&mut self, now: Instant, input: Input) {
+    fn apply(&mut self, now: Instant, input: Input<D>) {
         match input {
             Input::OpenRequested => self.link.open(now),
             Input::CloseRequested { drain } => {
-                let has_pending = !self.outbox.is_empty();
-                self.link
-                    .close(now, if has_pending { drain } else { Duration::ZERO });
+                let has_pending = !self.pending.outbox.is_empty();
+                let drain = if has_pending { drain } else { Duration::ZERO };
+                self.link.close(now, drain);
             }
             Input::ReconnectRequested => self.link.reconnect_now(now),
             Input::RestartRequested => self.link.restart(now),
@@ -260,8 +251,8 @@ impl Session {
             Input::Dialled { attempt } => self.link.dialled(now, attempt),
             Input::DialFailed { attempt, failure } => self.link.dial_failed(now, attempt, failure),
             Input::BytesReceived { attempt } => self.link.bytes_received(now, attempt),
-            Input::Received { attempt, message } if self.link.is_current(attempt) => {
-                self.received(now, &message);
+            Input::Received { attempt, frame } if self.link.is_current(attempt) => {
+                self.received(now, &frame);
             }
             Input::SendBuffer { attempt, bytes } => {
                 self.link.send_buffer_changed(now, attempt, bytes);
@@ -271,22 +262,18 @@ impl Session {
             }
             // Late inputs of an attempt that has ended.
             Input::Received { .. } | Input::Lost { .. } => {}
-            Input::PublishRequested(publish) => self.publish(now, publish),
+            Input::SendRequested(outgoing) => self.send(now, outgoing),
             Input::CallRequested { id, call, deadline } => {
                 self.call(id, call, deadline);
             }
-            Input::CallWithdrawn { id } => self.calls.withdraw(id),
-            Input::SubscribeRequested { id, options } => {
-                if let Some(event) = self.subscriptions.add(id, options) {
-                    self.outputs.push_back(Output::Deliver { id, event });
-                }
-            }
+            Input::CallWithdrawn { id } => self.pending.calls.withdraw(id),
+            Input::SubscribeRequested { id, options } => self.subscribe(id, options),
             Input::UnsubscribeRequested { id } => {
-                let request = self.subscriptions.remove(id);
-                self.send_request(request);
+                let topic = self.pending.subscriptions.remove(id);
+                self.unsubscribe(topic);
             }
             Input::Consumed { id, items } => {
-                self.subscriptions.on_consumed(id, items);
+                self.pending.subscriptions.on_consumed(id, items);
             }
             Input::Tick => self.tick(now),
         }
@@ -294,16 +281,16 @@ impl Session {
     }
 }
 
-impl Machine for Session {
-    type Input = Input;
-    type Output = Output;
+impl<D: Dialect> Machine for Session<D> {
+    type Input = Input<D>;
+    type Output = Output<D>;
 
-    fn handle(&mut self, now: Instant, input: Input) {
+    fn handle(&mut self, now: Instant, input: Input<D>) {
         self.apply(now, input);
         self.flush(now);
     }
 
-    fn poll_output(&mut self) -> Option<Output> {
+    fn poll_output(&mut self) -> Option<Output<D>> {
         self.outputs.pop_front()
     }
 
@@ -313,9 +300,9 @@ impl Machine for Session {
 }
 
 /// Appends subscription events in their order.
-fn deliver(
-    outputs: &mut VecDeque<Output>,
-    events: Vec<(crate::io::SubscriptionId, SubscriptionEvent)>,
+fn deliver<D: Dialect>(
+    outputs: &mut VecDeque<Output<D>>,
+    events: Vec<(SubscriptionId, EventOf<D>)>,
 ) {
     let events = events.into_iter();
     outputs.extend(events.map(|(id, event)| Output::Deliver { id, event }));

@@ -9,79 +9,92 @@ mod subscription;
 
 use std::collections::BTreeMap;
 
-use steadfast_machine::Instant;
-use steadfast_protocol::codes::{Advice, retry_in};
-use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{
-    ChannelRequest, Publication, ReplyError, Request, SubscribeRequest, SubscribeResult,
-};
+use steadfast_machine::{Instant, Position};
 
 use crate::backoff::Backoff;
-use crate::io::{SubscribeOptions, SubscriptionEvent, SubscriptionId};
+use crate::dialect::{Dialect, Subscribed, Topic};
+use crate::io::{EventOf, SubscribeOptions, SubscriptionEvent, SubscriptionId, UnsubscribeCause};
+use crate::retry_advice::{Action, RetryAdvice};
 use subscription::{Subscription, SubscriptionState};
 
-/// All subscriptions, by id and by channel.
+/// What identifies a topic of a dialect.
+type Key<D> = <<D as Dialect>::Topic as Topic>::Key;
+
+/// All subscriptions, by id and by topic.
 #[derive(Debug)]
-pub(crate) struct Subscriptions {
+pub(crate) struct Subscriptions<D: Dialect> {
     len_max: usize,
-    all: BTreeMap<SubscriptionId, Subscription>,
-    by_channel: BTreeMap<String, SubscriptionId>,
+    all: BTreeMap<SubscriptionId, Subscription<D>>,
+    by_topic: BTreeMap<Key<D>, SubscriptionId>,
 }
 
-/// What the session does after an input: events for the application, and possibly a request to the server.
-#[derive(Debug, Default)]
-pub(crate) struct Effects {
-    pub(crate) events: Vec<(SubscriptionId, SubscriptionEvent)>,
-    pub(crate) request: Option<Request>,
+/// What the session does after an input: events for the application, and possibly the end of a subscription at the
+/// server.
+#[derive(Debug)]
+pub(crate) struct Effects<D: Dialect> {
+    pub(crate) events: Vec<(SubscriptionId, EventOf<D>)>,
+    pub(crate) unsubscribe: Option<D::Topic>,
 }
 
-impl Subscriptions {
+impl<D: Dialect> Default for Effects<D> {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            unsubscribe: None,
+        }
+    }
+}
+
+impl<D: Dialect> Subscriptions<D> {
     pub(crate) const fn new(len_max: usize) -> Self {
         Self {
             len_max,
             all: BTreeMap::new(),
-            by_channel: BTreeMap::new(),
+            by_topic: BTreeMap::new(),
         }
     }
 
-    /// Adds a subscription; it is rejected if there are too many, one for the channel exists, or the name is too long.
+    /// Adds a subscription.
+    ///
+    /// # Errors
+    ///
+    /// There are too many, or one to the topic exists.
     pub(crate) fn add(
         &mut self,
         id: SubscriptionId,
-        options: SubscribeOptions,
-    ) -> Option<SubscriptionEvent> {
-        let is_rejected = self.all.len() >= self.len_max
-            || self.by_channel.contains_key(&options.channel)
-            || options.channel.len() > Limits::CHANNEL_BYTES;
-        if is_rejected {
-            return Some(SubscriptionEvent::Unsubscribed {
-                code: 0,
-                reason: "too many subscriptions, duplicate channel, or channel name too long"
-                    .to_owned(),
-            });
+        options: SubscribeOptions<D::Topic>,
+    ) -> Result<(), UnsubscribeCause<D::Refusal>> {
+        if self.all.len() >= self.len_max {
+            return Err(UnsubscribeCause::TooMany(self.len_max));
         }
-        self.by_channel.insert(options.channel.clone(), id);
+        let key = options.topic.key();
+        if self.by_topic.contains_key(key) {
+            return Err(UnsubscribeCause::Duplicate);
+        }
+        self.by_topic.insert(key.clone(), id);
         self.all.insert(id, Subscription::new(options));
-        None
+        Ok(())
     }
 
-    /// Removes a subscription; returns the unsubscribe request if the server knows it.
-    pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<Request> {
+    /// Removes a subscription; returns its topic if the server knows the subscription.
+    pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<D::Topic> {
         let subscription = self.all.remove(&id)?;
-        let channel = subscription.options.channel;
-        self.by_channel.remove(&channel);
+        let topic = subscription.options.topic;
+        self.by_topic.remove(topic.key());
         match subscription.state {
-            SubscriptionState::Subscribed | SubscriptionState::Subscribing { .. } => {
-                Some(Request::Unsubscribe(ChannelRequest { channel }))
-            }
+            SubscriptionState::Subscribed | SubscriptionState::Subscribing { .. } => Some(topic),
             SubscriptionState::Pending
             | SubscriptionState::Delayed(_)
             | SubscriptionState::Paused => None,
         }
     }
 
-    /// The next subscribe request, to be sent with this command id.
-    pub(crate) fn subscribe_next(&mut self, now: Instant, command: u32) -> Option<Request> {
+    /// The next topic to subscribe to, and the position to start after; it is requested with this command id.
+    pub(crate) fn subscribe_next(
+        &mut self,
+        now: Instant,
+        command: u32,
+    ) -> Option<(&D::Topic, Option<&Position>)> {
         let next = self.all.values_mut().find(|it| match it.state {
             SubscriptionState::Pending => true,
             SubscriptionState::Delayed(until) => now >= until,
@@ -90,15 +103,14 @@ impl Subscriptions {
             | SubscriptionState::Paused => false,
         })?;
         next.on_subscribe_sent(now, command);
-        Some(Request::Subscribe(SubscribeRequest {
-            channel: next.options.channel.clone(),
-            recover: next.position.is_some(),
-            position: next.position.clone().unwrap_or_default(),
-            positioned: true,
-            recoverable: true,
-            join_leave: next.options.join_leave,
-            ..SubscribeRequest::default()
-        }))
+        Some((&next.options.topic, next.position.as_ref()))
+    }
+
+    /// The topic that was requested with this command and has no reply yet.
+    pub(crate) fn get(&self, command: u32) -> Option<&D::Topic> {
+        let mut all = self.all.values();
+        let found = all.find(|it| it.is_subscribing(command))?;
+        Some(&found.options.topic)
     }
 
     /// Whether no subscription is pending or waiting for its reply.
@@ -136,98 +148,81 @@ impl Subscriptions {
         }
     }
 
-    /// Handles the reply to a subscribe command; `None` if the command belongs to no subscription.
-    pub(crate) fn on_subscribe_reply(
+    /// The server accepted the subscription of this command, if there is one.
+    pub(crate) fn on_subscribed(
+        &mut self,
+        command: u32,
+        subscribed: Subscribed<D::Item>,
+    ) -> Effects<D> {
+        self.subscribing(command)
+            .map_or_else(Effects::default, |(id, it)| {
+                it.on_subscribed(id, subscribed)
+            })
+    }
+
+    /// The server rejected the subscription of this command, if there is one.
+    pub(crate) fn on_refused(
         &mut self,
         now: Instant,
         command: u32,
-        outcome: Result<SubscribeResult, ReplyError>,
+        refusal: D::Refusal,
+        advice: RetryAdvice,
         backoff: &mut Backoff,
-    ) -> Option<Effects> {
-        let is_subscribing = |it: &Subscription| match it.state {
-            SubscriptionState::Subscribing {
-                command: pending, ..
-            } => pending == command,
-            SubscriptionState::Pending
-            | SubscriptionState::Subscribed
-            | SubscriptionState::Delayed(_)
-            | SubscriptionState::Paused => false,
+    ) -> Effects<D> {
+        let Some((id, it)) = self.subscribing(command) else {
+            return Effects::default();
         };
-        let (id, it) = self.all.iter_mut().find(|(_, it)| is_subscribing(it))?;
-        let id = *id;
-        match outcome {
-            Ok(result) => Some(it.on_subscribed(id, result)),
-            Err(error) => match Advice::for_subscribe_error(&error) {
-                Advice::Retry | Advice::RenewToken => {
-                    let (own_delay, retry_after) =
-                        (it.next_retry_delay(), retry_in(&error.message));
-                    it.delay(now + backoff.retry_delay(own_delay, retry_after));
-                    Some(Effects::default())
-                }
-                Advice::ResubscribeWithFreshState | Advice::Resubscribe => {
-                    if it.position.is_some() {
-                        it.invalidate_position();
-                        it.state = SubscriptionState::Pending;
-                    } else {
-                        // It had no position that could be invalid: without a delay it would retry in a busy loop.
-                        let own_delay = it.next_retry_delay();
-                        it.delay(now + backoff.retry_delay(own_delay, None));
-                    }
-                    Some(Effects::default())
-                }
-                Advice::EndSubscription
-                | Advice::ReportToCaller
-                | Advice::Terminal
-                | Advice::Reconnect
-                | Advice::ReconnectWithFreshState => Some(self.end(id, error.code, error.message)),
-            },
+        match advice.action {
+            Action::Retry | Action::RenewCredentials => {
+                let own_delay = it.next_retry_delay();
+                it.delay(now + backoff.retry_delay(own_delay, advice.retry_after));
+            }
+            Action::DiscardPositions if it.position.is_some() => {
+                it.invalidate_position();
+                it.state = SubscriptionState::Pending;
+            }
+            // It had no position that could be invalid: without a delay it would retry in a busy loop.
+            Action::DiscardPositions => {
+                let own_delay = it.next_retry_delay();
+                it.delay(now + backoff.retry_delay(own_delay, None));
+            }
+            Action::GiveUp => return self.end(id, refusal),
         }
+        Effects::default()
     }
 
-    /// A publication was received.
-    pub(crate) fn on_publication(&mut self, channel: &str, publication: Publication) -> Effects {
+    /// An item was received.
+    pub(crate) fn on_item(
+        &mut self,
+        topic: &Key<D>,
+        offset: Option<u64>,
+        item: D::Item,
+    ) -> Effects<D> {
         let mut effects = Effects::default();
-        if let Some((id, it)) = self.subscribed(channel) {
-            it.deliver(id, publication, &mut effects.events);
-            effects.request = it.pause_if_full();
-        }
-        effects
-    }
-
-    /// Another client joined or left a channel.
-    pub(crate) fn on_join_or_leave(&mut self, channel: &str, event: SubscriptionEvent) -> Effects {
-        let mut effects = Effects::default();
-        if let Some((id, it)) = self.subscribed(channel) {
-            it.buffered += 1;
-            effects.events.push((id, event));
-            effects.request = it.pause_if_full();
+        if let Some((id, it)) = self.subscribed(topic) {
+            it.deliver(id, offset, item, &mut effects.events);
+            effects.unsubscribe = it.pause_if_full();
         }
         effects
     }
 
     /// The server ended a subscription.
-    pub(crate) fn on_unsubscribe(&mut self, channel: &str, code: u32, reason: String) -> Effects {
-        let Some((id, it)) = self.subscribed(channel) else {
+    pub(crate) fn on_unsubscribed(
+        &mut self,
+        topic: &Key<D>,
+        refusal: D::Refusal,
+        advice: RetryAdvice,
+    ) -> Effects<D> {
+        let Some((id, it)) = self.subscribed(topic) else {
             return Effects::default();
         };
-        match Advice::for_unsubscribe(code) {
-            Advice::ResubscribeWithFreshState => {
-                it.invalidate_position();
-                it.state = SubscriptionState::Pending;
-                Effects::default()
-            }
-            Advice::Resubscribe => {
-                it.state = SubscriptionState::Pending;
-                Effects::default()
-            }
-            Advice::EndSubscription
-            | Advice::Retry
-            | Advice::RenewToken
-            | Advice::ReportToCaller
-            | Advice::Terminal
-            | Advice::Reconnect
-            | Advice::ReconnectWithFreshState => self.end(id, code, reason),
+        match advice.action {
+            Action::DiscardPositions => it.invalidate_position(),
+            Action::Retry => {}
+            Action::RenewCredentials | Action::GiveUp => return self.end(id, refusal),
         }
+        it.state = SubscriptionState::Pending;
+        Effects::default()
     }
 
     /// The application consumed events; a paused subscription is requested again once half of its buffer is free.
@@ -242,15 +237,15 @@ impl Subscriptions {
         }
     }
 
-    /// Stops waiting for overdue replies; returns the unsubscribe requests of these subscriptions.
-    pub(crate) fn time_out_replies(&mut self, now: Instant) -> Vec<Request> {
+    /// Stops waiting for overdue replies; returns the topics of these subscriptions.
+    pub(crate) fn time_out_replies(&mut self, now: Instant) -> Vec<D::Topic> {
         let all = self.all.values_mut();
         all.filter_map(|it| it.time_out_reply(now)).collect()
     }
 
     /// When a delayed subscription is requested again, or a reply is overdue.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let due = |it: &Subscription| match it.state {
+        let due = |it: &Subscription<D>| match it.state {
             SubscriptionState::Delayed(until) => Some(until),
             SubscriptionState::Subscribing { until, .. } => Some(until),
             SubscriptionState::Pending
@@ -260,17 +255,24 @@ impl Subscriptions {
         self.all.values().filter_map(due).min()
     }
 
-    fn subscribed(&mut self, channel: &str) -> Option<(SubscriptionId, &mut Subscription)> {
-        let id = *self.by_channel.get(channel)?;
+    fn subscribed(&mut self, topic: &Key<D>) -> Option<(SubscriptionId, &mut Subscription<D>)> {
+        let id = *self.by_topic.get(topic)?;
         let it = self.all.get_mut(&id)?;
         (it.state == SubscriptionState::Subscribed).then_some((id, it))
     }
 
-    fn end(&mut self, id: SubscriptionId, code: u32, reason: String) -> Effects {
+    fn subscribing(&mut self, command: u32) -> Option<(SubscriptionId, &mut Subscription<D>)> {
+        let mut all = self.all.iter_mut();
+        let (id, it) = all.find(|(_, it)| it.is_subscribing(command))?;
+        Some((*id, it))
+    }
+
+    fn end(&mut self, id: SubscriptionId, refusal: D::Refusal) -> Effects<D> {
         self.remove(id);
+        let cause = UnsubscribeCause::Server(refusal);
         Effects {
-            events: vec![(id, SubscriptionEvent::Unsubscribed { code, reason })],
-            request: None,
+            events: vec![(id, SubscriptionEvent::Unsubscribed(cause))],
+            unsubscribe: None,
         }
     }
 }

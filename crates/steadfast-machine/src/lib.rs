@@ -8,4 +8,4 @@ pub mod throttle;
 pub mod units;
 
 pub use machine::Machine;
-pub use units::{ByteSize, Generator, Instant, Seed, Timestamp, convert};
+pub use units::{ByteSize, Generator, Instant, Position, Seed, Timestamp, convert};

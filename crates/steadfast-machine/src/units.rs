@@ -3,10 +3,13 @@
 //! A number never leaves its module without its unit, and a machine never reads time or randomness from the system.
 
 pub mod convert;
+mod position;
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
+
+pub use position::Position;
 
 /// A point on the driver's monotonic clock, in nanoseconds since the driver started.
 ///

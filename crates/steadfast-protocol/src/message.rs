@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use steadfast_machine::Position;
+
 /// The name of a channel: immutable, ordered, cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelName(Arc<str>);
@@ -54,15 +56,6 @@ pub enum PayloadKind {
     Json,
     /// Bytes of any value.
     Binary,
-}
-
-/// A position in a channel's history: the publications up to and including `offset` were received.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    /// Channel epoch: identifies the history in which the offset counts; opaque to clients.
-    pub epoch: String,
-    /// Offset of the last publication received; 0 before the first.
-    pub offset: u64,
 }
 
 /// One command from a client.
@@ -245,6 +238,12 @@ pub struct ReplyError {
     pub message: String,
     /// `true` when the same request may succeed later.
     pub temporary: bool,
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
 }
 
 /// The result in a successful reply; always present, even when it is empty.

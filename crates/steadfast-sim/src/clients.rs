@@ -20,7 +20,7 @@ mod uplink;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_core::Session;
+use steadfast_core::dialect::centrifuge::ENCODING;
 use steadfast_faults::link::StreamEnd;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::message::Position;
@@ -92,7 +92,7 @@ impl Clients {
     pub(crate) fn encoding(&self, client: ClientIndex) -> Encoding {
         match client {
             ClientIndex::Simple(index) => self.simple.encoding(index),
-            ClientIndex::Session(_) => Session::ENCODING,
+            ClientIndex::Session(_) => ENCODING,
         }
     }
 

@@ -7,7 +7,7 @@ pub(crate) mod session_messages;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use steadfast_core::io::SubscriptionEvent;
+use steadfast_core::dialect::centrifuge::{Item, SubscriptionEvent};
 use steadfast_engine::{Append, ChannelEpoch, Read, ReadFrom, Request};
 use steadfast_hub::io::{ShardMessage, ShardPresence};
 use steadfast_protocol::codec::Encoding;
@@ -242,7 +242,7 @@ pub(crate) fn reorder_commands(
 /// Whether a session loses this event, as the planted bug requires.
 pub(crate) fn is_lost_event(event: &SubscriptionEvent, planted_bug: Option<PlantedBug>) -> bool {
     planted_bug == Some(PlantedBug::UndeliveredLeaves)
-        && matches!(event, SubscriptionEvent::Leave(_))
+        && matches!(event, SubscriptionEvent::Item(Item::Leave(_)))
 }
 
 /// Swaps the ids of the first two reads of a channel by one shard, as the planted bug requires.

@@ -2,7 +2,7 @@
 //! faults.
 
 mod link_faults;
-mod session;
+pub(crate) mod session;
 
 use std::time::Duration;
 

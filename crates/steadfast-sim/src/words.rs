@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use steadfast_core::dialect::centrifuge::{Acknowledgement, SendError, SendResult};
 use steadfast_core::event::{DisconnectCause, SessionSnapshot};
-use steadfast_core::io::{DropReason, PublishOutcome};
 use steadfast_machine::Instant;
 use steadfast_protocol::message::Position;
 
@@ -46,24 +46,21 @@ pub(crate) fn at(instant: Instant) -> String {
 }
 
 /// Returns the outcome of a publication.
-pub(crate) fn outcome(outcome: &PublishOutcome) -> String {
+pub(crate) fn outcome(outcome: &SendResult) -> String {
     match outcome {
-        PublishOutcome::Acknowledged { position, .. } => {
+        Ok(Acknowledgement { position, .. }) => {
             format!("acknowledged at {}", self::position(position))
         }
-        PublishOutcome::Expired => "expired".to_owned(),
-        PublishOutcome::Interrupted { maybe_stored } => {
-            format!("interrupted, may be stored: {maybe_stored}")
-        }
-        PublishOutcome::Dropped(DropReason::OutboxFull) => "dropped: the outbox is full".to_owned(),
-        PublishOutcome::Dropped(DropReason::TooLarge) => "dropped: too large".to_owned(),
-        PublishOutcome::Dropped(DropReason::Closed) => "dropped: closed".to_owned(),
-        PublishOutcome::Dropped(DropReason::Failed(why)) => format!("dropped: {}", cause(why)),
-        PublishOutcome::Dropped(DropReason::Rejected(error)) => {
+        Err(SendError::Expired) => "expired".to_owned(),
+        Err(SendError::Interrupted) => "interrupted, may be stored".to_owned(),
+        Err(SendError::OutboxFull) => "dropped: the outbox is full".to_owned(),
+        Err(SendError::Unsendable(problem)) => format!("dropped: {problem}"),
+        Err(SendError::Closed) => "dropped: closed".to_owned(),
+        Err(SendError::Failed(why)) => format!("dropped: {}", cause(why)),
+        Err(SendError::Rejected(error)) => {
             format!("rejected with code {}: {}", error.code, error.message)
         }
-        PublishOutcome::Dropped(other) => format!("dropped: {other:?}"),
-        other => format!("{other:?}"),
+        Err(other) => format!("dropped: {other:?}"),
     }
 }
 
@@ -119,7 +116,7 @@ mod tests {
         assert_eq!(position(None), "no position");
         assert_eq!(at(Instant::START + Duration::from_millis(7_400)), "7.400 s");
         assert_eq!(ConnectionId(3).to_string(), "connection 3");
-        let interrupted = PublishOutcome::Interrupted { maybe_stored: true };
-        assert_eq!(outcome(&interrupted), "interrupted, may be stored: true");
+        let interrupted = Err(SendError::Interrupted);
+        assert_eq!(outcome(&interrupted), "interrupted, may be stored");
     }
 }

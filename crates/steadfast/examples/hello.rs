@@ -5,7 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "it shows what happens")]
 
-use steadfast::Client;
+use steadfast::centrifuge::Client;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use steadfast_core::dialect::Dialect;
 use steadfast_core::io::{CallError, CallResult};
 use tokio::sync::{Notify, oneshot};
 
@@ -39,15 +40,15 @@ impl Withdrawals {
 
 /// The future of a reply. Dropping it before it completes withdraws the call.
 #[derive(Debug)]
-pub(crate) struct AwaitedReply {
+pub(crate) struct AwaitedReply<D: Dialect> {
     /// `None` once the reply was returned.
-    reply: Option<oneshot::Receiver<Result<CallResult, CallError>>>,
+    reply: Option<oneshot::Receiver<CallResult<D>>>,
     withdrawals: Arc<Withdrawals>,
 }
 
-impl AwaitedReply {
+impl<D: Dialect> AwaitedReply<D> {
     pub(crate) const fn new(
-        reply: oneshot::Receiver<Result<CallResult, CallError>>,
+        reply: oneshot::Receiver<CallResult<D>>,
         withdrawals: Arc<Withdrawals>,
     ) -> Self {
         Self {
@@ -57,8 +58,8 @@ impl AwaitedReply {
     }
 }
 
-impl Future for AwaitedReply {
-    type Output = Result<CallResult, CallError>;
+impl<D: Dialect> Future for AwaitedReply<D> {
+    type Output = CallResult<D>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(reply) = &mut self.reply else {
@@ -71,7 +72,7 @@ impl Future for AwaitedReply {
     }
 }
 
-impl Drop for AwaitedReply {
+impl<D: Dialect> Drop for AwaitedReply<D> {
     fn drop(&mut self) {
         if let Some(mut reply) = self.reply.take() {
             // Closed before it is announced, so that the driver finds it.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde::Serialize;
 use steadfast_clock::Clock;
 use steadfast_core::Session;
+use steadfast_core::dialect::Dialect;
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
-    SessionSettings,
+    BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, PolicyError,
+    SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::Seed;
@@ -24,8 +23,7 @@ use crate::driver::{Driver, Parts};
 use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 use crate::events::Events;
-use crate::message::Overflow;
-use crate::outbox_capacity::OutboxCapacity;
+use crate::outbox_capacity::{OutboxCapacity, Overflow};
 
 /// Maximum length of the command queue from the handles to the driver, in addition to the publications of the outbox.
 const COMMANDS_MAX: usize = 4_096;
@@ -116,8 +114,12 @@ pub mod defaults {
 
 /// Builds a [`Client`] and its [`Driver`].
 #[derive(Clone, Debug)]
-pub struct Builder {
+pub struct Builder<D: Dialect> {
     endpoints: Vec<Endpoint>,
+    dialect: D,
+    /// Why the settings of the dialect are invalid.
+    invalid: Option<PolicyError>,
+    token: Secret,
     settings: SessionSettings,
     stage_timeouts: StageTimeouts,
     call_timeout: Duration,
@@ -130,10 +132,18 @@ pub struct Builder {
     seed: Option<u64>,
 }
 
-impl Builder {
-    pub(crate) fn new(url: &str) -> Result<Self, BuildError> {
+impl<D: Dialect> Builder<D> {
+    /// A client of the server at this URL, which speaks this dialect.
+    ///
+    /// # Errors
+    ///
+    /// The URL is invalid.
+    pub fn new(url: &str, dialect: D) -> Result<Self, BuildError> {
         Ok(Self {
             endpoints: vec![url.parse()?],
+            dialect,
+            invalid: None,
+            token: Secret::default(),
             settings: SessionSettings {
                 link: LinkSettings {
                     endpoints: 1,
@@ -143,9 +153,6 @@ impl Builder {
                     backoff: defaults::BACKOFF,
                     liveness: defaults::LIVENESS,
                 },
-                name: "steadfast".to_owned(),
-                token: Secret::default(),
-                data: None,
                 calls_max: defaults::CALLS_MAX,
                 subscriptions_max: defaults::SUBSCRIPTIONS_MAX,
                 outbox: defaults::OUTBOX,
@@ -172,28 +179,24 @@ impl Builder {
         Ok(self)
     }
 
-    /// Sets the client name in the connect command, at most 16 bytes; `steadfast` by default.
-    #[must_use]
-    pub fn name(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.settings.name);
+    pub(crate) const fn dialect(&self) -> &D {
+        &self.dialect
+    }
+
+    /// Sets the dialect; an error is returned by [`Self::build`].
+    pub(crate) fn with_dialect(mut self, dialect: Result<D, PolicyError>) -> Self {
+        match dialect {
+            Ok(dialect) => self.dialect = dialect,
+            Err(error) => self.invalid = self.invalid.or(Some(error)),
+        }
         self
     }
 
     /// Sets the connection token.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
-        self.settings.token = Secret::new(token.to_owned());
+        self.token = Secret::new(token.to_owned());
         self
-    }
-
-    /// Sets application data that is sent with each connect command.
-    ///
-    /// # Errors
-    ///
-    /// The data cannot be serialized as JSON.
-    pub fn data(mut self, data: &impl Serialize) -> Result<Self, BuildError> {
-        self.settings.data = Some(Bytes::from(serde_json::to_vec(data)?));
-        Ok(self)
     }
 
     /// Adds a header field to the HTTP upgrade request, for example an authorisation.
@@ -313,7 +316,10 @@ impl Builder {
     /// # Errors
     ///
     /// A setting, a header field or a root certificate is invalid, or the system provides no random bytes.
-    pub fn build(self) -> Result<(Client, Driver), BuildError> {
+    pub fn build(self) -> Result<(Client<D>, Driver<D>), BuildError> {
+        if let Some(error) = self.invalid {
+            return Err(error.into());
+        }
         let connector = self.connector()?;
         // Otherwise the first attempt would find an invalid field, and each further one again.
         for endpoint in &self.endpoints {
@@ -325,7 +331,13 @@ impl Builder {
         let policy = SessionPolicy::new(settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;
         let clock = Clock::start();
-        let session = Session::new(policy, Seed::new(seed), clock.now());
+        let session = Session::new(
+            &policy,
+            self.dialect,
+            self.token,
+            Seed::new(seed),
+            clock.now(),
+        );
         let capacity = OutboxCapacity::new(&outbox);
         let commands_max = COMMANDS_MAX.saturating_add(outbox.messages_max);
         let (commands, inbox) = mpsc::channel(commands_max.min(Semaphore::MAX_PERMITS));
@@ -394,11 +406,12 @@ fn random_u64() -> Result<u64, BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::centrifuge::Client;
 
     #[test]
     fn invalid_header_fields_are_rejected_before_the_first_attempt() {
         for (name, value) in [("", "x"), ("a b", "x"), ("X-Key", "a\r\nEvil: 1")] {
-            let builder = Builder::new("ws://127.0.0.1:9").unwrap();
+            let builder = Client::builder("ws://127.0.0.1:9").unwrap();
             let error = builder.header(name, value).build().unwrap_err();
 
             assert!(
@@ -410,7 +423,7 @@ mod tests {
 
     #[test]
     fn the_connector_has_the_limits_of_the_client() {
-        let builder = Builder::new("ws://127.0.0.1:9").unwrap();
+        let builder = Client::builder("ws://127.0.0.1:9").unwrap();
         let liveness = LivenessSettings {
             ping_after_idle: Duration::from_mins(1),
             ..defaults::LIVENESS

@@ -4,34 +4,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde::Serialize;
 use steadfast_clock::Clock;
+use steadfast_core::dialect::{Call, Dialect, Message};
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
-use steadfast_core::io::{Call, CallError, CallId, CallResult, SubscribeOptions, SubscriptionId};
+use steadfast_core::io::{
+    CallError, CallId, CallResult, MessageId, Outgoing, SubscribeOptions, SubscriptionId,
+};
 use steadfast_machine::Instant;
-use steadfast_protocol::message::{ClientInfo, HistoryResult, Position, PresenceStats};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::awaited_reply::{AwaitedReply, Withdrawals};
-use crate::builder::{Builder, defaults};
+use crate::builder::defaults;
 use crate::driver::Command;
-use crate::error::{BuildError, CloseError, RequestError};
+use crate::error::{CloseError, NotReady, RequestError};
 use crate::events::Events;
-use crate::message::{Message, Overflow};
-use crate::outbox_capacity::OutboxCapacity;
+use crate::outbox_capacity::{OutboxCapacity, Overflow, Place};
 use crate::receipt::Receipt;
 use crate::subscription::{Queue, Subscription};
 
 /// How much later than the driver a handle ends a wait: the driver knows more about the outcome.
 const DRIVER_GRACE: Duration = Duration::from_secs(1);
 
-/// A handle to a session with a server. When the last clone is dropped, queued publications are sent for up to
+/// A handle to a session with a server. When the last clone is dropped, queued messages are sent for up to
 /// [`defaults::DRAIN_TIMEOUT`], then the session closes.
 #[derive(Clone, Debug)]
-pub struct Client {
-    pub(crate) commands: mpsc::Sender<Command>,
+pub struct Client<D: Dialect> {
+    pub(crate) commands: mpsc::Sender<Command<D>>,
     pub(crate) state: watch::Receiver<SessionSnapshot>,
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
@@ -45,17 +44,7 @@ pub struct Client {
     pub(crate) numbers: Arc<AtomicU64>,
 }
 
-impl Client {
-    /// Creates a builder for a client of the server at this URL, for example `wss://example.org`; see
-    /// [`crate::endpoint::Endpoint`].
-    ///
-    /// # Errors
-    ///
-    /// The URL is invalid.
-    pub fn builder(url: &str) -> Result<Builder, BuildError> {
-        Builder::new(url)
-    }
-
+impl<D: Dialect> Client<D> {
     /// Returns a receiver of the current state. Rapid changes are coalesced; [`Self::events`] reports each of them.
     pub fn state(&self) -> watch::Receiver<SessionSnapshot> {
         self.state.clone()
@@ -73,70 +62,105 @@ impl Client {
         self.events.subscribe()
     }
 
-    /// Waits until the client is connected and all subscriptions are active. Returns `false` on timeout, or if the
-    /// session fails or is closed.
+    /// Waits until the client is connected and all subscriptions are active.
     ///
     /// Cancel-safe.
-    #[must_use = "`false` means that the client is not ready"]
-    pub async fn ready(&self, time_limit: Duration) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// The client is not ready after `time_limit`, the session failed, or it was closed.
+    pub async fn ready(&self, time_limit: Duration) -> Result<(), NotReady> {
         let mut state = self.state.clone();
-        let settled = state
-            .wait_for(|it| it.phase == SessionPhase::Ready || it.state == SessionState::Failed);
-        match timeout(time_limit, settled).await {
-            Ok(Ok(snapshot)) => snapshot.phase == SessionPhase::Ready,
-            Ok(Err(_)) | Err(_) => false,
+        let settled = state.wait_for(|it| {
+            it.phase == SessionPhase::Ready
+                || it.state == SessionState::Failed
+                || self.commands.is_closed()
+        });
+        let outcome = timeout(time_limit, settled)
+            .await
+            .map(|it| it.map(|it| it.clone()));
+        match outcome {
+            Ok(Ok(snapshot)) if snapshot.phase == SessionPhase::Ready => Ok(()),
+            Ok(Ok(SessionSnapshot {
+                state: SessionState::Failed,
+                cause: Some(cause),
+                ..
+            })) => Err(NotReady::Failed(cause)),
+            Ok(_) => Err(NotReady::Closed),
+            Err(_elapsed) => Err(NotReady::TimedOut {
+                after: time_limit,
+                cause: self.state.borrow().cause.clone(),
+            }),
         }
     }
 
-    /// Begins a publication with options.
+    /// Hands a message to the driver. Waits for space in the outbox if the client was built with [`Overflow::Wait`]. The
+    /// receipt has the outcome.
     ///
-    /// ```no_run
-    /// # async fn run(client: steadfast::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// // Waits while the outbox is full; the receipt then has the outcome.
-    /// let receipt = client.message("orders", &17).key("order-17").send().await?;
-    /// println!("{:?}", receipt.await);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn message<'a>(&'a self, channel: &'a str, data: &impl Serialize) -> Message<'a> {
-        Message::new(self, channel, data)
-    }
-
-    /// Publishes with a generated idempotency key and without a time limit, and does not wait if the outbox is full.
+    /// The message is not sent later than `ttl` after the driver has received it; `None` for no limit. Messages are
+    /// sent in the order in which these futures are first polled. Cancel-safe: if the future is dropped before it
+    /// completes, nothing is sent.
     ///
     /// # Errors
     ///
-    /// The data cannot be serialized as JSON, the outbox or the command queue is full, or the client is closed.
-    pub fn publish(&self, channel: &str, data: &impl Serialize) -> Result<Receipt, RequestError> {
-        self.message(channel, data).send_now()
-    }
-
-    /// Publishes as [`Self::publish`], with this idempotency key, and gives up after `ttl`; see [`Message`].
-    ///
-    /// # Errors
-    ///
-    /// As for [`Self::publish`], or the length of the key is invalid.
-    pub fn publish_with(
+    /// The client is closed; with [`Overflow::Reject`], the outbox is full; with [`Overflow::DropOldest`], the command
+    /// queue is full.
+    pub async fn send_message(
         &self,
-        channel: &str,
-        data: &impl Serialize,
-        idempotency_key: String,
+        message: D::Message,
         ttl: Option<Duration>,
-    ) -> Result<Receipt, RequestError> {
-        let message = self.message(channel, data).key(idempotency_key);
-        match ttl {
-            Some(ttl) => message.ttl(ttl).send_now(),
-            None => message.send_now(),
+    ) -> Result<Receipt<D>, RequestError> {
+        match self.overflow {
+            Overflow::Reject | Overflow::DropOldest => self.send_message_now(message, ttl),
+            Overflow::Wait => {
+                let place = self.capacity.acquire(message.bytes()).await?;
+                let (command, receipt) = self.send_command(message, ttl, Some(place));
+                let sent = self.commands.send(command).await;
+                sent.map_err(|_closed| RequestError::Closed)?;
+                Ok(receipt)
+            }
         }
     }
 
-    /// Subscribes to the publications of a channel from now on.
-    pub fn subscribe(&self, channel: &str) -> Subscription {
-        self.subscribe_with(SubscribeOptions::new(channel, defaults::BUFFER_LEN_MAX))
+    /// Hands a message to the driver without waiting; see [`Self::send_message`].
+    ///
+    /// # Errors
+    ///
+    /// The outbox or the command queue is full, or the client is closed.
+    pub fn send_message_now(
+        &self,
+        message: D::Message,
+        ttl: Option<Duration>,
+    ) -> Result<Receipt<D>, RequestError> {
+        let place = match self.overflow {
+            Overflow::Wait | Overflow::Reject => Some(self.capacity.try_acquire(message.bytes())?),
+            Overflow::DropOldest => None,
+        };
+        let (command, receipt) = self.send_command(message, ttl, place);
+        self.send(command)?;
+        Ok(receipt)
     }
 
-    /// Subscribes with these options; the events of several subscriptions can be merged as streams. A `buffer_len_max` of 0 is treated as 1.
-    pub fn subscribe_with(&self, mut options: SubscribeOptions) -> Subscription {
+    fn send_command(
+        &self,
+        message: D::Message,
+        ttl: Option<Duration>,
+        place: Option<Place>,
+    ) -> (Command<D>, Receipt<D>) {
+        let (sender, outcome) = oneshot::channel();
+        let outgoing = Outgoing {
+            id: MessageId(self.next_number()),
+            message,
+            ttl,
+            drops_oldest: self.overflow == Overflow::DropOldest,
+        };
+        let command = Command::Send(outgoing, sender, place);
+        (command, Receipt::new(outcome))
+    }
+
+    /// Subscribes with these options; the events of several subscriptions can be merged as streams. A `buffer_len_max`
+    /// of 0 is treated as 1.
+    pub fn subscribe_with(&self, mut options: SubscribeOptions<D::Topic>) -> Subscription<D> {
         let id = SubscriptionId(self.next_number());
         let queue = Arc::new(Queue::new(Arc::clone(&self.wake)));
         options.buffer_len_max = options.buffer_len_max.max(1);
@@ -147,91 +171,15 @@ impl Client {
         Subscription::new(id, queue, self.commands.clone())
     }
 
-    /// Calls a method of the server. The call is not repeated when its reply is lost.
+    /// Makes a call, which fails at the latest after the time set with `Builder::call_timeout`, also if nothing polls the
+    /// driver.
     ///
-    /// Dropping the future withdraws the call: if it was not sent yet, it is never executed. The same applies to the
-    /// other calls.
+    /// Dropping the future withdraws the call: if it was not sent yet, it is never executed.
     ///
     /// # Errors
     ///
     /// Why the call failed, and whether it may have been executed.
-    pub async fn rpc(&self, method: &str, data: &impl Serialize) -> Result<Bytes, CallError> {
-        let Ok(data) = serde_json::to_vec(data) else {
-            return Err(CallError::UnexpectedReply);
-        };
-        let call = Call::Rpc {
-            method: method.to_owned(),
-            data: Bytes::from(data),
-        };
-        match self.call(call).await? {
-            CallResult::Rpc(data) => Ok(data),
-            CallResult::History(_) | CallResult::Presence(_) | CallResult::PresenceStats(_) => {
-                Err(CallError::UnexpectedReply)
-            }
-        }
-    }
-
-    /// Returns up to `limit` publications after `since`, oldest first; a `limit` of -1 requests the server's maximum.
-    ///
-    /// # Errors
-    ///
-    /// Why the call failed.
-    pub async fn history(
-        &self,
-        channel: &str,
-        limit: i32,
-        since: Option<Position>,
-    ) -> Result<HistoryResult, CallError> {
-        let call = Call::History {
-            channel: channel.to_owned(),
-            limit,
-            since,
-            reverse: false,
-        };
-        match self.call(call).await? {
-            CallResult::History(result) => Ok(result),
-            CallResult::Rpc(_) | CallResult::Presence(_) | CallResult::PresenceStats(_) => {
-                Err(CallError::UnexpectedReply)
-            }
-        }
-    }
-
-    /// Returns the clients that are subscribed to a channel.
-    ///
-    /// # Errors
-    ///
-    /// Why the call failed.
-    pub async fn presence(&self, channel: &str) -> Result<Vec<ClientInfo>, CallError> {
-        let call = Call::Presence {
-            channel: channel.to_owned(),
-        };
-        match self.call(call).await? {
-            CallResult::Presence(clients) => Ok(clients),
-            CallResult::Rpc(_) | CallResult::History(_) | CallResult::PresenceStats(_) => {
-                Err(CallError::UnexpectedReply)
-            }
-        }
-    }
-
-    /// Returns the number of clients and users that are subscribed to a channel.
-    ///
-    /// # Errors
-    ///
-    /// Why the call failed.
-    pub async fn presence_stats(&self, channel: &str) -> Result<PresenceStats, CallError> {
-        let call = Call::PresenceStats {
-            channel: channel.to_owned(),
-        };
-        match self.call(call).await? {
-            CallResult::PresenceStats(stats) => Ok(stats),
-            CallResult::Rpc(_) | CallResult::History(_) | CallResult::Presence(_) => {
-                Err(CallError::UnexpectedReply)
-            }
-        }
-    }
-
-    /// Makes a call. The driver ends it at its deadline; if nothing polls the driver, the handle does.
-    async fn call(&self, call: Call) -> Result<CallResult, CallError> {
+    pub async fn call(&self, call: D::Call) -> CallResult<D> {
         let is_idempotent = call.is_idempotent();
         let (sender, reply) = oneshot::channel();
         let id = CallId(self.next_number());
@@ -243,7 +191,7 @@ impl Client {
                     CallError::Closed
                 }
             })?;
-        let reply = AwaitedReply::new(reply, Arc::clone(&self.withdrawals));
+        let reply = AwaitedReply::<D>::new(reply, Arc::clone(&self.withdrawals));
         let outcome = timeout(self.call_timeout.saturating_add(DRIVER_GRACE), reply).await;
         outcome.unwrap_or_else(|_elapsed| {
             // A driver that was never polled has not opened the session, and will not receive a withdrawn call.
@@ -265,8 +213,8 @@ impl Client {
         let _ = self.send(Command::Restart);
     }
 
-    /// Closes the session. Queued publications are still sent for up to `drain`, also over a connection that is
-    /// re-established in that time; zero closes immediately. Later publications are dropped. Returns when the session
+    /// Closes the session. Queued messages are still sent for up to `drain`, also over a connection that is
+    /// re-established in that time; zero closes immediately. Later messages are dropped. Returns when the session
     /// is closed.
     ///
     /// The session is closed even if this future is dropped after its first poll, unless the command queue is full.
@@ -308,7 +256,7 @@ impl Client {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn send(&self, command: Command) -> Result<(), RequestError> {
+    pub(crate) fn send(&self, command: Command<D>) -> Result<(), RequestError> {
         self.commands
             .try_send(command)
             .map_err(|error| match error {

@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_core::Session;
+use steadfast_core::dialect::Dialect;
 use steadfast_core::event::{
     DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 use steadfast_core::io::{
-    Call, CallError, CallId, CallResult, ConnectionLoss, Input, Output, PublicationId, Publish,
-    PublishOutcome, SubscribeOptions, SubscriptionId,
+    CallId, CallResult, ConnectionLoss, Input, MessageId, Outgoing, Output, SendResult,
+    SubscribeOptions, SubscriptionId,
 };
 use steadfast_machine::{Instant, Machine};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -45,16 +46,15 @@ const SLEEP_MAX: Duration = Duration::from_hours(1);
 
 /// A command from a handle.
 #[derive(Debug)]
-pub(crate) enum Command {
-    /// The place in the outbox is absent for a publication that drops others instead.
-    Publish(Publish, oneshot::Sender<PublishOutcome>, Option<Place>),
-    Call(
-        CallId,
-        Call,
-        Instant,
-        oneshot::Sender<Result<CallResult, CallError>>,
+pub(crate) enum Command<D: Dialect> {
+    /// The place in the outbox is absent for a message that drops others instead.
+    Send(
+        Outgoing<D::Message>,
+        oneshot::Sender<SendResult<D>>,
+        Option<Place>,
     ),
-    Subscribe(SubscriptionId, SubscribeOptions, Arc<Queue>),
+    Call(CallId, D::Call, Instant, oneshot::Sender<CallResult<D>>),
+    Subscribe(SubscriptionId, SubscribeOptions<D::Topic>, Arc<Queue<D>>),
     Unsubscribe(SubscriptionId),
     ReconnectNow,
     Restart,
@@ -64,13 +64,13 @@ pub(crate) enum Command {
 
 /// The parts of a driver.
 #[derive(Debug)]
-pub(crate) struct Parts {
-    pub(crate) session: Session,
+pub(crate) struct Parts<D: Dialect> {
+    pub(crate) session: Session<D>,
     pub(crate) clock: Clock,
     pub(crate) connector: Connector,
     pub(crate) dial_limit: DialLimit,
     pub(crate) endpoints: Vec<Endpoint>,
-    pub(crate) inbox: mpsc::Receiver<Command>,
+    pub(crate) inbox: mpsc::Receiver<Command<D>>,
     pub(crate) state: watch::Sender<SessionSnapshot>,
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
@@ -78,19 +78,19 @@ pub(crate) struct Parts {
     pub(crate) capacity: OutboxCapacity,
 }
 
-/// The future that runs the session of a [`crate::Client`]. It completes when the session is closed: by the
+/// The future that runs the session of a [`Client`](crate::Client). It completes when the session is closed: by the
 /// application, or because the last handle was dropped.
 ///
 /// When the future completes, receipts and calls get the outcome that is known, and subscriptions end. Dropping the
 /// future does the same immediately.
 #[derive(Debug)]
 #[must_use = "a client does nothing until its driver is spawned or polled"]
-pub struct Driver {
-    parts: Parts,
+pub struct Driver<D: Dialect> {
+    parts: Parts<D>,
     slot: TransportSlot,
     /// The index of the endpoint that was dialled last.
     endpoint: usize,
-    waiters: Waiters,
+    waiters: Waiters<D>,
     /// The timer and its instant; created on first use, inside the runtime.
     sleep: Option<(Instant, Pin<Box<Sleep>>)>,
     reader_wake: Pin<Box<WaitForWake>>,
@@ -98,25 +98,37 @@ pub struct Driver {
 }
 
 /// The receivers of the session's results.
-#[derive(Debug, Default)]
-struct Waiters {
-    publications: BTreeMap<PublicationId, (oneshot::Sender<PublishOutcome>, Option<Place>)>,
-    calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
-    subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
+#[derive(Debug)]
+struct Waiters<D: Dialect> {
+    messages: BTreeMap<MessageId, (oneshot::Sender<SendResult<D>>, Option<Place>)>,
+    calls: BTreeMap<CallId, oneshot::Sender<CallResult<D>>>,
+    subscriptions: BTreeMap<SubscriptionId, Arc<Queue<D>>>,
     /// Callers of `close`.
     closing: Vec<oneshot::Sender<()>>,
     /// A handle has requested the close, with its own drain time.
     is_close_requested: bool,
 }
 
-impl Waiters {
+impl<D: Dialect> Default for Waiters<D> {
+    fn default() -> Self {
+        Self {
+            messages: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            closing: Vec::new(),
+            is_close_requested: false,
+        }
+    }
+}
+
+impl<D: Dialect> Waiters<D> {
     /// Registers the receiver of a command's result and returns the input for the session; `None` for a call that was
     /// withdrawn before it was received.
-    fn register(&mut self, command: Command) -> Option<Input> {
+    fn register(&mut self, command: Command<D>) -> Option<Input<D>> {
         Some(match command {
-            Command::Publish(publish, receipt, place) => {
-                self.publications.insert(publish.id, (receipt, place));
-                Input::PublishRequested(publish)
+            Command::Send(outgoing, receipt, place) => {
+                self.messages.insert(outgoing.id, (receipt, place));
+                Input::SendRequested(outgoing)
             }
             Command::Call(_, _, _, reply) if reply.is_closed() => return None,
             Command::Call(id, call, deadline, reply) => {
@@ -173,8 +185,8 @@ enum Progress {
     Finished,
 }
 
-impl Driver {
-    pub(crate) fn new(parts: Parts) -> Self {
+impl<D: Dialect> Driver<D> {
+    pub(crate) fn new(parts: Parts<D>) -> Self {
         let reader_wake = wait_for(Arc::clone(&parts.wake));
         Self {
             parts,
@@ -243,7 +255,7 @@ impl Driver {
         is_orphaned || received > 0
     }
 
-    fn handle_input(&mut self, input: Input) {
+    fn handle_input(&mut self, input: Input<D>) {
         let now = self.parts.clock.now();
         self.parts.session.handle(now, input);
     }
@@ -325,7 +337,7 @@ impl Driver {
                     }
                 }
                 Output::Abort { attempt } => self.slot.abort(attempt),
-                Output::Transmit { attempt, message } => self.slot.transmit(attempt, &message),
+                Output::Transmit { attempt, frame } => self.slot.transmit(attempt, &frame),
                 Output::Probe { attempt } => self.slot.probe(attempt),
                 Output::Close {
                     attempt,
@@ -337,8 +349,8 @@ impl Driver {
                         queue.push(event);
                     }
                 }
-                Output::CompletePublication { id, outcome } => {
-                    if let Some((receipt, _place)) = self.waiters.publications.remove(&id) {
+                Output::CompleteMessage { id, outcome } => {
+                    if let Some((receipt, _place)) = self.waiters.messages.remove(&id) {
                         // The receipt may have been dropped.
                         let _ = receipt.send(outcome);
                     }
@@ -404,7 +416,10 @@ impl Driver {
     }
 }
 
-impl Future for Driver {
+impl<D: Dialect + Unpin> Future for Driver<D>
+where
+    Session<D>: Unpin,
+{
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -428,7 +443,7 @@ impl Future for Driver {
     }
 }
 
-impl Drop for Driver {
+impl<D: Dialect> Drop for Driver<D> {
     fn drop(&mut self) {
         // A second panic during unwinding would abort the process.
         if !std::thread::panicking() {

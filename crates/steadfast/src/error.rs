@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_core::event::DisconnectCause;
 pub use steadfast_core::policy::{PolicyError, SessionSetting};
 use thiserror::Error;
 
@@ -40,7 +41,31 @@ pub struct CloseError {
     pub after: Duration,
 }
 
-/// Why a publication or a call was not accepted.
+/// Why a client is not ready.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// The time limit passed.
+    #[error("not connected after {:.1} s{}", .after.as_secs_f64(), reason(.cause.as_ref()))]
+    TimedOut {
+        /// The time limit.
+        after: Duration,
+        /// Why the client is, or was last, not connected; `None` before the first attempt has failed.
+        cause: Option<DisconnectCause>,
+    },
+    /// The session has failed.
+    #[error("the session has failed: {0}")]
+    Failed(DisconnectCause),
+    /// The client is closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+fn reason(cause: Option<&DisconnectCause>) -> String {
+    cause.map_or_else(String::new, |cause| format!(": {cause}"))
+}
+
+/// Why a message or a call was not accepted.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -50,7 +75,7 @@ pub enum RequestError {
     /// The idempotency key is empty or longer than 64 bytes.
     #[error("invalid idempotency key: must have 1 to 64 bytes, has {0}")]
     IdempotencyKey(usize),
-    /// The outbox has no space for the publication: wait with [`crate::Message::send`], or publish less.
+    /// The outbox has no space for the message: wait with [`Client::send_message`](crate::Client::send_message), or send less.
     #[error("the outbox is full")]
     OutboxFull,
     /// The command queue is full.

@@ -1,28 +1,8 @@
-//! Client library for the Steadfast gateway: automatic reconnection, resumable subscriptions, idempotent publishing.
+//! Client library for long-lived connections: automatic reconnection, resumable subscriptions, idempotent publishing.
 //!
-//! [`Client`] is a cloneable handle. [`Driver`] is the future that owns the session; spawn it on a tokio runtime.
-//!
-//! ```no_run
-//! use serde_json::json;
-//! use steadfast::{Client, SubscriptionEvent};
-//!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let (client, driver) = Client::builder("ws://127.0.0.1:8000")?.build()?;
-//! tokio::spawn(driver);
-//!
-//! let mut news = client.subscribe("news");
-//! let receipt = client.publish("news", &json!({ "text": "hello" }))?;
-//! println!("{:?}", receipt.await);
-//! while let Some(event) = news.next().await {
-//!     match event {
-//!         SubscriptionEvent::Publication(publication) => println!("{:?}", publication.data),
-//!         SubscriptionEvent::Gap { .. } => println!("publications are missing: reload the state"),
-//!         other => println!("{other:?}"),
-//!     }
-//! }
-//! # Ok(())
-//! # }
-//! ```
+//! [`centrifuge::Client`] is a client of the Steadfast gateway. Other protocols implement
+//! [`Dialect`](dialect::Dialect) and use the same engine: [`Client`] is a cloneable handle, and [`Driver`] is the future
+//! that owns the session; spawn it on a tokio runtime.
 //!
 //! - **Reconnection:** after an outage, a client with a stable connection is connected again within half of the outage
 //!   (at least 1 s, at most 20 s), 50 ms and one connection attempt; the delays have full jitter. The client retries
@@ -30,8 +10,8 @@
 //! - **Failure detection:** the client sends a ping after 15 s without received data and drops the connection after
 //!   25 s, even while the client is sending. While a publication or call is in flight, it drops the connection after
 //!   12 s, or about 4 s once the round-trip time is known. See [`LivenessSettings`].
-//! - **Publishing:** each publication has an idempotency key and exactly one [`PublishOutcome`].
-//!   [`Message::send`] waits while the outbox is full, [`Client::publish`] fails instead.
+//! - **Publishing:** each publication has an idempotency key and exactly one outcome, an acknowledgement or a
+//!   [`SendError`]. [`centrifuge::Message::send`] waits while the outbox is full, `publish` fails instead.
 //!   Unacknowledged publications are resent in order for up to 90 s; the gateway stores each of them once.
 //! - **Ordering:** publications of a channel are stored in the order of the `publish` calls. If the server temporarily
 //!   rejects a publication, later publications in flight may be stored first, unless `channel_in_flight_max` in
@@ -44,6 +24,7 @@
 
 mod awaited_reply;
 mod builder;
+pub mod centrifuge;
 mod client;
 pub mod connector;
 mod dial_limit;
@@ -51,7 +32,6 @@ mod driver;
 pub mod endpoint;
 pub mod error;
 mod events;
-mod message;
 mod outbox_capacity;
 mod receipt;
 mod subscription;
@@ -61,17 +41,17 @@ pub use builder::{Builder, defaults};
 pub use client::Client;
 pub use dial_limit::DialLimit;
 pub use driver::Driver;
-pub use message::{Message, Overflow};
+pub use endpoint::Endpoint;
+pub use outbox_capacity::Overflow;
 pub use receipt::Receipt;
+pub use steadfast_core::dialect;
 pub use steadfast_core::event::{
     ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 pub use steadfast_core::io::{
-    CallError, DropReason, PublishOutcome, SubscribeOptions, SubscriptionEvent,
+    CallError, CallResult, SendError, SendResult, SubscribeOptions, SubscriptionEvent,
+    UnsubscribeCause,
 };
 pub use steadfast_core::policy::{BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings};
-pub use steadfast_machine::Instant;
-pub use steadfast_protocol::message::{
-    ClientInfo, HistoryResult, PayloadKind, Position, PresenceStats, Publication, ReplyError,
-};
+pub use steadfast_machine::{Instant, Position};
 pub use subscription::Subscription;

@@ -11,6 +11,22 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError
 
 use crate::error::RequestError;
 
+/// What happens to a message while the outbox is full; see [`Builder::overflow`](crate::Builder::overflow).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// A handle waits for space, so that the application sends as fast as the server acknowledges; the methods that do not wait
+    /// fail with [`RequestError::OutboxFull`]. The default, because
+    /// nothing is lost and the memory is bounded.
+    #[default]
+    Wait,
+    /// All methods fail, and none waits: for an application that has other means to reduce its load.
+    Reject,
+    /// The oldest messages that were not sent yet are dropped, as many as necessary; their outcome is
+    /// [`SendError::OutboxFull`](crate::SendError::OutboxFull). For data of which only the newest matters.
+    DropOldest,
+}
+
 /// The free space of an outbox; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct OutboxCapacity {

@@ -1,43 +1,39 @@
-//! The receipt of a publication: a future with exactly one outcome.
+//! The receipt of a message: a future with exactly one outcome.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use steadfast_core::io::PublishOutcome;
+use steadfast_core::dialect::Dialect;
+use steadfast_core::io::{SendError, SendResult};
 use tokio::sync::oneshot;
 
-/// The future of a publication's outcome. Dropping the receipt does not cancel the publication.
-#[derive(Debug)]
-#[must_use = "the receipt has the outcome of the publication, which may be that it was dropped"]
-pub struct Receipt {
-    outcome: oneshot::Receiver<PublishOutcome>,
-    idempotency_key: String,
+/// The future of a message's outcome: what the server said when it accepted the message, or why it did not. Dropping the
+/// receipt does not cancel the message.
+#[must_use = "the receipt has the outcome of the message, which may be that it was dropped"]
+pub struct Receipt<D: Dialect> {
+    outcome: oneshot::Receiver<SendResult<D>>,
 }
 
-impl Receipt {
-    pub(crate) const fn new(
-        outcome: oneshot::Receiver<PublishOutcome>,
-        idempotency_key: String,
-    ) -> Self {
-        Self {
-            outcome,
-            idempotency_key,
-        }
-    }
-
-    /// Returns the idempotency key of this publication.
-    pub fn idempotency_key(&self) -> &str {
-        &self.idempotency_key
+impl<D: Dialect> Receipt<D> {
+    pub(crate) const fn new(outcome: oneshot::Receiver<SendResult<D>>) -> Self {
+        Self { outcome }
     }
 }
 
-impl Future for Receipt {
-    type Output = PublishOutcome;
+impl<D: Dialect> fmt::Debug for Receipt<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").finish_non_exhaustive()
+    }
+}
+
+impl<D: Dialect> Future for Receipt<D> {
+    type Output = SendResult<D>;
 
     /// Cancel-safe: the outcome is kept until it is returned.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<PublishOutcome> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SendResult<D>> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
-        // Only a driver that panicked sends no outcome, and whether it sent the publication is not known.
-        Poll::Ready(outcome.unwrap_or(PublishOutcome::Interrupted { maybe_stored: true }))
+        // Only a driver that panicked sends no outcome, and whether it sent the message is not known.
+        Poll::Ready(outcome.unwrap_or(Err(SendError::Interrupted)))
     }
 }

@@ -11,31 +11,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
-use steadfast_core::io::{SubscriptionEvent, SubscriptionId};
+use steadfast_core::dialect::Dialect;
+use steadfast_core::io::{EventOf, SubscriptionEvent, SubscriptionId};
 use tokio::sync::{Notify, mpsc};
 
 use crate::driver::Command;
 
-/// A subscription: the publications of a channel and the changes of the subscription. Dropping it unsubscribes.
+/// A subscription: the items of a topic and the changes of the subscription. Dropping it unsubscribes.
 #[derive(Debug)]
 #[must_use = "dropping a subscription unsubscribes"]
-pub struct Subscription {
+pub struct Subscription<D: Dialect> {
     id: SubscriptionId,
-    queue: Arc<Queue>,
-    commands: mpsc::Sender<Command>,
+    queue: Arc<Queue<D>>,
+    commands: mpsc::Sender<Command<D>>,
 }
 
 /// The event queue of one subscription.
 #[derive(Debug)]
-pub(crate) struct Queue {
-    inner: Mutex<Inner>,
+pub(crate) struct Queue<D: Dialect> {
+    inner: Mutex<Inner<D>>,
     /// Wakes the driver when the reader has freed space.
     driver: Arc<Notify>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    events: VecDeque<SubscriptionEvent>,
+#[derive(Debug)]
+struct Inner<D: Dialect> {
+    events: VecDeque<EventOf<D>>,
     /// Number of events that the reader received since the driver's last poll.
     received: usize,
     reader: Option<Waker>,
@@ -44,11 +45,11 @@ struct Inner {
     is_abandoned: bool,
 }
 
-impl Subscription {
+impl<D: Dialect> Subscription<D> {
     pub(crate) const fn new(
         id: SubscriptionId,
-        queue: Arc<Queue>,
-        commands: mpsc::Sender<Command>,
+        queue: Arc<Queue<D>>,
+        commands: mpsc::Sender<Command<D>>,
     ) -> Self {
         Self {
             id,
@@ -60,13 +61,13 @@ impl Subscription {
     /// Returns the next event; `None` after [`SubscriptionEvent::Unsubscribed`], and when the client is closed.
     ///
     /// Cancel-safe: an event that was not returned stays in the queue.
-    pub async fn next(&mut self) -> Option<SubscriptionEvent> {
+    pub async fn next(&mut self) -> Option<EventOf<D>> {
         poll_fn(|context| self.queue.poll_next(context)).await
     }
 }
 
-impl Stream for Subscription {
-    type Item = SubscriptionEvent;
+impl<D: Dialect> Stream for Subscription<D> {
+    type Item = EventOf<D>;
 
     /// Polls for the next event, as [`Self::next`]; after `None`, it returns `None` again.
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -74,7 +75,7 @@ impl Stream for Subscription {
     }
 }
 
-impl Drop for Subscription {
+impl<D: Dialect> Drop for Subscription<D> {
     fn drop(&mut self) {
         self.queue.end();
         if self
@@ -88,26 +89,32 @@ impl Drop for Subscription {
     }
 }
 
-impl Queue {
+impl<D: Dialect> Queue<D> {
     pub(crate) fn new(driver: Arc<Notify>) -> Self {
         Self {
-            inner: Mutex::default(),
+            inner: Mutex::new(Inner {
+                events: VecDeque::new(),
+                received: 0,
+                reader: None,
+                has_ended: false,
+                is_abandoned: false,
+            }),
             driver,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner<D>> {
         // No operation under this lock leaves an inconsistent state.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, event: SubscriptionEvent) {
+    pub(crate) fn push(&self, event: EventOf<D>) {
         let reader = {
             let mut inner = self.lock();
             if inner.has_ended {
                 return;
             }
-            inner.has_ended = matches!(event, SubscriptionEvent::Unsubscribed { .. });
+            inner.has_ended = matches!(event, SubscriptionEvent::Unsubscribed(_));
             inner.events.push_back(event);
             inner.reader.take()
         };
@@ -143,7 +150,7 @@ impl Queue {
         mem::take(&mut self.lock().received)
     }
 
-    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<SubscriptionEvent>> {
+    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<EventOf<D>>> {
         let mut inner = self.lock();
         if let Some(event) = inner.events.pop_front() {
             inner.received += 1;

@@ -16,8 +16,9 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::time::Duration;
 
+use steadfast::centrifuge::{Client, Driver};
 use steadfast::endpoint::{Endpoint, EndpointError};
-use steadfast::{BackoffRange, BackoffSettings, Client, Driver, defaults};
+use steadfast::{BackoffRange, BackoffSettings, defaults};
 use tokio::sync::mpsc;
 
 use self::connection::{Connection, ConnectionFailure, Patience};

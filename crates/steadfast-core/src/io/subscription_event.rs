@@ -1,29 +1,30 @@
 //! The options of a subscription, and the events that it delivers to the application.
 
-use steadfast_protocol::message::{ClientInfo, Position, Publication};
+use std::fmt;
+
+use steadfast_machine::Position;
+
+use crate::dialect::Unsendable;
 
 /// The options of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SubscribeOptions {
-    /// The name of the channel.
-    pub channel: String,
-    /// Start after this position; `None` starts with the next publication.
+pub struct SubscribeOptions<T> {
+    /// What to subscribe to.
+    pub topic: T,
+    /// Start after this position; `None` starts with the next item.
     pub since: Option<Position>,
-    /// Receive the joins and leaves of other clients.
-    pub join_leave: bool,
     /// The number of events that may wait for the application; at least 1. Above it, the client unsubscribes at the
     /// server, and resumes from its position once half of the buffer is free. A single reply may exceed the limit.
     pub buffer_len_max: usize,
 }
 
-impl SubscribeOptions {
-    /// The options of a subscription to this channel from now on, with a buffer of this many events.
-    pub fn new(channel: &str, buffer_len_max: usize) -> Self {
+impl<T> SubscribeOptions<T> {
+    /// The options of a subscription from now on, with a buffer of this many events.
+    pub fn to(topic: T, buffer_len_max: usize) -> Self {
         Self {
-            channel: channel.to_owned(),
+            topic,
             since: None,
-            join_leave: false,
             buffer_len_max: buffer_len_max.max(1),
         }
     }
@@ -34,47 +35,57 @@ impl SubscribeOptions {
         self.since = Some(position);
         self
     }
-
-    /// Receives the joins and leaves of other clients.
-    #[must_use]
-    pub const fn join_leave(mut self) -> Self {
-        self.join_leave = true;
-        self
-    }
 }
 
-/// An event of a subscription. Events are delivered in order.
+/// An event of a subscription. Events are delivered in order. `I` is an item, `R` what the peer says when it rejects or
+/// ends a subscription.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum SubscriptionEvent {
+pub enum SubscriptionEvent<I, R> {
     /// The subscription is active: for the first time, or again after a [`Self::Gap`].
     Subscribed {
-        /// Publications after this position follow.
+        /// Items after this position follow.
         position: Position,
     },
-    /// The subscription is active again, and no publication is missing.
+    /// The subscription is active again, and no item is missing.
     Resumed {
-        /// Publications after this position follow.
+        /// Items after this position follow.
         position: Position,
     },
-    /// Publications between two positions are missing and cannot be recovered: reload the application state.
+    /// Items between two positions are missing and cannot be recovered: reload the application state.
     Gap {
         /// The last position before the gap; `None` if there was none.
         from: Option<Position>,
-        /// Publications after this position follow.
+        /// Items after this position follow.
         to: Position,
     },
-    /// A publication of the channel.
-    Publication(Publication),
-    /// Another client subscribed.
-    Join(ClientInfo),
-    /// Another client unsubscribed or disconnected.
-    Leave(ClientInfo),
+    /// An item of the topic.
+    Item(I),
     /// The subscription ended permanently.
-    Unsubscribed {
-        /// The code of the server; 0 if the client rejected the subscription.
-        code: u32,
-        /// A human-readable reason.
-        reason: String,
-    },
+    Unsubscribed(UnsubscribeCause<R>),
+}
+
+/// Why a subscription ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnsubscribeCause<R> {
+    /// The client has reached its own limit of subscriptions, which is given.
+    TooMany(usize),
+    /// The client has a subscription to this topic already.
+    Duplicate,
+    /// The subscription cannot be requested over any connection.
+    Unsendable(Unsendable),
+    /// The server rejected or ended it.
+    Server(R),
+}
+
+impl<R: fmt::Display> fmt::Display for UnsubscribeCause<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany(limit) => write!(f, "the limit of {limit} subscriptions is reached"),
+            Self::Duplicate => f.write_str("this client has already subscribed to it"),
+            Self::Unsendable(problem) => write!(f, "invalid subscription: {problem}"),
+            Self::Server(refusal) => refusal.fmt(f),
+        }
+    }
 }

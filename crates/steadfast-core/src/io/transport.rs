@@ -39,7 +39,7 @@ pub enum ConnectionLoss {
 }
 
 /// The code that a close frame without a code counts as (RFC 6455, section 7.4.1).
-const NO_CODE: u16 = 1005;
+pub(crate) const NO_CODE: u16 = 1005;
 
 impl From<ConnectionLoss> for DisconnectCause {
     fn from(loss: ConnectionLoss) -> Self {

@@ -6,7 +6,7 @@ use super::{Lifecycle, Link, LinkOutput};
 use crate::backoff::BackoffReason;
 use crate::event::{DisconnectCause, SessionEvent};
 use crate::io::Attempt;
-use crate::verdict::{Action, Pace, Verdict};
+use crate::retry_advice::{Action, Pace, RetryAdvice};
 
 impl Link {
     /// Gives up the transport, because the peer is unresponsive or violated the protocol.
@@ -15,13 +15,13 @@ impl Link {
             return self.end_immediately(now);
         }
         self.abort_transport();
-        self.reconnect_after_loss(now, cause, Verdict::RETRY);
+        self.reconnect_after_loss(now, cause, RetryAdvice::RETRY);
     }
 
     /// The peer said in a message that it ends the connection.
-    pub fn dismissed(&mut self, now: Instant, cause: DisconnectCause, verdict: Verdict) {
+    pub fn dismissed(&mut self, now: Instant, cause: DisconnectCause, advice: RetryAdvice) {
         self.abort_transport();
-        self.lost(now, self.attempt, cause, verdict);
+        self.lost(now, self.attempt, cause, advice);
     }
 
     /// The transport was closed by the peer, or failed.
@@ -30,7 +30,7 @@ impl Link {
         now: Instant,
         attempt: Attempt,
         cause: DisconnectCause,
-        verdict: Verdict,
+        advice: RetryAdvice,
     ) {
         if !self.is_current(attempt) {
             return;
@@ -38,30 +38,30 @@ impl Link {
         if matches!(self.lifecycle, Lifecycle::Closing { .. }) {
             return self.end(now);
         }
-        match verdict.action {
+        match advice.action {
             Action::GiveUp => {
                 self.record_loss(now, &cause);
                 self.fail(now, cause);
             }
             Action::DiscardPositions => {
                 self.outputs.push_back(LinkOutput::DiscardPositions);
-                self.reconnect_after_loss(now, cause, verdict);
+                self.reconnect_after_loss(now, cause, advice);
             }
             Action::Retry | Action::RenewCredentials => {
-                self.reconnect_after_loss(now, cause, verdict);
+                self.reconnect_after_loss(now, cause, advice);
             }
         }
     }
 
     /// The peer rejected the client.
-    pub fn rejected(&mut self, now: Instant, cause: DisconnectCause, verdict: Verdict) {
-        if !self.is_greeting() {
+    pub fn rejected(&mut self, now: Instant, cause: DisconnectCause, advice: RetryAdvice) {
+        if !self.is_in_handshake() {
             return;
         }
         self.abort_transport();
-        match verdict.action {
+        match advice.action {
             Action::Retry | Action::DiscardPositions => {
-                let retry_after = verdict.retry_after;
+                let retry_after = advice.retry_after;
                 self.attempt_failed(now, cause, BackoffReason::AttemptFailed { retry_after });
             }
             // The client cannot obtain other credentials: the application has to decide.
@@ -69,8 +69,8 @@ impl Link {
         }
     }
 
-    fn reconnect_after_loss(&mut self, now: Instant, cause: DisconnectCause, verdict: Verdict) {
-        let reason = backoff_reason(verdict);
+    fn reconnect_after_loss(&mut self, now: Instant, cause: DisconnectCause, advice: RetryAdvice) {
+        let reason = backoff_reason(advice);
         if !self.is_connected() {
             let reason = match reason {
                 BackoffReason::ConnectionLost => BackoffReason::AttemptFailed { retry_after: None },
@@ -87,7 +87,7 @@ impl Link {
         self.wait(now, until, cause);
     }
 
-    /// The effects of every loss, whatever the verdict is.
+    /// The effects of every loss, whatever the advice is.
     fn record_loss(&mut self, now: Instant, cause: &DisconnectCause) {
         let Lifecycle::Connected {
             since,
@@ -120,10 +120,10 @@ impl Link {
     }
 }
 
-/// The backoff that a verdict requires.
-const fn backoff_reason(verdict: Verdict) -> BackoffReason {
-    let retry_after = verdict.retry_after;
-    match verdict.pace {
+/// The backoff that a advice requires.
+const fn backoff_reason(advice: RetryAdvice) -> BackoffReason {
+    let retry_after = advice.retry_after;
+    match advice.pace {
         Pace::GoingAway => BackoffReason::ServerGoingAway { retry_after },
         Pace::Overloaded => BackoffReason::AttemptFailed { retry_after },
         Pace::Usual if retry_after.is_some() => BackoffReason::AttemptFailed { retry_after },

@@ -129,7 +129,8 @@ impl Link {
             deadline: deadline.unwrap_or(now + self.settings.connect_timeout),
             liveness: Liveness::new(self.settings.liveness, now),
         };
-        self.outputs.push_back(LinkOutput::Greet { attempt });
+        self.outputs
+            .push_back(LinkOutput::StartHandshake { attempt });
         let state = self.snapshot.state;
         self.transition(now, state, SessionPhase::Handshake);
     }

@@ -21,7 +21,7 @@ pub enum LinkOutput {
     /// Send what was collected and then the end of the connection, and wait for the peer's.
     Close { attempt: Attempt },
     /// The transport is open: greet the peer.
-    Greet { attempt: Attempt },
+    StartHandshake { attempt: Attempt },
     /// The transport is gone: nothing that was collected for it can be sent, and no reply to it can arrive.
     Down {
         attempt: Attempt,

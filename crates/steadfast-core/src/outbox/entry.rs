@@ -1,17 +1,18 @@
-//! One publication in the outbox: whether it is in flight, and whether it may have been applied.
+//! One message in the outbox: whether it is in flight, and whether it may have been applied.
 
 use std::time::Duration;
 
 use steadfast_machine::{Instant, convert};
 
-use crate::io::{Publish, PublishOutcome};
+use crate::dialect::{Delivery, Message};
+use crate::io::{Outgoing, SendError};
 use crate::policy::OutboxSettings;
 
-/// A publication and its state.
+/// A message and its state.
 #[derive(Debug)]
-pub(super) struct OutboxEntry {
-    pub(super) publish: Publish,
-    /// The index of the channel's flow control.
+pub(super) struct OutboxEntry<M> {
+    pub(super) outgoing: Outgoing<M>,
+    /// The index of the lane's flow control.
     pub(super) flow: usize,
     /// The end of the time to live.
     expires_at: Option<Instant>,
@@ -21,7 +22,7 @@ pub(super) struct OutboxEntry {
     timed_out_commands: Vec<u32>,
     /// The outcome of an earlier command will never be known.
     has_unknown_outcome: bool,
-    /// Since when the publication may have been applied: the time of the first command whose outcome is unknown.
+    /// Since when the message may have been applied: the time of the first command whose outcome is unknown.
     in_doubt_since: Option<Instant>,
 }
 
@@ -31,11 +32,11 @@ struct InFlight {
     until: Instant,
 }
 
-impl OutboxEntry {
-    pub(super) fn new(now: Instant, publish: Publish, flow: usize) -> Self {
+impl<M: Message> OutboxEntry<M> {
+    pub(super) fn new(now: Instant, outgoing: Outgoing<M>, flow: usize) -> Self {
         Self {
-            expires_at: publish.ttl.map(|ttl| now + ttl),
-            publish,
+            expires_at: outgoing.ttl.map(|ttl| now + ttl),
+            outgoing,
             flow,
             in_flight: None,
             timed_out_commands: Vec::new(),
@@ -48,18 +49,18 @@ impl OutboxEntry {
         self.in_flight.is_some()
     }
 
-    /// Whether the publication was never sent, or only rejected: it was not applied.
+    /// Whether the message was never sent, or only rejected: it was not applied.
     pub(super) const fn is_unsent(&self) -> bool {
         self.in_doubt_since.is_none()
     }
 
-    /// Whether the publication was sent with this command on this connection.
+    /// Whether the message was sent with this command on this connection.
     pub(super) fn has_command(&self, command: u32) -> bool {
         self.in_flight.is_some_and(|it| it.command == command)
             || self.timed_out_commands.contains(&command)
     }
 
-    /// Marks the publication as in flight. Each resend doubles the ack timeout, so that a slow server is not flooded.
+    /// Marks the message as in flight. Each resend doubles the ack timeout, so that a slow server is not flooded.
     /// The doubling ends at the end of the resend window, after which no resend can follow.
     pub(super) fn send(&mut self, now: Instant, command: u32, settings: &OutboxSettings) {
         let timeout = settings.ack_timeout;
@@ -77,7 +78,7 @@ impl OutboxEntry {
     }
 
     /// Restarts the ack timeout, unless the resend window or the time to live has passed. The bytes of the
-    /// publication may still be in the send buffer: a resend would only be queued after these bytes, and arrive after
+    /// message may still be in the send buffer: a resend would only be queued after these bytes, and arrive after
     /// the server has forgotten the key. Returns whether the timeout was restarted.
     pub(super) fn extend_ack_timeout(&mut self, now: Instant, settings: &OutboxSettings) -> bool {
         let end = self.expiry(settings.resend_window).filter(|at| now < *at);
@@ -95,7 +96,7 @@ impl OutboxEntry {
             .extend(in_flight.map(|it| it.command));
     }
 
-    /// The command was rejected. Returns true if it was the newest command of the publication.
+    /// The command was rejected. Returns true if it was the newest command of the message.
     pub(super) fn on_rejected(&mut self, command: u32, may_be_stored: bool) -> bool {
         let is_newest = match self.in_flight {
             Some(in_flight) => in_flight.command == command,
@@ -122,20 +123,27 @@ impl OutboxEntry {
         self.timed_out_commands.clear();
     }
 
-    /// The outcome if nothing more is sent: `otherwise`, unless the publication may have been applied.
-    pub(super) fn outcome(&self, otherwise: PublishOutcome) -> PublishOutcome {
+    /// The error if nothing more is sent: `otherwise`, unless the message may have been applied.
+    pub(super) fn error<R>(&self, otherwise: SendError<R>) -> SendError<R> {
         match self.in_doubt_since {
-            Some(_) => PublishOutcome::Interrupted { maybe_stored: true },
+            Some(_) => SendError::Interrupted,
             None => otherwise,
         }
     }
 
-    /// Whether the publication is not in flight, and its time to live or its resend window has passed.
+    /// Whether the message may have been applied, and the peer would apply it again.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.is_in_flight()
+            && self.in_doubt_since.is_some()
+            && self.outgoing.message.delivery() != Delivery::AtLeastOnce
+    }
+
+    /// Whether the message is not in flight, and its time to live or its resend window has passed.
     pub(super) fn is_expired(&self, now: Instant, resend_window: Duration) -> bool {
         !self.is_in_flight() && self.expiry(resend_window).is_some_and(|at| now >= at)
     }
 
-    /// When the publication has to be handled: at the deadline of its acknowledgement while in flight, else at its
+    /// When the message has to be handled: at the deadline of its acknowledgement while in flight, else at its
     /// expiry.
     pub(super) fn deadline(&self, resend_window: Duration) -> Option<Instant> {
         match self.in_flight {

@@ -1,162 +1,170 @@
-//! Commands, combined into as few messages as the server's limits allow.
+//! What the application requests, and what is sent over the connection.
 
-use bytes::Bytes;
-use steadfast_protocol::idempotent::{self, IdempotentPublish};
-use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{ChannelRequest, Command, HistoryRequest, Request, RpcRequest};
+use steadfast_machine::Instant;
 
 use super::Session;
-use crate::io::{Call, Publish};
+use crate::dialect::{Dialect, Request};
+use crate::io::{
+    CallError, CallId, Outgoing, Output, SendError, SendResult, SubscribeOptions,
+    SubscriptionEvent, SubscriptionId, UnsubscribeCause,
+};
 
-/// The maximum number of commands in a message: half of what other servers of this protocol accept.
-const COMMANDS_MAX: usize = Limits::COMMANDS_MAX / 2;
-
-/// Bytes of a command in addition to its names and data.
-const ENVELOPE_BYTES: usize = 256;
-
-/// The longest escape sequence of one byte in a name, as in `\u0001`.
-const ESCAPE_BYTES: usize = 6;
-
-/// Whether a publication fits into one message.
-pub(super) fn fits(publish: &Publish) -> bool {
-    let names = publish
-        .channel
-        .len()
-        .saturating_add(publish.idempotency_key.len());
-    fit(names, publish.data.len())
-}
-
-/// Whether a call fits into one message.
-pub(super) fn call_fits(call: &Call) -> bool {
-    match call {
-        Call::Rpc { method, data } => fit(method.len(), data.len()),
-        Call::History { channel, since, .. } => {
-            let epoch = since.as_ref().map_or(0, |since| since.epoch.len());
-            fit(channel.len().saturating_add(epoch), 0)
-        }
-        Call::Presence { channel } => fit(channel.len(), 0),
-        Call::PresenceStats { channel } => fit(channel.len(), 0),
+impl<D: Dialect> Session<D> {
+    pub(super) fn send(&mut self, now: Instant, outgoing: Outgoing<D::Message>) {
+        let id = outgoing.id;
+        let (dropped, error) = if self.link.is_closing() {
+            (vec![id], SendError::Closed)
+        } else if let Some(cause) = self.link.failure() {
+            (vec![id], SendError::Failed(cause.clone()))
+        } else if let Err(problem) = self.dialect.check(Request::Message(&outgoing.message)) {
+            (vec![id], SendError::Unsendable(problem))
+        } else {
+            let dropped = self.pending.outbox.enqueue(now, outgoing);
+            (dropped, SendError::OutboxFull)
+        };
+        let dropped = dropped.into_iter();
+        self.fail_messages(dropped.map(|id| (id, error.clone())).collect());
     }
-}
 
-fn fit(names: usize, data: usize) -> bool {
-    let bytes = names.saturating_mul(ESCAPE_BYTES).saturating_add(data);
-    bytes.saturating_add(ENVELOPE_BYTES) <= Limits::MESSAGE_BYTES
-}
-
-/// Messages that are being assembled.
-#[derive(Debug, Default)]
-pub(super) struct Outgoing {
-    last_id: u32,
-    /// The message being assembled.
-    open: Vec<u8>,
-    commands: usize,
-    full: Vec<Bytes>,
-}
-
-impl Outgoing {
-    /// The id of the next command.
-    pub(super) const fn next_id(&self) -> u32 {
-        // The id 0 is for commands without a reply.
-        match self.last_id.checked_add(1) {
-            Some(id) => id,
-            None => 1,
+    pub(super) fn call(&mut self, id: CallId, call: D::Call, deadline: Instant) {
+        let accepted = if let Some(cause) = self.link.failure() {
+            Err(CallError::Failed(cause.clone()))
+        } else if let Err(problem) = self.dialect.check(Request::Call(&call)) {
+            Err(CallError::Unsendable(problem))
+        } else {
+            self.pending.calls.enqueue(id, call, deadline)
+        };
+        if let Err(error) = accepted {
+            self.fail_calls(vec![(id, error)]);
         }
     }
 
-    /// Adds a command that has a reply, and returns the id of the command.
-    pub(super) fn push(&mut self, request: Request) -> u32 {
-        let id = self.next_id();
-        self.last_id = id;
-        self.add(&Command { id, request });
-        id
-    }
-
-    /// Adds a pong.
-    pub(super) fn pong(&mut self) {
-        self.add(&Command {
-            id: 0,
-            request: Request::Pong,
-        });
-    }
-
-    fn add(&mut self, command: &Command) {
-        let before = self.open.len();
-        if before > 0 {
-            self.open.extend_from_slice(Session::ENCODING.separator());
-        }
-        let start = self.open.len();
-        Session::ENCODING.append_command(&mut self.open, command);
-        self.commands += 1;
-        let is_over = self.open.len() > Limits::MESSAGE_BYTES || self.commands > COMMANDS_MAX;
-        if is_over && before > 0 {
-            let rest = self.open.split_off(start);
-            self.open.truncate(before);
-            self.close();
-            self.open = rest;
-            self.commands = 1;
+    pub(super) fn subscribe(&mut self, id: SubscriptionId, options: SubscribeOptions<D::Topic>) {
+        let request = Request::Subscribe(&options.topic, options.since.as_ref());
+        let added = match self.dialect.check(request) {
+            Ok(()) => self.pending.subscriptions.add(id, options),
+            Err(problem) => Err(UnsubscribeCause::Unsendable(problem)),
+        };
+        if let Err(cause) = added {
+            let event = SubscriptionEvent::Unsubscribed(cause);
+            self.outputs.push_back(Output::Deliver { id, event });
         }
     }
 
-    fn close(&mut self) {
-        if !self.open.is_empty() {
-            self.full.push(Bytes::from(std::mem::take(&mut self.open)));
-            self.commands = 0;
+    /// Requests the next subscription. Returns whether there was one.
+    pub(super) fn subscribe_next(&mut self, now: Instant) -> bool {
+        let id = self.wire.next_id();
+        let next = self.pending.subscriptions.subscribe_next(now, id);
+        let Some((topic, position)) = next else {
+            return false;
+        };
+        self.wire.take_id();
+        let request = Request::Subscribe(topic, position);
+        self.connected_dialect.write(id, request, &mut self.wire);
+        true
+    }
+
+    /// Ends a subscription at the server, if there is a connection.
+    pub(super) fn unsubscribe(&mut self, topic: Option<D::Topic>) {
+        let is_open = self.link.is_in_handshake() || self.link.is_connected();
+        if let Some(topic) = topic.filter(|_| is_open) {
+            let id = self.wire.take_id();
+            let request = Request::Unsubscribe(&topic);
+            self.connected_dialect.write(id, request, &mut self.wire);
         }
     }
 
-    /// Discards everything that was not taken.
-    pub(super) fn clear(&mut self) {
-        self.open.clear();
-        self.commands = 0;
-        self.full.clear();
+    /// Whether subscriptions may be requested: not while the session is draining.
+    pub(super) const fn can_subscribe(&self) -> bool {
+        self.link.is_connected() && !self.link.is_draining()
     }
 
-    /// Returns the assembled messages and clears the buffer.
-    pub(super) fn take(&mut self) -> Vec<Bytes> {
-        self.close();
-        std::mem::take(&mut self.full)
+    /// Sends what the last inputs made sendable, and updates the counts of the snapshot.
+    pub(super) fn flush(&mut self, now: Instant) {
+        let newest = self.send_pending(now);
+        if self.pending.outbox.is_empty() {
+            self.link.drained(now);
+        }
+        self.follow_link(now);
+        self.transmit();
+        self.track_requests(now, newest);
+        let outbox = &self.pending.outbox;
+        self.link.set_counts(outbox.queued(), outbox.in_flight());
     }
-}
 
-/// The command for a publication.
-pub(super) fn publish_request(publish: &Publish) -> Request {
-    let mut argument = Vec::new();
-    let publish = IdempotentPublish {
-        channel: publish.channel.clone(),
-        data: publish.data.clone(),
-        idempotency_key: publish.idempotency_key.clone(),
-    };
-    idempotent::append_publish(&mut argument, &publish);
-    Request::Rpc(RpcRequest {
-        method: idempotent::METHOD.to_owned(),
-        data: Bytes::from(argument),
-    })
-}
+    /// Passes what was collected to the transport.
+    pub(super) fn transmit(&mut self) {
+        let attempt = self.link.attempt();
+        for frame in self.wire.take() {
+            self.link.transmitted(frame.payload().len());
+            self.outputs.push_back(Output::Transmit { attempt, frame });
+        }
+    }
 
-/// The command for a call.
-pub(super) fn call_request(call: &Call) -> Request {
-    match call {
-        Call::Rpc { method, data } => Request::Rpc(RpcRequest {
-            method: method.clone(),
-            data: data.clone(),
-        }),
-        Call::History {
-            channel,
-            limit,
-            since,
-            reverse,
-        } => Request::History(HistoryRequest {
-            channel: channel.clone(),
-            limit: *limit,
-            since: since.clone(),
-            reverse: *reverse,
-        }),
-        Call::Presence { channel } => Request::Presence(ChannelRequest {
-            channel: channel.clone(),
-        }),
-        Call::PresenceStats { channel } => Request::PresenceStats(ChannelRequest {
-            channel: channel.clone(),
-        }),
+    /// Requests subscriptions first, then sends unacknowledged and new messages in order, up to the in-flight limits,
+    /// then calls. Returns the newest request that has a reply, if any was sent.
+    fn send_pending(&mut self, now: Instant) -> Option<u32> {
+        if !self.link.is_connected() {
+            return None;
+        }
+        while self.can_subscribe() && self.subscribe_next(now) {}
+        let newest_message = self.send_messages(now);
+        let newest = self.send_calls(now).or(newest_message);
+        if newest.is_some() {
+            self.link.requests_pending(now);
+        }
+        if self.pending.subscriptions.is_settled() {
+            self.link.ready(now);
+        }
+        newest
+    }
+
+    fn send_messages(&mut self, now: Instant) -> Option<u32> {
+        let is_write_blocked = self.link.is_write_blocked();
+        let mut newest = None;
+        loop {
+            let id = self.wire.next_id();
+            let outbox = &mut self.pending.outbox;
+            let Some(message) = outbox.send_next(now, id, is_write_blocked) else {
+                return newest;
+            };
+            self.wire.take_id();
+            let request = Request::Message(message);
+            match self.connected_dialect.write(id, request, &mut self.wire) {
+                None => newest = Some(id),
+                Some(outcome) => self.acknowledge(id, Ok(outcome)),
+            }
+        }
+    }
+
+    /// The message that was sent with this command has its outcome.
+    pub(super) fn acknowledge(&mut self, command: u32, outcome: SendResult<D>) {
+        if let Some(id) = self.pending.outbox.acknowledge(command) {
+            self.outputs
+                .push_back(Output::CompleteMessage { id, outcome });
+        }
+    }
+
+    fn send_calls(&mut self, now: Instant) -> Option<u32> {
+        let mut newest = None;
+        loop {
+            let id = self.wire.next_id();
+            let Some(call) = self.pending.calls.send_next(now, id) else {
+                return newest;
+            };
+            self.wire.take_id();
+            let request = Request::Call(call);
+            self.connected_dialect.write(id, request, &mut self.wire);
+            newest = Some(id);
+        }
+    }
+
+    /// Reports to the failure detection whether requests are in flight, after all messages were passed to the transport.
+    fn track_requests(&mut self, now: Instant, newest: Option<u32>) {
+        if let Some(newest) = newest {
+            self.link.requests_sent(now, newest);
+        } else if self.pending.outbox.in_flight() == 0 && !self.pending.calls.has_in_flight() {
+            self.link.no_request_in_flight();
+        }
     }
 }

@@ -3,16 +3,19 @@
 use steadfast_machine::Instant;
 
 use super::Session;
-use crate::io::{Output, Timer};
+use crate::dialect::Dialect;
+use crate::io::Timer;
 
-impl Session {
+impl<D: Dialect> Session<D> {
     /// Returns the next deadline and what happens when it passes, for diagnostics.
     pub fn next_timer(&self) -> Option<(Instant, Timer)> {
         let can_subscribe = self.can_subscribe();
+        let pending = &self.pending;
         let own = [
-            self.outbox.deadline().map(|at| (at, Timer::Outbox)),
-            self.calls.deadline().map(|at| (at, Timer::Call)),
-            self.subscriptions
+            pending.outbox.deadline().map(|at| (at, Timer::Outbox)),
+            pending.calls.deadline().map(|at| (at, Timer::Call)),
+            pending
+                .subscriptions
                 .deadline()
                 .filter(|_| can_subscribe)
                 .map(|at| (at, Timer::Resubscribe)),
@@ -29,17 +32,13 @@ impl Session {
     /// Completes what has expired.
     fn expire(&mut self, now: Instant) {
         let is_write_blocked = self.link.is_connected() && self.link.is_write_blocked();
-        for (id, outcome) in self.outbox.expire(now, is_write_blocked) {
-            self.outputs
-                .push_back(Output::CompletePublication { id, outcome });
-        }
-        for (id, error) in self.calls.expire(now) {
-            let outcome = Err(error);
-            self.outputs.push_back(Output::CompleteCall { id, outcome });
-        }
+        let messages = self.pending.outbox.expire(now, is_write_blocked);
+        self.fail_messages(messages);
+        let calls = self.pending.calls.expire(now);
+        self.fail_calls(calls);
         if self.can_subscribe() {
-            for request in self.subscriptions.time_out_replies(now) {
-                self.send_request(Some(request));
+            for topic in self.pending.subscriptions.time_out_replies(now) {
+                self.unsubscribe(Some(topic));
             }
         }
     }

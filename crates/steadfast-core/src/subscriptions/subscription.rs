@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use steadfast_machine::Instant;
-use steadfast_protocol::message::{
-    ChannelRequest, Position, Publication, Request, SubscribeResult,
-};
+use steadfast_machine::{Instant, Position};
 
 use super::Effects;
-use crate::io::{SubscribeOptions, SubscriptionEvent, SubscriptionId};
+use crate::dialect::{Dialect, Subscribed};
+use crate::io::{EventOf, SubscribeOptions, SubscriptionEvent, SubscriptionId};
 
 /// The first delay before a subscription is requested again; doubles up to [`RETRY_DELAY_MAX`].
 const RETRY_DELAY_BASE: Duration = Duration::from_millis(500);
@@ -38,8 +36,8 @@ pub(super) enum SubscriptionState {
 
 /// The desired state of a subscription, and its progress.
 #[derive(Debug)]
-pub(super) struct Subscription {
-    pub(super) options: SubscribeOptions,
+pub(super) struct Subscription<D: Dialect> {
+    pub(super) options: SubscribeOptions<D::Topic>,
     pub(super) state: SubscriptionState,
     /// The last delivered position; `None` before the first reply, and after it became invalid.
     pub(super) position: Option<Position>,
@@ -55,8 +53,8 @@ pub(super) struct Subscription {
     rejections: u32,
 }
 
-impl Subscription {
-    pub(super) fn new(options: SubscribeOptions) -> Self {
+impl<D: Dialect> Subscription<D> {
+    pub(super) fn new(options: SubscribeOptions<D::Topic>) -> Self {
         Self {
             position: options.since.clone(),
             invalidated_position: None,
@@ -69,7 +67,22 @@ impl Subscription {
         }
     }
 
-    pub(super) fn on_subscribed(&mut self, id: SubscriptionId, result: SubscribeResult) -> Effects {
+    /// Whether a subscribe command with this id waits for its reply.
+    pub(super) fn is_subscribing(&self, id: u32) -> bool {
+        match self.state {
+            SubscriptionState::Subscribing { command, .. } => command == id,
+            SubscriptionState::Pending
+            | SubscriptionState::Subscribed
+            | SubscriptionState::Delayed(_)
+            | SubscriptionState::Paused => false,
+        }
+    }
+
+    pub(super) fn on_subscribed(
+        &mut self,
+        id: SubscriptionId,
+        result: Subscribed<D::Item>,
+    ) -> Effects<D> {
         self.state = SubscriptionState::Subscribed;
         self.rejections = 0;
         let mut effects = Effects::default();
@@ -79,7 +92,7 @@ impl Subscription {
             // The delivered position counts, not that of the reply, which may be the channel's high watermark. An
             // offset is only valid in its own history: a recovery from another epoch is a gap.
             Some(previous)
-                if result.recovered
+                if result.is_recovered
                     && (previous.epoch == to.epoch || previous.epoch.is_empty()) =>
             {
                 let position = Position {
@@ -120,27 +133,27 @@ impl Subscription {
         self.has_subscribed = true;
         self.buffered += 1;
         effects.events.push((id, event));
-        for publication in result.publications {
-            self.deliver(id, publication, &mut effects.events);
+        for (offset, item) in result.items {
+            self.deliver(id, offset, item, &mut effects.events);
         }
-        effects.request = self.pause_if_full();
+        effects.unsubscribe = self.pause_if_full();
         effects
     }
 
-    /// Delivers a publication unless it was delivered before, and advances the position.
+    /// Delivers an item unless it was delivered before, and advances the position.
     pub(super) fn deliver(
         &mut self,
         id: SubscriptionId,
-        publication: Publication,
-        events: &mut Vec<(SubscriptionId, SubscriptionEvent)>,
+        offset: Option<u64>,
+        item: D::Item,
+        events: &mut Vec<(SubscriptionId, EventOf<D>)>,
     ) {
-        let position = self.position.get_or_insert_default();
-        let has_offset = publication.offset > 0;
-        if has_offset && publication.offset <= position.offset {
-            return;
-        }
-        if has_offset {
-            let before = publication.offset - 1;
+        if let Some(offset) = offset {
+            let position = self.position.get_or_insert_default();
+            if offset <= position.offset {
+                return;
+            }
+            let before = offset - 1;
             // Without an epoch it is unknown where the offsets begin.
             if before > position.offset && !position.epoch.is_empty() {
                 let from = Some(position.clone());
@@ -149,20 +162,19 @@ impl Subscription {
                 self.buffered += 1;
                 events.push((id, SubscriptionEvent::Gap { from, to }));
             }
-            position.offset = publication.offset;
+            position.offset = offset;
         }
         self.buffered += 1;
-        events.push((id, SubscriptionEvent::Publication(publication)));
+        events.push((id, SubscriptionEvent::Item(item)));
     }
 
     /// Unsubscribes when the buffer is full; the server keeps the history.
-    pub(super) fn pause_if_full(&mut self) -> Option<Request> {
+    pub(super) fn pause_if_full(&mut self) -> Option<D::Topic> {
         if self.buffered <= self.options.buffer_len_max {
             return None;
         }
         self.state = SubscriptionState::Paused;
-        let channel = self.options.channel.clone();
-        Some(Request::Unsubscribe(ChannelRequest { channel }))
+        Some(self.options.topic.clone())
     }
 
     /// Invalidates the position; the next reply is reported as a gap after it.
@@ -188,7 +200,7 @@ impl Subscription {
     }
 
     /// Unsubscribes when the reply is overdue; the subscription is requested again after a delay.
-    pub(super) fn time_out_reply(&mut self, now: Instant) -> Option<Request> {
+    pub(super) fn time_out_reply(&mut self, now: Instant) -> Option<D::Topic> {
         let SubscriptionState::Subscribing { until, .. } = self.state else {
             return None;
         };
@@ -197,8 +209,7 @@ impl Subscription {
         }
         let delay = self.next_retry_delay();
         self.delay(now + delay);
-        let channel = self.options.channel.clone();
-        Some(Request::Unsubscribe(ChannelRequest { channel }))
+        Some(self.options.topic.clone())
     }
 
     /// The delay after a rejection; doubles each time.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use steadfast_core::dialect::centrifuge::{Call, CallError, Input, SendError};
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
-use steadfast_core::io::{Call, CallError, DropReason, Input, PublishOutcome};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::Request;
 
@@ -79,10 +79,7 @@ fn a_drain_sends_queued_publications_and_closes_when_they_are_acknowledged() {
     assert_eq!(script.phase(), SessionPhase::Closing);
     script.lose_with(1_000, "");
     assert!(was_closed(&script));
-    assert!(matches!(
-        script.publication_outcomes[0].1,
-        PublishOutcome::Acknowledged { .. }
-    ));
+    assert!(script.publication_outcomes[0].1.is_ok());
 }
 
 #[test]
@@ -137,15 +134,11 @@ fn close_reports_an_outcome_for_each_pending_publication_and_call() {
     never_opened.publish();
     close(&mut never_opened, Duration::ZERO);
 
-    let maybe_stored = true;
     let maybe_executed = true;
-    assert_eq!(
-        sent.publication_outcomes[0].1,
-        PublishOutcome::Interrupted { maybe_stored }
-    );
+    assert_eq!(sent.publication_outcomes[0].1, Err(SendError::Interrupted));
     let interrupted = CallError::Interrupted { maybe_executed };
     assert_eq!(sent.call_outcomes[0].1, Err(interrupted));
-    let closed = PublishOutcome::Dropped(DropReason::Closed);
+    let closed = Err(SendError::Closed);
     assert_eq!(unsent.publication_outcomes[0].1, closed);
     assert_eq!(unsent.call_outcomes[0].1, Err(CallError::Closed));
     assert_eq!(never_opened.publication_outcomes[0].1, closed);
@@ -171,8 +164,8 @@ fn a_failed_session_ends_publications_and_calls_with_the_cause_and_keeps_subscri
     script.call(presence(), long);
 
     let cause = script.snapshot().cause.clone().unwrap();
-    let dropped = PublishOutcome::Dropped(DropReason::Failed(cause.clone()));
-    let interrupted = PublishOutcome::Interrupted { maybe_stored: true };
+    let dropped = Err(SendError::Failed(cause.clone()));
+    let interrupted = Err(SendError::Interrupted);
     let mut outcomes = script.publication_outcomes.iter();
     assert!(
         outcomes
@@ -233,7 +226,7 @@ fn a_drain_waits_for_a_reconnect_within_its_deadline() {
         script.lose_with(1_000, "");
         assert!(was_closed(&script));
         let outcome = &script.publication_outcomes[0].1;
-        assert!(matches!(outcome, PublishOutcome::Acknowledged { .. }));
+        assert!(outcome.is_ok());
     }
 }
 
@@ -246,7 +239,7 @@ fn a_failed_drain_ends_at_its_deadline_with_one_outcome_per_publication() {
     let closed_at = script.now;
     close(&mut script, DRAIN);
     let rejected = script.publish();
-    let dropped = PublishOutcome::Dropped(DropReason::Closed);
+    let dropped = Err(SendError::Closed);
     assert_eq!(
         script.publication_outcomes,
         [(rejected, dropped.clone())],
@@ -261,8 +254,7 @@ fn a_failed_drain_ends_at_its_deadline_with_one_outcome_per_publication() {
     }
 
     assert_eq!(script.now - closed_at, DRAIN);
-    let maybe_stored = true;
-    let interrupted = PublishOutcome::Interrupted { maybe_stored };
+    let interrupted = Err(SendError::Interrupted);
     let outcomes: Vec<_> = script
         .publication_outcomes
         .iter()

@@ -3,24 +3,31 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_core::Session;
-use steadfast_core::io::{Attempt, Call, CallId, Input, Output, PublicationId, Publish};
+use steadfast_core::dialect::centrifuge::{Call, Input, Outgoing, Output, Publish, Session};
+use steadfast_core::io::{Attempt, CallId, Frame, MessageId};
 use steadfast_core::policy::SessionPolicy;
+use steadfast_core::secret::Secret;
 use steadfast_machine::{Instant, Machine, Seed};
 
-use crate::script::settings;
+use crate::script::{centrifuge, settings};
 
 const NOW: Instant = Instant::START;
 
 /// A connected session without pending outputs.
 fn connected() -> Session {
     let policy = SessionPolicy::new(settings()).expect("valid");
-    let mut session = Session::new(policy, Seed::new(1), NOW);
+    let mut session = Session::new(&policy, centrifuge(), Secret::default(), Seed::new(1), NOW);
     let attempt = Attempt(1);
     session.handle(NOW, Input::OpenRequested);
     session.handle(NOW, Input::Dialled { attempt });
     let message = Bytes::from_static(br#"{"id":1,"connect":{"client":"c","version":"v"}}"#);
-    session.handle(NOW, Input::Received { attempt, message });
+    session.handle(
+        NOW,
+        Input::Received {
+            attempt,
+            frame: Frame::Text(message),
+        },
+    );
     outputs(&mut session);
     session
 }
@@ -30,11 +37,13 @@ fn outputs(session: &mut Session) -> Vec<Output> {
 }
 
 fn publish(number: u64) -> Input {
-    Input::PublishRequested(Publish {
-        id: PublicationId(number),
-        channel: "chat".to_owned(),
-        data: Bytes::from(number.to_string()),
-        idempotency_key: format!("k{number}"),
+    Input::SendRequested(Outgoing {
+        id: MessageId(number),
+        message: Publish {
+            channel: "chat".into(),
+            data: Bytes::from(number.to_string()),
+            idempotency_key: format!("k{number}"),
+        },
         ttl: None,
         drops_oldest: false,
     })
@@ -53,8 +62,8 @@ fn call(number: u64) -> Input {
 fn messages(outputs: &[Output]) -> Vec<String> {
     let mut texts = Vec::new();
     for output in outputs {
-        if let Output::Transmit { message, .. } = output {
-            texts.push(String::from_utf8_lossy(message).into_owned());
+        if let Output::Transmit { frame, .. } = output {
+            texts.push(String::from_utf8_lossy(frame.payload()).into_owned());
         }
     }
     texts

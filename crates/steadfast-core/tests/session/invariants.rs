@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use steadfast_core::Session;
+use steadfast_core::dialect::centrifuge::{Input, Output, Session};
 use steadfast_core::event::{ConnectionEpoch, SessionEvent, SessionPhase, SessionState};
-use steadfast_core::io::{Attempt, CallId, Input, Output, PublicationId, Timer};
+use steadfast_core::io::{Attempt, CallId, MessageId, Timer};
 use steadfast_machine::Instant;
 
 /// The history of one session, and the checks on it.
@@ -19,7 +19,7 @@ pub(crate) struct InvariantChecker {
     has_failed: bool,
     /// The application requested to close the session.
     is_closing: bool,
-    published: BTreeSet<PublicationId>,
+    published: BTreeSet<MessageId>,
     called: BTreeSet<CallId>,
 }
 
@@ -54,7 +54,7 @@ impl InvariantChecker {
                     self.transport = None;
                 }
             }
-            Input::PublishRequested(publish) => {
+            Input::SendRequested(publish) => {
                 assert!(
                     self.published.insert(publish.id),
                     "the test repeats {publish:?}"
@@ -110,7 +110,7 @@ impl InvariantChecker {
             | Output::Close { attempt, .. } => {
                 assert_eq!(self.transport, Some((*attempt, true)), "{output:?}");
             }
-            Output::CompletePublication { id, .. } => {
+            Output::CompleteMessage { id, .. } => {
                 assert!(self.published.remove(id), "{id:?} completes once");
             }
             Output::CompleteCall { id, .. } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use steadfast_core::io::Input;
+use steadfast_core::dialect::centrifuge::Input;
 use steadfast_core::policy::{BackoffRange, SessionSettings};
 use steadfast_machine::{Instant, Seed};
 use steadfast_protocol::codes::ErrorCode;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use steadfast_core::dialect::centrifuge::Input;
 use steadfast_core::event::{DisconnectCause, SessionEvent};
-use steadfast_core::io::Input;
 use steadfast_core::policy::{LivenessSettings, SessionSettings};
 use steadfast_machine::Instant;
 

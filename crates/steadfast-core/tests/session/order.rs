@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use steadfast_core::io::{Input, PublicationId, PublishOutcome};
+use steadfast_core::dialect::centrifuge::{Input, SendResult};
+use steadfast_core::io::MessageId;
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::idempotent;
@@ -333,13 +334,8 @@ fn publication(command: &Command) -> (String, u64) {
     (publish.channel, number.expect("a number"))
 }
 
-fn all_acknowledged_or_dropped(publication_outcomes: &[(PublicationId, PublishOutcome)]) -> usize {
-    let acknowledged = |it: &&(PublicationId, PublishOutcome)| {
-        matches!(
-            it.1,
-            PublishOutcome::Acknowledged { .. } | PublishOutcome::Dropped(_)
-        )
-    };
+fn all_acknowledged_or_dropped(publication_outcomes: &[(MessageId, SendResult)]) -> usize {
+    let acknowledged = |it: &&(MessageId, SendResult)| matches!(it.1, Ok(_) | Err(_));
     assert_eq!(
         publication_outcomes.iter().filter(acknowledged).count(),
         publication_outcomes.len()

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use steadfast_core::event::{SessionPhase, SessionState};
-use steadfast_core::io::{
-    Call, CallError, DropReason, Input, PublicationId, Publish, PublishOutcome,
+use steadfast_core::dialect::Unsendable;
+use steadfast_core::dialect::centrifuge::{
+    Acknowledgement, Call, CallError, Input, Outgoing, Publish, SendError,
 };
+use steadfast_core::event::{SessionPhase, SessionState};
+use steadfast_core::io::MessageId;
 use steadfast_machine::convert;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::ReplyResult;
@@ -195,8 +197,7 @@ fn what_may_have_arrived_is_not_resent_after_the_resend_window() {
     }
     script.connect();
 
-    let maybe_stored = true;
-    let interrupted = PublishOutcome::Interrupted { maybe_stored };
+    let interrupted = Err(SendError::Interrupted);
     assert_eq!(script.publication_outcomes, [(sent, interrupted)]);
     let keys: Vec<_> = script.commands().iter().filter_map(key_of).collect();
     assert_eq!(keys, [format!("k{}", queued.0)]);
@@ -214,13 +215,13 @@ fn a_publication_expires_while_queued_and_not_while_in_flight() {
     let command = in_flight.commands().remove(0);
     in_flight.reply_to(command.id, Ok(ack(3, true)));
 
-    assert_eq!(waiting.publication_outcomes[0].1, PublishOutcome::Expired);
+    assert_eq!(waiting.publication_outcomes[0].1, Err(SendError::Expired));
     assert!(matches!(
         in_flight.publication_outcomes[0].1,
-        PublishOutcome::Acknowledged {
+        Ok(Acknowledgement {
             duplicate: true,
             ..
-        }
+        })
     ));
 }
 
@@ -230,7 +231,7 @@ fn the_outbox_is_bounded_and_reports_it() {
     for _ in 0..70 {
         script.publish();
     }
-    let full = PublishOutcome::Dropped(DropReason::OutboxFull);
+    let full = Err(SendError::OutboxFull);
     assert_eq!(script.publication_outcomes.len(), 6);
     assert!(
         script
@@ -241,11 +242,13 @@ fn the_outbox_is_bounded_and_reports_it() {
 
     let mut by_bytes = Script::new();
     let large = |n: u64, bytes| {
-        Input::PublishRequested(Publish {
-            id: PublicationId(n),
-            channel: "chat".to_owned(),
-            data: vec![b'1'; bytes].into(),
-            idempotency_key: n.to_string(),
+        Input::SendRequested(Outgoing {
+            id: MessageId(n),
+            message: Publish {
+                channel: "chat".into(),
+                data: vec![b'1'; bytes].into(),
+                idempotency_key: n.to_string(),
+            },
             ttl: None,
             drops_oldest: false,
         })
@@ -254,20 +257,22 @@ fn the_outbox_is_bounded_and_reports_it() {
     by_bytes.handle(large(2, 40_000));
     by_bytes.handle(large(3, 70_000));
     assert_eq!(by_bytes.publication_outcomes[0].1, full);
-    assert_eq!(
+    assert!(matches!(
         by_bytes.publication_outcomes[1].1,
-        PublishOutcome::Dropped(DropReason::TooLarge)
-    );
+        Err(SendError::Unsendable(Unsendable::TooLarge { .. }))
+    ));
 }
 
 #[test]
 fn expired_publications_free_capacity() {
     let large = |script: &mut Script, n| {
-        script.handle(Input::PublishRequested(Publish {
-            id: PublicationId(n),
-            channel: n.to_string(),
-            data: format!("\"{}\"", "1".repeat(40_000)).into(),
-            idempotency_key: n.to_string(),
+        script.handle(Input::SendRequested(Outgoing {
+            id: MessageId(n),
+            message: Publish {
+                channel: n.to_string().as_str().into(),
+                data: format!("\"{}\"", "1".repeat(40_000)).into(),
+                idempotency_key: n.to_string(),
+            },
             ttl: Some(Duration::from_secs(1)),
             drops_oldest: false,
         }));
@@ -314,11 +319,13 @@ fn a_publication_that_drops_the_oldest_ones_does_not_drop_what_was_sent() {
     let sent = convert::to_u64(settings().outbox.in_flight_max);
     let all = convert::to_u64(settings().outbox.messages_max);
     let mut publish = |number: u64, drops_oldest, bytes: usize| {
-        script.handle(Input::PublishRequested(Publish {
-            id: PublicationId(number),
-            channel: "chat".to_owned(),
-            data: vec![b'1'; bytes].into(),
-            idempotency_key: format!("k{number}"),
+        script.handle(Input::SendRequested(Outgoing {
+            id: MessageId(number),
+            message: Publish {
+                channel: "chat".into(),
+                data: vec![b'1'; bytes].into(),
+                idempotency_key: format!("k{number}"),
+            },
             ttl: None,
             drops_oldest,
         }));
@@ -351,7 +358,10 @@ fn a_call_above_the_message_size_limit_does_not_end_the_session() {
     let method = "m".to_owned();
     script.call(Call::Rpc { method, data }, Duration::from_secs(5));
 
-    assert_eq!(script.call_outcomes[0].1, Err(CallError::TooLarge));
+    assert!(matches!(
+        script.call_outcomes[0].1,
+        Err(CallError::Unsendable(Unsendable::TooLarge { .. }))
+    ));
     assert!(script.commands().is_empty());
 }
 
@@ -369,7 +379,7 @@ fn a_temporary_rejection_is_retried_and_a_permanent_one_is_reported() {
     let rejection = ErrorCode::PermissionDenied.reply();
     script.reply_to(again.id, Err(rejection.clone()));
 
-    let dropped = PublishOutcome::Dropped(DropReason::Rejected(rejection));
+    let dropped = Err(SendError::Rejected(rejection));
     assert_eq!(script.publication_outcomes[0].1, dropped);
 }
 

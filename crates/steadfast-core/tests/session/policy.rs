@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
 use steadfast_core::policy::{BackoffRange, SessionPolicy, SessionSetting, SessionSettings};
 
 use crate::script::settings;
@@ -27,9 +28,8 @@ const fn exponential(base: u64, factor: u32, cap: u64) -> BackoffRange {
 
 #[test]
 fn a_setting_out_of_range_is_named() {
-    let changes: [(Change, SessionSetting); 12] = [
+    let changes: [(Change, SessionSetting); 11] = [
         (|it| it.link.endpoints = 0, SessionSetting::Endpoints),
-        (|it| it.name = "x".repeat(17), SessionSetting::Name),
         (
             |it| it.link.connect_timeout = Duration::ZERO,
             SessionSetting::ConnectTimeout,
@@ -85,5 +85,31 @@ fn a_setting_out_of_range_is_named() {
     assert_eq!(
         SessionPolicy::new(changed).map_err(|error| error.to_string()),
         Err("invalid outbox.ack_timeout: must be above zero".to_owned())
+    );
+}
+
+#[test]
+fn a_setting_of_the_dialect_out_of_range_is_named() {
+    let valid = CentrifugeSettings {
+        name: "x".repeat(16),
+        data: None,
+        message_bytes_max: 1,
+    };
+    assert!(Centrifuge::new(valid.clone()).is_ok());
+    let long = CentrifugeSettings {
+        name: "x".repeat(17),
+        ..valid.clone()
+    };
+    let empty = CentrifugeSettings {
+        message_bytes_max: 0,
+        ..valid
+    };
+
+    let error = |settings| Centrifuge::new(settings).expect_err("invalid").to_string();
+
+    assert_eq!(error(long), "invalid name: must have at most 16 bytes");
+    assert_eq!(
+        error(empty),
+        "invalid message_bytes_max: must be above zero"
     );
 }

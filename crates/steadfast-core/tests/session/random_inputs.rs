@@ -10,10 +10,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use steadfast_core::dialect::centrifuge::{Call, Input};
 use steadfast_core::event::{SessionPhase, SessionState};
-use steadfast_core::io::{
-    Attempt, Call, CallId, ConnectionLoss, DialFailure, Input, SubscriptionId,
-};
+use steadfast_core::io::{Attempt, CallId, ConnectionLoss, DialFailure, Frame, SubscriptionId};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{ReplyResult, Request};
 
@@ -221,7 +220,7 @@ fn late(script: &mut Script, number: u16) {
         2 => Input::BytesReceived { attempt },
         3 => Input::Received {
             attempt,
-            message: "no json".into(),
+            frame: Frame::Text("no json".into()),
         },
         _ => Input::Lost {
             attempt,

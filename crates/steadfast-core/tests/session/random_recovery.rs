@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_core::event::SessionState;
-use steadfast_core::io::{
-    Attempt, Input, PublicationId, PublishOutcome, SubscriptionEvent, SubscriptionId,
+use steadfast_core::dialect::centrifuge::{
+    Acknowledgement, Input, Item, SendResult, SubscriptionEvent,
 };
+use steadfast_core::event::SessionState;
+use steadfast_core::io::{Attempt, MessageId, SubscriptionId};
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
@@ -339,11 +340,12 @@ impl World {
                     self.totals.gaps += 1;
                     self.seen = Some(to);
                 }
-                SubscriptionEvent::Publication(publication) => self.on_publication(&publication),
-                SubscriptionEvent::Join(_)
-                | SubscriptionEvent::Leave(_)
-                | SubscriptionEvent::Unsubscribed { .. }
-                | _ => panic!("{event:?}"),
+                SubscriptionEvent::Item(Item::Publication(publication)) => {
+                    self.on_publication(&publication);
+                }
+                SubscriptionEvent::Item(_) | SubscriptionEvent::Unsubscribed(_) | _ => {
+                    panic!("{event:?}")
+                }
             }
         }
         assert!(
@@ -372,12 +374,12 @@ impl World {
         }
     }
 
-    fn on_delivery(&mut self, id: PublicationId, outcome: &PublishOutcome) {
+    fn on_delivery(&mut self, id: MessageId, outcome: &SendResult) {
         match outcome {
-            PublishOutcome::Acknowledged {
+            Ok(Acknowledgement {
                 position,
                 duplicate,
-            } => {
+            }) => {
                 self.totals.acknowledged += 1;
                 self.totals.duplicates += u64::from(*duplicate);
                 if position.epoch == self.server.epoch() {
@@ -385,10 +387,7 @@ impl World {
                     assert_eq!(kept.data, format!("\"k{}\"", id.0));
                 }
             }
-            PublishOutcome::Interrupted { .. }
-            | PublishOutcome::Dropped(_)
-            | PublishOutcome::Expired
-            | _ => {
+            Err(_) => {
                 self.totals.interrupted += 1;
             }
         }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use steadfast_core::dialect::centrifuge::{Input, Item, SubscriptionEvent};
 use steadfast_core::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
-use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input};
+use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame};
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::Request;
@@ -304,7 +305,10 @@ fn late_inputs_of_an_old_socket_do_not_end_the_new_connection() {
     script.handle(Input::Dialled { attempt });
     script.handle(Input::SendBuffer { attempt, bytes: 9 });
     let message = "garbage".into();
-    script.handle(Input::Received { attempt, message });
+    script.handle(Input::Received {
+        attempt,
+        frame: Frame::Text(message),
+    });
     script.advance(Duration::from_secs(12));
 
     assert_eq!(script.state(), SessionState::Connected);
@@ -341,7 +345,7 @@ fn a_reconnect_before_the_server_detects_the_loss_resumes_as_well() {
     let last = script.drain_subscription_events().pop();
     assert_eq!(
         last,
-        Some(steadfast_core::io::SubscriptionEvent::Publication(item(6)))
+        Some(SubscriptionEvent::Item(Item::Publication(item(6))))
     );
 }
 

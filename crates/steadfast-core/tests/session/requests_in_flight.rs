@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use steadfast_core::dialect::centrifuge::Call;
 use steadfast_core::event::SessionEvent;
-use steadfast_core::io::Call;
 use steadfast_core::policy::SessionSettings;
 use steadfast_machine::{Generator, Instant, Seed};
 use steadfast_protocol::message::{Command, Request};

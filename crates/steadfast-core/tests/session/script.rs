@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_core::Session;
+use steadfast_core::dialect::centrifuge::{
+    Call, CallResult, Centrifuge, CentrifugeSettings, Input, Outgoing, Output, Publish, SendResult,
+    Session, SubscribeOptions, SubscriptionEvent,
+};
 use steadfast_core::event::{
     DialErrorKind, DialStage, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 use steadfast_core::io::{
-    Attempt, Call, CallError, CallId, CallResult, ConnectionLoss, DialFailure, Input, Output,
-    PublicationId, Publish, PublishOutcome, SubscribeOptions, SubscriptionEvent, SubscriptionId,
+    Attempt, CallId, ConnectionLoss, DialFailure, Frame, MessageId, SubscriptionId,
 };
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
@@ -43,8 +45,8 @@ pub(crate) struct Script {
     pub(crate) probes: Vec<Instant>,
     pub(crate) closes: Vec<u16>,
     pub(crate) subscription_events: Vec<(SubscriptionId, SubscriptionEvent)>,
-    pub(crate) publication_outcomes: Vec<(PublicationId, PublishOutcome)>,
-    pub(crate) call_outcomes: Vec<(CallId, Result<CallResult, CallError>)>,
+    pub(crate) publication_outcomes: Vec<(MessageId, SendResult)>,
+    pub(crate) call_outcomes: Vec<(CallId, CallResult)>,
     pub(crate) events: Vec<(Instant, SessionEvent)>,
     next_number: u64,
 }
@@ -62,9 +64,6 @@ pub(crate) const fn liveness() -> LivenessSettings {
 
 pub(crate) fn settings() -> SessionSettings {
     SessionSettings {
-        name: "test".to_owned(),
-        token: Secret::default(),
-        data: None,
         calls_max: 16,
         subscriptions_max: 16,
         link: LinkSettings {
@@ -98,6 +97,15 @@ pub(crate) fn settings() -> SessionSettings {
     }
 }
 
+pub(crate) fn centrifuge() -> Centrifuge {
+    let settings = CentrifugeSettings {
+        name: "test".to_owned(),
+        data: None,
+        message_bytes_max: Limits::MESSAGE_BYTES,
+    };
+    Centrifuge::new(settings).expect("valid")
+}
+
 /// Ranges that double with each failure.
 pub(crate) const EXPONENTIAL: BackoffRange = BackoffRange::Exponential {
     base: Duration::from_millis(250),
@@ -119,8 +127,9 @@ impl Script {
 
     pub(crate) fn idle(settings: SessionSettings, seed: u64) -> Self {
         let policy = SessionPolicy::new(settings).expect("valid");
+        let (seed, now) = (Seed::new(seed), Instant::START);
         Self {
-            session: Session::new(policy, Seed::new(seed), Instant::START),
+            session: Session::new(&policy, centrifuge(), Secret::default(), seed, now),
             now: Instant::START,
             invariants: InvariantChecker::default(),
             inbox: Vec::new(),
@@ -175,15 +184,16 @@ impl Script {
                     self.dials.push((self.now, endpoint));
                 }
                 Output::Abort { .. } => {}
-                Output::Transmit { message, .. } => {
-                    let commands = Encoding::Json.decode_commands(&message, &Limits::DEFAULT);
+                Output::Transmit { frame, .. } => {
+                    let commands =
+                        Encoding::Json.decode_commands(frame.payload(), &Limits::DEFAULT);
                     self.inbox
                         .extend(commands.map(|command| command.expect("valid")));
                 }
                 Output::Probe { .. } => self.probes.push(self.now),
                 Output::Close { code, .. } => self.closes.push(code),
                 Output::Deliver { id, event } => self.subscription_events.push((id, event)),
-                Output::CompletePublication { id, outcome } => {
+                Output::CompleteMessage { id, outcome } => {
                     self.publication_outcomes.push((id, outcome));
                 }
                 Output::CompleteCall { id, outcome } => self.call_outcomes.push((id, outcome)),
@@ -301,7 +311,10 @@ impl Script {
         let attempt = self.attempt();
         let message = Bytes::copy_from_slice(message);
         self.receive_bytes();
-        self.handle(Input::Received { attempt, message });
+        self.handle(Input::Received {
+            attempt,
+            frame: Frame::Text(message),
+        });
     }
 
     pub(crate) fn receive_bytes(&mut self) {
@@ -316,22 +329,24 @@ impl Script {
         }));
     }
 
-    pub(crate) fn publish(&mut self) -> PublicationId {
+    pub(crate) fn publish(&mut self) -> MessageId {
         self.publish_for(None)
     }
 
-    pub(crate) fn publish_for(&mut self, ttl: Option<Duration>) -> PublicationId {
+    pub(crate) fn publish_for(&mut self, ttl: Option<Duration>) -> MessageId {
         self.publish_in("chat", ttl)
     }
 
-    pub(crate) fn publish_in(&mut self, channel: &str, ttl: Option<Duration>) -> PublicationId {
+    pub(crate) fn publish_in(&mut self, channel: &str, ttl: Option<Duration>) -> MessageId {
         self.next_number += 1;
-        let id = PublicationId(self.next_number);
-        self.handle(Input::PublishRequested(Publish {
+        let id = MessageId(self.next_number);
+        self.handle(Input::SendRequested(Outgoing {
             id,
-            channel: channel.to_owned(),
-            data: Bytes::from(id.0.to_string()),
-            idempotency_key: format!("k{}", id.0),
+            message: Publish {
+                channel: channel.into(),
+                data: Bytes::from(id.0.to_string()),
+                idempotency_key: format!("k{}", id.0),
+            },
             ttl,
             drops_oldest: false,
         }));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use steadfast_core::dialect::centrifuge::{Input, Item, SubscriptionEvent, UnsubscribeCause};
 use steadfast_core::event::{SessionPhase, SessionState};
-use steadfast_core::io::{Input, SubscriptionEvent};
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode, with_retry_in};
 use steadfast_protocol::message::{
     ChannelName, Position, Push, PushEvent, Reply, ReplyError, Request,
@@ -59,7 +59,7 @@ fn a_loss_before_the_first_message_is_recovered() {
         [
             SubscriptionEvent::Subscribed { position: at(7) },
             SubscriptionEvent::Resumed { position: at(7) },
-            SubscriptionEvent::Publication(item(8)),
+            SubscriptionEvent::Item(Item::Publication(item(8))),
         ]
     );
 }
@@ -90,7 +90,7 @@ fn a_message_above_the_limit_that_ends_each_connection_becomes_a_gap_and_later_o
         script.drain_subscription_events(),
         [
             gap(Some(at(2)), at(9)),
-            SubscriptionEvent::Publication(item(10)),
+            SubscriptionEvent::Item(Item::Publication(item(10))),
         ]
     );
 }
@@ -137,7 +137,7 @@ fn a_recovery_may_be_split_and_interrupted() {
 }
 
 fn offset(event: &SubscriptionEvent) -> Option<u64> {
-    let SubscriptionEvent::Publication(publication) = event else {
+    let SubscriptionEvent::Item(Item::Publication(publication)) = event else {
         return None;
     };
     Some(publication.offset)
@@ -182,7 +182,7 @@ fn what_is_not_recovered_is_reported_as_a_gap() {
             script.drain_subscription_events(),
             [
                 gap(Some(since), to.clone()),
-                SubscriptionEvent::Publication(item(to.offset + 1))
+                SubscriptionEvent::Item(Item::Publication(item(to.offset + 1)))
             ]
         );
     }
@@ -200,9 +200,9 @@ fn a_gap_between_two_pushes_is_reported() {
         script.drain_subscription_events(),
         [
             SubscriptionEvent::Subscribed { position: at(1) },
-            SubscriptionEvent::Publication(item(2)),
+            SubscriptionEvent::Item(Item::Publication(item(2))),
             gap(Some(at(2)), at(4)),
-            SubscriptionEvent::Publication(item(5)),
+            SubscriptionEvent::Item(Item::Publication(item(5))),
         ]
     );
 }
@@ -316,7 +316,8 @@ fn a_permanent_rejection_ends_one_subscription_and_a_temporary_one_is_retried() 
     script.reply_to(first.id, Err(ErrorCode::PermissionDenied.reply()));
     assert!(matches!(
         script.subscription_events[..],
-        [(id, SubscriptionEvent::Unsubscribed { code: 103, .. })] if id == ended
+        [(id, SubscriptionEvent::Unsubscribed(UnsubscribeCause::Server(ReplyError { code: 103, .. })))]
+            if id == ended
     ));
 
     script.subscribe("chat", 10);
@@ -393,11 +394,19 @@ fn too_long_and_duplicate_channel_names_are_rejected_immediately() {
     script.subscribe("chat", 10);
     script.subscribe(&"x".repeat(70_000), 10);
 
-    assert_eq!(script.subscription_events.len(), 2);
-    assert!(
-        script
-            .subscription_events
-            .iter()
-            .all(|(_, it)| matches!(it, SubscriptionEvent::Unsubscribed { .. }))
+    let causes: Vec<_> = script
+        .subscription_events
+        .iter()
+        .map(|(_, it)| match it {
+            SubscriptionEvent::Unsubscribed(cause) => cause.to_string(),
+            other @ (SubscriptionEvent::Item(_) | _) => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        causes,
+        [
+            "this client has already subscribed to it",
+            "invalid subscription: the name has 70000 bytes, above the limit of 255 bytes",
+        ]
     );
 }

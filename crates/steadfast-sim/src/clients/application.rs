@@ -8,10 +8,11 @@ mod calls;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use steadfast_core::io::{
-    CallError, CallId, CallResult, DropReason, Input, PublicationId, Publish, PublishOutcome,
-    SubscribeOptions, SubscriptionEvent, SubscriptionId,
+use steadfast_core::dialect::centrifuge::{
+    Acknowledgement, CallResult, Input, Item, Outgoing, Publish, SendError, SendResult,
+    SubscribeOptions, SubscriptionEvent,
 };
+use steadfast_core::io::{CallId, MessageId, SubscriptionId};
 use steadfast_machine::{Generator, Instant};
 use steadfast_protocol::message::{Position, Publication};
 
@@ -47,7 +48,7 @@ struct PendingPublication {
 pub(crate) struct Application {
     name: String,
     subscriptions: Vec<AppSubscription>,
-    pending: BTreeMap<PublicationId, PendingPublication>,
+    pending: BTreeMap<MessageId, PendingPublication>,
     published: u64,
     calls: Calls,
     /// Whether the application has closed its session, and the session has not ended yet.
@@ -95,22 +96,26 @@ impl Application {
     /// Returns the options of the subscriptions.
     pub(crate) fn subscribe_options(&self) -> Vec<(SubscriptionId, SubscribeOptions)> {
         let with_id = |(id, subscription): (u64, &AppSubscription)| {
-            let mut options = SubscribeOptions::new(&subscription.channel, self.buffer_len_max);
-            options.join_leave = self.is_listener;
+            let options = SubscribeOptions::new(&subscription.channel, self.buffer_len_max);
+            let options = if self.is_listener {
+                options.join_leave()
+            } else {
+                options
+            };
             (SubscriptionId(id), options)
         };
         (0..).zip(&self.subscriptions).map(with_id).collect()
     }
 
     /// Makes a new publication; some publications have a time to live.
-    pub(crate) fn publish(&mut self, now: Instant, generator: &mut Generator) -> Publish {
+    pub(crate) fn publish(&mut self, now: Instant, generator: &mut Generator) -> Outgoing {
         self.published += 1;
         let channel = generator.below_len(self.subscriptions.len());
         let ttl = generator.chance(1, 6).then(|| {
             let millis = std::time::Duration::from_millis;
             generator.between(millis(50), millis(2_000))
         });
-        let id = PublicationId(self.published);
+        let id = MessageId(self.published);
         let key = self.key(id);
         let data = Bytes::from(format!("\"{key} {}\"", self.padding));
         let pending = PendingPublication {
@@ -119,18 +124,20 @@ impl Application {
             bytes: data.len(),
         };
         self.pending.insert(id, pending);
-        Publish {
+        Outgoing {
             id,
-            channel: self.channel(channel),
-            data,
-            idempotency_key: key,
+            message: Publish {
+                channel: self.channel(channel).as_str().into(),
+                data,
+                idempotency_key: key,
+            },
             ttl,
             drops_oldest: false,
         }
     }
 
     /// Whether this publication has no outcome yet.
-    pub(crate) fn is_pending(&self, id: PublicationId) -> bool {
+    pub(crate) fn is_pending(&self, id: MessageId) -> bool {
         self.pending.contains_key(&id)
     }
 
@@ -138,8 +145,8 @@ impl Application {
     pub(crate) fn complete_publication(
         &mut self,
         now: Instant,
-        id: PublicationId,
-        outcome: &PublishOutcome,
+        id: MessageId,
+        outcome: &SendResult,
         recorder: &mut Recorder<'_>,
     ) -> Option<String> {
         let Some(pending) = self.pending.remove(&id) else {
@@ -163,9 +170,9 @@ impl Application {
     fn check_outcome(
         &self,
         now: Instant,
-        id: PublicationId,
+        id: MessageId,
         pending: PendingPublication,
-        outcome: &PublishOutcome,
+        outcome: &SendResult,
         recorder: &mut Recorder<'_>,
     ) {
         let key = self.key(id);
@@ -173,10 +180,10 @@ impl Application {
         let is_expired = pending.expires_at.is_some_and(|at| now >= at);
         let totals = &mut *recorder.totals;
         let is_expected = match outcome {
-            PublishOutcome::Acknowledged {
+            Ok(Acknowledgement {
                 position,
                 duplicate,
-            } => {
+            }) => {
                 totals.acknowledged += 1;
                 totals.duplicates_acknowledged += u64::from(*duplicate);
                 let Position { epoch, offset } = position;
@@ -185,30 +192,29 @@ impl Application {
                     .acknowledge(&channel, &key, epoch, *offset);
                 true
             }
-            PublishOutcome::Expired => {
+            Err(SendError::Expired) => {
                 totals.expired += 1;
                 recorder.reference_model.mark_unsent(&channel, &key);
                 is_expired
             }
-            PublishOutcome::Dropped(DropReason::OutboxFull) => {
+            Err(SendError::OutboxFull) => {
                 totals.outbox_full += 1;
                 recorder.reference_model.mark_unsent(&channel, &key);
                 self.exceeds_outbox(pending.bytes)
             }
-            PublishOutcome::Interrupted { maybe_stored } => {
+            Err(SendError::Interrupted) => {
                 totals.interrupted += 1;
                 recorder.reference_model.mark_uncertain(&channel, &key);
-                (is_expired || self.is_closing) && *maybe_stored
+                is_expired || self.is_closing
             }
-            PublishOutcome::Dropped(DropReason::Closed) => {
+            Err(SendError::Closed) => {
                 totals.dropped_by_close += 1;
                 recorder.reference_model.mark_unsent(&channel, &key);
                 self.is_closing
             }
-            PublishOutcome::Dropped(
-                DropReason::TooLarge | DropReason::Rejected(_) | DropReason::Failed(_) | _,
-            )
-            | _ => false,
+            Err(SendError::Unsendable(_) | SendError::Rejected(_) | SendError::Failed(_) | _) => {
+                false
+            }
         };
         if !is_expected {
             let details = format!(
@@ -227,11 +233,11 @@ impl Application {
     }
 
     /// The planted bug: the outcome of a publication that was never sent.
-    pub(crate) const fn outcome_without_doubt(&self) -> PublishOutcome {
+    pub(crate) const fn outcome_without_doubt(&self) -> SendResult {
         if self.is_closing {
-            PublishOutcome::Dropped(DropReason::Closed)
+            Err(SendError::Closed)
         } else {
-            PublishOutcome::Expired
+            Err(SendError::Expired)
         }
     }
 
@@ -252,7 +258,7 @@ impl Application {
         &mut self,
         now: Instant,
         id: CallId,
-        outcome: &Result<CallResult, CallError>,
+        outcome: &CallResult,
         recorder: &mut Recorder<'_>,
     ) {
         self.calls
@@ -304,8 +310,10 @@ impl Application {
             SubscriptionEvent::Subscribed { .. }
             | SubscriptionEvent::Resumed { .. }
             | SubscriptionEvent::Gap { .. } => subscription.pushes = 0,
-            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => subscription.pushes += 1,
-            SubscriptionEvent::Publication(_) | SubscriptionEvent::Unsubscribed { .. } | _ => {}
+            SubscriptionEvent::Item(Item::Join(_) | Item::Leave(_)) => subscription.pushes += 1,
+            SubscriptionEvent::Item(Item::Publication(_))
+            | SubscriptionEvent::Unsubscribed(_)
+            | _ => {}
         }
         match event {
             SubscriptionEvent::Subscribed { position } => {
@@ -334,15 +342,14 @@ impl Application {
             SubscriptionEvent::Gap { from, to } => {
                 subscription.handle_gap(&name, from.as_ref(), to, recorder);
             }
-            SubscriptionEvent::Publication(publication) => {
+            SubscriptionEvent::Item(Item::Publication(publication)) => {
                 subscription.handle_publication(&name, &publication, recorder);
             }
-            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) if is_listener => {
+            SubscriptionEvent::Item(Item::Join(_) | Item::Leave(_)) if is_listener => {
                 recorder.totals.membership_events += 1;
             }
-            SubscriptionEvent::Join(_)
-            | SubscriptionEvent::Leave(_)
-            | SubscriptionEvent::Unsubscribed { .. }
+            SubscriptionEvent::Item(Item::Join(_) | Item::Leave(_))
+            | SubscriptionEvent::Unsubscribed(_)
             | _ => {
                 let details = format!(
                     "{name} was unsubscribed from {}, or received an event that it did not request",
@@ -407,7 +414,7 @@ impl Application {
     }
 
     /// The idempotency key of a publication.
-    pub(crate) fn key(&self, id: PublicationId) -> String {
+    pub(crate) fn key(&self, id: MessageId) -> String {
         format!("{}-{}", self.name, id.0)
     }
 

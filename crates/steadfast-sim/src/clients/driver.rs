@@ -7,11 +7,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::time::Duration;
 
-use steadfast_core::Session;
+use steadfast_core::dialect::centrifuge::{CallError, Input, Output, SendError, Session};
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
-use steadfast_core::io::{
-    Attempt, CallError, CallId, Input, Output, PublicationId, PublishOutcome,
-};
+use steadfast_core::io::{Attempt, CallId, MessageId};
+use steadfast_core::secret::Secret;
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::websocket::{Decoder, Opcode, WebSocketEndpoint};
 
@@ -27,6 +26,7 @@ use crate::network::Network;
 use crate::planted_bug::session_messages::SessionBugState;
 use crate::planted_bug::{PlantedBug, is_lost_event};
 use crate::reference_model::Invariant;
+use crate::settings::session::centrifuge;
 use crate::words;
 
 /// A session with its application and its one transport.
@@ -82,7 +82,7 @@ impl Driver {
         let (channels, padding) = (&ctx.settings.channels, ctx.settings.padding);
         Some(Self {
             index,
-            session: Session::new(policy, seed, now),
+            session: Session::new(&policy, centrifuge(), Secret::default(), seed, now),
             application: Application::new(index, channels, padding, parameters),
             transport: Transport::None,
             last_connection: None,
@@ -121,8 +121,8 @@ impl Driver {
         match output {
             Output::Dial { attempt, endpoint } => self.dial(ctx, attempt, endpoint),
             Output::Abort { attempt } => self.abort(ctx, network, attempt),
-            Output::Transmit { attempt, message } => {
-                self.transmit(ctx, network, attempt, message);
+            Output::Transmit { attempt, frame } => {
+                self.transmit(ctx, network, attempt, frame.payload().clone());
             }
             Output::Probe { attempt } => {
                 self.send_if_open(ctx, network, attempt, Opcode::Ping, b"");
@@ -145,9 +145,9 @@ impl Driver {
                     .handle_event(id, event, &mut ctx.recorder());
                 self.schedule_read(ctx);
             }
-            Output::CompletePublication { id, outcome } => {
+            Output::CompleteMessage { id, outcome } => {
                 let outcome = match (ctx.planted_bug, outcome) {
-                    (Some(PlantedBug::NoDoubt), PublishOutcome::Interrupted { .. }) => {
+                    (Some(PlantedBug::NoDoubt), Err(SendError::Interrupted)) => {
                         self.application.outcome_without_doubt()
                     }
                     (_, outcome) => outcome,
@@ -169,7 +169,7 @@ impl Driver {
     }
 
     /// A publication has an outcome; `settled` is its channel if no other publication of it is pending.
-    fn on_outcome(&mut self, id: PublicationId, settled: Option<&str>) {
+    fn on_outcome(&mut self, id: MessageId, settled: Option<&str>) {
         if let Transport::Open { observer, .. } = &mut self.transport {
             observer.on_outcome(&self.application.key(id));
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use steadfast_core::io::{Input, PublicationId};
+use steadfast_core::dialect::centrifuge::Input;
+use steadfast_core::io::MessageId;
 
 use super::dial::Dial;
 use super::driver::Driver;
@@ -100,7 +101,7 @@ impl Sessions {
         if ctx.planted_bug == Some(PlantedBug::EarlyExpiry) {
             publish.ttl = publish.ttl.map(|ttl| ttl / 2);
         }
-        driver.drive(ctx, network, Input::PublishRequested(publish));
+        driver.drive(ctx, network, Input::SendRequested(publish));
         if ctx.generator.chance(1, 32) {
             driver.drive(ctx, network, Input::ReconnectRequested);
         }
@@ -162,7 +163,7 @@ impl Sessions {
 }
 
 /// Checks that a publication whose time to live has passed has an outcome, unless it may be in flight.
-fn check_expiry(ctx: &mut Context, session: usize, driver: &Driver, publication: PublicationId) {
+fn check_expiry(ctx: &mut Context, session: usize, driver: &Driver, publication: MessageId) {
     if driver.application.is_pending(publication) && driver.session.snapshot().in_flight == 0 {
         let number = publication.0;
         let details = format!(

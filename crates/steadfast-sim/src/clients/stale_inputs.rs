@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_core::Session;
+use steadfast_core::dialect::centrifuge::{Input, Session};
 use steadfast_core::event::{DialErrorKind, DialStage};
-use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input};
+use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame};
 use steadfast_machine::Machine;
 
 use crate::context::Context;
@@ -48,7 +48,10 @@ impl LateInput {
                 attempt,
                 loss: ConnectionLoss::Failed("late".to_owned()),
             },
-            Self::Received(message) => Input::Received { attempt, message },
+            Self::Received(message) => Input::Received {
+                attempt,
+                frame: Frame::Text(message),
+            },
         }
     }
 }

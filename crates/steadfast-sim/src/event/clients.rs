@@ -1,6 +1,6 @@
 //! The events of the clients.
 
-use steadfast_core::io::{Attempt, PublicationId};
+use steadfast_core::io::{Attempt, MessageId};
 
 use crate::ids::ConnectionId;
 
@@ -52,7 +52,7 @@ pub(crate) enum DriverEvent {
     Open,
     /// The time to live of a publication has passed.
     CheckExpiry {
-        publication: PublicationId,
+        publication: MessageId,
     },
     /// The shell delivers a late input of an earlier connection.
     StaleInput {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use steadfast_core::Session;
+use steadfast_core::dialect::centrifuge::ENCODING;
 use steadfast_core::io::Attempt;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::limits::Limits;
@@ -59,7 +59,7 @@ pub(crate) fn alter_message(
         return Some(message);
     };
     let mut altered = Vec::new();
-    for command in Session::ENCODING.decode_commands(&message, &Limits::DEFAULT) {
+    for command in ENCODING.decode_commands(&message, &Limits::DEFAULT) {
         let Command { id, request } = command.expect("a session sends valid commands");
         if let Some(request) = alter_request(request, attempt, planted_bug, state) {
             append(&mut altered, &Command { id, request });
@@ -73,9 +73,9 @@ pub(crate) fn alter_message(
 
 fn append(message: &mut Vec<u8>, command: &Command) {
     if !message.is_empty() {
-        message.extend_from_slice(Session::ENCODING.separator());
+        message.extend_from_slice(ENCODING.separator());
     }
-    Session::ENCODING.append_command(message, command);
+    ENCODING.append_command(message, command);
 }
 
 /// Appends the lost publications, if the session has begun to resend them.

@@ -2,17 +2,28 @@
 
 use std::time::Duration;
 
+use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
     SessionSettings,
 };
-use steadfast_core::secret::Secret;
 use steadfast_machine::Generator;
+use steadfast_protocol::limits::Limits;
 
 use crate::planted_bug::PlantedBug;
 
 /// The largest number of pending calls of a session.
 pub(crate) const CALLS_MAX: usize = 16;
+
+/// The protocol of all sessions.
+pub(crate) fn centrifuge() -> Centrifuge {
+    let settings = CentrifugeSettings {
+        name: "sim".to_owned(),
+        data: None,
+        message_bytes_max: Limits::MESSAGE_BYTES,
+    };
+    Centrifuge::new(settings).expect("the settings are in range")
+}
 
 /// The parameters of a session and its application.
 #[derive(Clone, Debug)]
@@ -92,9 +103,6 @@ impl SessionParameters {
                     backoff,
                     liveness,
                 },
-                name: "sim".to_owned(),
-                token: Secret::default(),
-                data: None,
                 calls_max: CALLS_MAX,
                 subscriptions_max: 16,
                 outbox,

@@ -8,8 +8,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input};
+use steadfast_core::dialect::Dialect;
+use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame, Input};
 use steadfast_protocol::websocket::MessageKind;
 
 use crate::connector::{Connector, DialError};
@@ -89,11 +89,14 @@ impl TransportSlot {
         }
     }
 
-    pub(super) fn transmit(&mut self, attempt: Attempt, message: &Bytes) {
-        if contains_heartbeat(message) {
+    pub(super) fn transmit(&mut self, attempt: Attempt, frame: &Frame) {
+        if contains_heartbeat(frame.payload()) {
             tracing::trace!(attempt = attempt.0, "pong sent");
         }
-        self.with_socket(attempt, |socket| socket.queue_text(message));
+        self.with_socket(attempt, |socket| match frame {
+            Frame::Text(message) => socket.queue_text(message),
+            Frame::Binary(message) => socket.queue_binary(message),
+        });
     }
 
     pub(super) fn probe(&mut self, attempt: Attempt) {
@@ -120,7 +123,11 @@ impl TransportSlot {
     }
 
     /// Advances the transport and emits inputs for the session. Returns `true` when there was progress.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, emit: &mut impl FnMut(Input)) -> bool {
+    pub(super) fn poll<D: Dialect>(
+        &mut self,
+        context: &mut Context<'_>,
+        emit: &mut impl FnMut(Input<D>),
+    ) -> bool {
         let attempt = self.attempt;
         match &mut self.state {
             SlotState::None => false,
@@ -181,12 +188,12 @@ fn dialing(connector: Connector, endpoint: Endpoint, permit: Option<Permit>) -> 
     })
 }
 
-fn receive(
+fn receive<D: Dialect>(
     socket: &mut WebSocket,
     context: &mut Context<'_>,
     arrivals: &mut Vec<Arrival>,
     attempt: Attempt,
-    emit: &mut impl FnMut(Input),
+    emit: &mut impl FnMut(Input<D>),
 ) -> Result<bool, ConnectionLoss> {
     let mut is_busy = false;
     for _ in 0..READS_PER_ITERATION {
@@ -197,22 +204,15 @@ fn receive(
         emit(Input::BytesReceived { attempt });
         for arrival in arrivals.drain(..) {
             match arrival {
-                Arrival::Message {
-                    kind: MessageKind::Text,
-                    payload: message,
-                } => {
-                    if contains_heartbeat(&message) {
+                Arrival::Message { kind, payload } => {
+                    if contains_heartbeat(&payload) {
                         tracing::trace!(attempt = attempt.0, "ping received");
                     }
-                    emit(Input::Received { attempt, message });
-                }
-                Arrival::Message {
-                    kind: MessageKind::Binary,
-                    ..
-                } => {
-                    return Err(ConnectionLoss::Failed(
-                        "unsupported binary message from the server".to_owned(),
-                    ));
+                    let frame = match kind {
+                        MessageKind::Text => Frame::Text(payload),
+                        MessageKind::Binary => Frame::Binary(payload),
+                    };
+                    emit(Input::Received { attempt, frame });
                 }
                 Arrival::Pong(_) => tracing::trace!(attempt = attempt.0, "WebSocket pong received"),
                 Arrival::CloseFrame { code, reason } => {
@@ -241,12 +241,12 @@ fn contains_heartbeat(message: &[u8]) -> bool {
             .any(|line| line == b"{}")
 }
 
-fn send(
+fn send<D: Dialect>(
     socket: &mut WebSocket,
     context: &mut Context<'_>,
     attempt: Attempt,
     reported_unsent: &mut u64,
-    emit: &mut impl FnMut(Input),
+    emit: &mut impl FnMut(Input<D>),
 ) -> Result<bool, ConnectionLoss> {
     if !socket.has_unsent() && *reported_unsent == 0 {
         return Ok(false);

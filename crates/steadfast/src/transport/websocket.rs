@@ -122,6 +122,15 @@ impl WebSocket {
         self.queue_open(Opcode::Text, payload)
     }
 
+    /// Queues a binary message; ignored after a close frame.
+    ///
+    /// # Errors
+    ///
+    /// The system provides no random bytes for the mask.
+    pub fn queue_binary(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.queue_open(Opcode::Binary, payload)
+    }
+
     /// Queues a ping with this payload, at most 125 bytes, before all messages; ignored after a close frame.
     ///
     /// # Errors

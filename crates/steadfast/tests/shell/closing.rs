@@ -6,8 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_core::Stream as _;
+use steadfast::centrifuge::{CallError, Client, SendError, SendResult};
 use steadfast::error::RequestError;
-use steadfast::{CallError, Client, DropReason, Overflow, PublishOutcome, SessionState};
+use steadfast::{Overflow, SessionState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
@@ -17,7 +18,7 @@ use crate::peer::upgrade;
 /// Polls after which a driver has received all pending commands.
 const POLLS: usize = 200;
 
-const INTERRUPTED: PublishOutcome = PublishOutcome::Interrupted { maybe_stored: true };
+const INTERRUPTED: SendResult = Err(SendError::Interrupted);
 
 /// Accepts a connection, and replies to the connect command only.
 async fn silent(listener: &TcpListener) -> TcpStream {
@@ -73,7 +74,7 @@ async fn a_dropped_driver_reports_publications_in_flight_as_interrupted() {
     let queued = client.publish("news", &2).unwrap();
 
     assert_eq!(sent.await, INTERRUPTED);
-    assert_eq!(queued.await, PublishOutcome::Dropped(DropReason::Closed));
+    assert_eq!(queued.await, Err(SendError::Closed));
     let maybe_executed = true;
     assert_eq!(call.await, Err(CallError::Interrupted { maybe_executed }));
     assert_eq!(client.state().borrow().state, SessionState::Disconnected);

@@ -3,7 +3,8 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use steadfast::{Client, DialLimit};
+use steadfast::DialLimit;
+use steadfast::centrifuge::Client;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast::{Client, defaults};
+use steadfast::centrifuge::Client;
+use steadfast::defaults;
 use steadfast_core::policy::LivenessSettings;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;

@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use steadfast::{Client, SessionState};
+use steadfast::SessionState;
+use steadfast::centrifuge::Client;
 use tokio::net::TcpListener;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::set_default;

@@ -1,8 +1,9 @@
 //! Tests of the public API itself: types that a user meets can be named, and are sent to other tasks.
 
 use futures_core::Stream;
-use steadfast::{
-    Builder, Client, Driver, Message, Receipt, SessionEvent, Subscription, SubscriptionEvent,
+use steadfast::SessionEvent;
+use steadfast::centrifuge::{
+    Builder, Client, Driver, Message, MessageReceipt, Subscription, SubscriptionEvent,
 };
 
 const fn is_send<T: Send>() {}
@@ -18,8 +19,8 @@ fn handles_and_events_can_be_sent_to_other_tasks() {
         is_send::<Builder>();
         is_send::<Client>();
         is_sync::<Client>();
-        is_send::<Receipt>();
-        is_sync::<Receipt>();
+        is_send::<MessageReceipt>();
+        is_sync::<MessageReceipt>();
         is_send::<Subscription>();
         is_sync::<Subscription>();
         is_send::<SessionEvent>();
@@ -29,7 +30,7 @@ fn handles_and_events_can_be_sent_to_other_tasks() {
 #[test]
 fn every_type_that_a_user_meets_has_a_name() {
     is_send::<steadfast::Instant>();
-    is_send::<steadfast::ReplyError>();
+    is_send::<steadfast::centrifuge::ReplyError>();
     is_send::<steadfast::connector::DialErrorKind>();
     is_send::<steadfast::connector::RequestError>();
     is_send::<steadfast::connector::ResponseError>();

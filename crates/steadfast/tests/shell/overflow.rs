@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use steadfast::centrifuge::{Client, MessageReceipt, SendError, SendResult};
 use steadfast::error::RequestError;
-use steadfast::{Client, DropReason, OutboxSettings, Overflow, PublishOutcome, Receipt, defaults};
+use steadfast::{OutboxSettings, Overflow, defaults};
 use tokio::net::TcpListener;
 
 use crate::peer::serve_connection;
@@ -30,12 +31,11 @@ async fn a_loop_that_waits_for_space_publishes_everything_with_a_bounded_queue()
     tokio::spawn(driver);
     let state = client.state();
 
-    let (receipts, mut outcomes) = tokio::sync::mpsc::channel::<Receipt>(MESSAGES);
+    let (receipts, mut outcomes) = tokio::sync::mpsc::channel::<MessageReceipt>(MESSAGES);
     let count = tokio::spawn(async move {
         let mut acknowledged = 0;
         while let Some(receipt) = outcomes.recv().await {
-            acknowledged +=
-                usize::from(matches!(receipt.await, PublishOutcome::Acknowledged { .. }));
+            acknowledged += usize::from(receipt.await.is_ok());
         }
         acknowledged
     });
@@ -57,10 +57,7 @@ async fn a_loop_that_waits_for_space_publishes_everything_with_a_bounded_queue()
 /// Returns the outcomes of the first two publications when a third one is sent to an outbox for two, and the third one.
 async fn overflow(
     overflow: Overflow,
-) -> (
-    [PublishOutcome; 2],
-    Option<Result<PublishOutcome, RequestError>>,
-) {
+) -> ([SendResult; 2], Option<Result<SendResult, RequestError>>) {
     let builder = Client::builder("ws://127.0.0.1:9").unwrap();
     let builder = builder.outbox(outbox(2)).overflow(overflow);
     let (client, driver) = builder.build().unwrap();
@@ -87,8 +84,8 @@ async fn overflow(
 
 #[tokio::test]
 async fn the_policy_decides_what_a_full_outbox_means_for_a_publication() {
-    let full = PublishOutcome::Dropped(DropReason::OutboxFull);
-    let closed = PublishOutcome::Dropped(DropReason::Closed);
+    let full = Err(SendError::OutboxFull);
+    let closed = Err(SendError::Closed);
     let kept = [closed.clone(), closed.clone()];
 
     let (earlier, third) = overflow(Overflow::Wait).await;

@@ -1,6 +1,6 @@
 //! Tests that no secret of a client is shown by debug output or errors.
 
-use steadfast::Client;
+use steadfast::centrifuge::Client;
 
 #[test]
 fn debug_output_shows_neither_token_nor_header_value_nor_query() {

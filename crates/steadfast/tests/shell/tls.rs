@@ -6,11 +6,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use steadfast::centrifuge::Client;
 use steadfast::connector::{
     CertificateProblem, Connector, DialError, DialErrorKind, DialErrorReason, DialStage,
     StageTimeouts,
 };
-use steadfast::{Client, DisconnectCause, SessionEvent, SessionState};
+use steadfast::{DisconnectCause, SessionEvent, SessionState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use steadfast::{
-    CallError, Client, DisconnectCause, Driver, DropReason, PublishOutcome, SessionState,
-};
+use steadfast::centrifuge::{CallError, Client, Driver, SendError};
+use steadfast::{DisconnectCause, SessionState};
 use tokio::net::TcpListener;
 
 const UNREACHABLE: &str = "ws://127.0.0.1:9";
@@ -50,9 +49,8 @@ fn a_driver_that_panics_ends_all_waits_and_the_session() {
         matches!(snapshot.cause, Some(DisconnectCause::ConnectionFailed(_))),
         "{snapshot:?}"
     );
-    let maybe_stored = true;
     let (outcome, event) = runtime.block_on(async { (receipt.await, subscription.next().await) });
-    assert_eq!(outcome, PublishOutcome::Interrupted { maybe_stored });
+    assert_eq!(outcome, Err(SendError::Interrupted));
     assert_eq!(event, None);
 }
 
@@ -71,10 +69,7 @@ async fn a_session_that_fails_ends_queued_publications_and_calls_with_the_cause(
     let (outcome, called) = tokio::join!(receipt, client.rpc("m", &1));
 
     let cause = DisconnectCause::AttemptsExhausted(1);
-    assert_eq!(
-        outcome,
-        PublishOutcome::Dropped(DropReason::Failed(cause.clone()))
-    );
+    assert_eq!(outcome, Err(SendError::Failed(cause.clone())));
     assert_eq!(called, Err(CallError::Failed(cause)));
     client.close(Duration::ZERO).await.unwrap();
 }

@@ -5,7 +5,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use steadfast::{Client, SessionEvent};
+use steadfast::SessionEvent;
+use steadfast::centrifuge::Client;
 use steadfast_protocol::idempotent;
 use steadfast_protocol::message::Request;
 use tokio::net::TcpListener;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use load::job::{Job, Library, Report, Workload};
 use serde::{Deserialize, Serialize};
-use steadfast::PublishOutcome;
+use steadfast::centrifuge::{Acknowledgement};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -172,9 +172,9 @@ async fn call_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Re
 async fn publish_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Result<()> {
     loop {
         let outcome = client.publish(CHANNEL, &DATA)?.await;
-        let PublishOutcome::Acknowledged {
+        let Ok(Acknowledgement {
             duplicate: false, ..
-        } = outcome
+        }) = outcome
         else {
             bail!("publication not acknowledged: {outcome:?}");
         };

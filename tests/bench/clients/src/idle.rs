@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures_util::{StreamExt, TryStreamExt};
 use load::job::{Job, Library, Report};
-use steadfast::SubscriptionEvent;
+use steadfast::centrifuge::{SubscriptionEvent};
 use tokio::time::timeout;
 
 /// The channel of all sessions.

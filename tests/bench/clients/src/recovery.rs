@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use load::job::{Job, Library, RECOVERY_CHANNEL, Report, now_ns};
-use steadfast::{SessionEvent, SubscriptionEvent};
+use steadfast::centrifuge::{Item, SubscriptionEvent};
+use steadfast::{SessionEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -115,7 +116,7 @@ async fn steadfast(port: u16, publications: u32, subscribed: SubscribedSignal) -
             .context("the subscription ended")?
         {
             SubscriptionEvent::Resumed { .. } => progress.on_resumed(),
-            SubscriptionEvent::Publication(publication) => {
+            SubscriptionEvent::Item(Item::Publication(publication)) => {
                 progress.on_publication(publication.offset)?
             }
             SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use steadfast::centrifuge::Client;
 use steadfast::connector::DialStage;
 use steadfast::endpoint::Endpoint;
-use steadfast::{Client, DisconnectCause, SessionEvent};
+use steadfast::{DisconnectCause, SessionEvent};
 use steadfast_machine::Instant;
 use tokio::sync::broadcast;
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use steadfast::{
-    CallError, ClientInfo, DisconnectCause, DropReason, HistoryResult, Position, Publication,
-    PublishOutcome, SubscriptionEvent,
+use steadfast::DisconnectCause;
+use steadfast::centrifuge::{
+    Acknowledgement, CallError, ClientInfo, HistoryResult, Item, Position, Publication, ReplyError,
+    SendError, SendResult, SubscriptionEvent, UnsubscribeCause,
 };
 
 use super::escape;
@@ -48,20 +49,32 @@ impl EventOutput {
             }
             SubscriptionEvent::Resumed { position } => Self::position(channel, "resumed", position),
             SubscriptionEvent::Gap { to, .. } => Self::position(channel, "gap", to),
-            SubscriptionEvent::Publication(publication) => {
+            SubscriptionEvent::Item(Item::Publication(publication)) => {
                 let mut fields = publication_fields(publication);
                 fields.insert("event", raw(&"publication"));
                 fields.insert("channel", raw(&channel));
                 let line = format!("{channel} {}", publication_text(publication));
                 Self::list(&line, [], raw(&fields).get())
             }
-            SubscriptionEvent::Join(info) => Self::join_leave(channel, "join", "joined", info),
-            SubscriptionEvent::Leave(info) => Self::join_leave(channel, "leave", "left", info),
-            SubscriptionEvent::Unsubscribed { code, reason } => Self::new(
-                &format!("{channel}: unsubscribed by the gateway with code {code}: {reason}"),
-                &json!({"event": "unsubscribed", "channel": channel, "code": code, "reason": reason}),
+            SubscriptionEvent::Item(Item::Join(info)) => {
+                Self::join_leave(channel, "join", "joined", info)
+            }
+            SubscriptionEvent::Item(Item::Leave(info)) => {
+                Self::join_leave(channel, "leave", "left", info)
+            }
+            SubscriptionEvent::Unsubscribed(UnsubscribeCause::Server(ReplyError {
+                code,
+                message,
+                ..
+            })) => Self::new(
+                &format!("{channel}: unsubscribed by the gateway with code {code}: {message}"),
+                &json!({"event": "unsubscribed", "channel": channel, "code": code, "reason": message}),
             ),
-            other => Self::new(
+            SubscriptionEvent::Unsubscribed(cause) => Self::new(
+                &format!("{channel}: not subscribed: {cause}"),
+                &json!({"event": "unsubscribed", "channel": channel, "code": 0, "reason": cause.to_string()}),
+            ),
+            other @ (SubscriptionEvent::Item(_) | _) => Self::new(
                 &format!("{channel}: {other:?}"),
                 &json!({"event": "other", "channel": channel}),
             ),
@@ -86,30 +99,24 @@ impl EventOutput {
         Self::new(&format!("{channel}: {} {verb}", client_text(info)), &json)
     }
 
-    pub(super) fn publish_outcome(channel: &str, outcome: &PublishOutcome) -> Self {
+    pub(super) fn publish_outcome(channel: &str, outcome: &SendResult) -> Self {
         let json = match outcome {
-            PublishOutcome::Acknowledged {
+            Ok(Acknowledgement {
                 position,
                 duplicate,
-            } => json!({
+            }) => json!({
                 "event": "acknowledged", "channel": channel, "offset": position.offset,
                 "epoch": position.epoch, "duplicate": duplicate,
             }),
-            PublishOutcome::Expired
-            | PublishOutcome::Dropped(_)
-            | PublishOutcome::Interrupted { .. }
-            | _ => {
+            Err(_) => {
                 json!({"event": "not_acknowledged", "channel": channel, "reason": publish_outcome(outcome)})
             }
         };
         let line = match outcome {
-            PublishOutcome::Acknowledged { .. } => {
+            Ok(_) => {
                 format!("{} of {channel}", publish_outcome(outcome))
             }
-            PublishOutcome::Expired
-            | PublishOutcome::Dropped(_)
-            | PublishOutcome::Interrupted { .. }
-            | _ => {
+            Err(_) => {
                 format!("{channel}: {}", publish_outcome(outcome))
             }
         };
@@ -184,16 +191,16 @@ fn cause_text(cause: &DisconnectCause) -> String {
 }
 
 /// Renders the outcome of a publication, safe for a terminal.
-pub(super) fn publish_outcome(outcome: &PublishOutcome) -> String {
+pub(super) fn publish_outcome(outcome: &SendResult) -> String {
     escape::text(&publish_outcome_text(outcome))
 }
 
-fn publish_outcome_text(outcome: &PublishOutcome) -> String {
+fn publish_outcome_text(outcome: &SendResult) -> String {
     match outcome {
-        PublishOutcome::Acknowledged {
+        Ok(Acknowledgement {
             position,
             duplicate,
-        } => {
+        }) => {
             let what = if *duplicate {
                 "acknowledged as a duplicate"
             } else {
@@ -201,28 +208,21 @@ fn publish_outcome_text(outcome: &PublishOutcome) -> String {
             };
             format!("{what} at offset {}", position.offset)
         }
-        PublishOutcome::Expired => "not sent: expired".to_owned(),
-        PublishOutcome::Interrupted { .. } => {
-            "sent, but not acknowledged: it may be stored".to_owned()
-        }
-        PublishOutcome::Dropped(DropReason::OutboxFull) => {
-            "not sent: the outbox is full".to_owned()
-        }
-        PublishOutcome::Dropped(DropReason::TooLarge) => {
-            "not sent: the message exceeds the size limit".to_owned()
-        }
-        PublishOutcome::Dropped(DropReason::Closed) => "not sent: the session is closed".to_owned(),
-        PublishOutcome::Dropped(DropReason::Failed(why)) => {
+        Err(SendError::Expired) => "not sent: expired".to_owned(),
+        Err(SendError::Interrupted) => "sent, but not acknowledged: it may be stored".to_owned(),
+        Err(SendError::OutboxFull) => "not sent: the outbox is full".to_owned(),
+        Err(SendError::Unsendable(problem)) => format!("not sent: {problem}"),
+        Err(SendError::Closed) => "not sent: the session is closed".to_owned(),
+        Err(SendError::Failed(why)) => {
             format!("not sent: the session has failed: {}", cause_text(why))
         }
-        PublishOutcome::Dropped(DropReason::Rejected(error)) => {
+        Err(SendError::Rejected(error)) => {
             format!(
                 "rejected by the gateway with code {}: {}",
                 error.code, error.message
             )
         }
-        PublishOutcome::Dropped(other) => format!("not sent: {other:?}"),
-        other => format!("{other:?}"),
+        Err(other) => format!("not sent: {other}"),
     }
 }
 
@@ -309,14 +309,15 @@ mod tests {
         };
         for output in [
             EventOutput::subscription("a", &publication(HOSTILE)),
-            EventOutput::subscription("a", &SubscriptionEvent::Join(info.clone())),
+            EventOutput::subscription("a", &SubscriptionEvent::Item(Item::Join(info.clone()))),
             EventOutput::subscription("a", &SubscriptionEvent::Resumed { position }),
             EventOutput::subscription(
                 "a",
-                &SubscriptionEvent::Unsubscribed {
+                &SubscriptionEvent::Unsubscribed(UnsubscribeCause::Server(ReplyError {
                     code: 2500,
-                    reason: HOSTILE.to_owned(),
-                },
+                    message: HOSTILE.to_owned(),
+                    temporary: false,
+                })),
             ),
             EventOutput::presence("a", &[info]),
             EventOutput::history("a", &history),
@@ -333,7 +334,7 @@ mod tests {
     }
 
     fn publication(data: &str) -> SubscriptionEvent {
-        SubscriptionEvent::Publication(as_publication(data))
+        SubscriptionEvent::Item(Item::Publication(as_publication(data)))
     }
 
     fn as_publication(data: &str) -> Publication {

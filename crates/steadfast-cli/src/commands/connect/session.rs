@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use steadfast::centrifuge::{CallError, Client, HistoryResult, SendResult, SubscribeOptions};
 use steadfast::error::RequestError;
-use steadfast::{
-    CallError, Client, HistoryResult, PublishOutcome, SessionState, SubscribeOptions, defaults,
-};
+use steadfast::{SessionState, defaults};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -57,7 +56,7 @@ pub(super) struct Session {
 enum RequestResult {
     Publication {
         channel: String,
-        outcome: PublishOutcome,
+        outcome: SendResult,
     },
     /// What a call returned, or its error.
     Call(Result<EventOutput, EventOutput>),
@@ -90,9 +89,7 @@ impl Session {
         self.publish(channel, payload)
             .map_err(|error| error.to_string())?;
         match self.pending.join_next().await {
-            Some(Ok(RequestResult::Publication { channel, outcome }))
-                if !is_acknowledged(&outcome) =>
-            {
+            Some(Ok(RequestResult::Publication { channel, outcome })) if outcome.is_err() => {
                 self.unacknowledged -= 1;
                 let reason = render::publish_outcome(&outcome);
                 Err(format!("publication to {channel} {reason}"))
@@ -175,7 +172,7 @@ impl Session {
     async fn finish(&mut self, result: RequestResult) {
         let output = match result {
             RequestResult::Publication { channel, outcome } => {
-                self.unacknowledged -= usize::from(is_acknowledged(&outcome));
+                self.unacknowledged -= usize::from(outcome.is_ok());
                 EventOutput::publish_outcome(&channel, &outcome)
             }
             RequestResult::Call(Ok(output)) => output,
@@ -261,10 +258,6 @@ impl Session {
         });
         Ok(())
     }
-}
-
-const fn is_acknowledged(outcome: &PublishOutcome) -> bool {
-    matches!(outcome, PublishOutcome::Acknowledged { .. })
 }
 
 /// Fetches the last publications of a channel, oldest first.

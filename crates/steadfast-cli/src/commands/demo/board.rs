@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use steadfast::{Position, Publication};
+use steadfast::centrifuge::{Position, Publication};
 
 /// The width and the height, in pixels.
 pub(super) const SIDE: usize = 64;

@@ -11,7 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast::{DisconnectCause, Position, SessionState};
+use steadfast::centrifuge::Position;
+use steadfast::{DisconnectCause, SessionState};
 use steadfast_clock::Clock;
 use steadfast_machine::convert;
 

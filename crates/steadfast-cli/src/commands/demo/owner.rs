@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use steadfast::centrifuge::{
+    Client, Item, Position, SubscribeOptions, Subscription, SubscriptionEvent,
+};
 use steadfast::error::BuildError;
-use steadfast::{Client, Position, SubscribeOptions, Subscription, SubscriptionEvent};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -114,19 +116,17 @@ async fn replicate(
                 members_changed.notify_one();
             }
             SubscriptionEvent::Gap { to, .. } => rebuild(&client, &board, &to).await,
-            SubscriptionEvent::Publication(publication) => {
+            SubscriptionEvent::Item(Item::Publication(publication)) => {
                 stats.record_message();
                 lock(&board).apply(&publication);
             }
-            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {
+            SubscriptionEvent::Item(Item::Join(_) | Item::Leave(_)) => {
                 members_changed.notify_one();
             }
-            SubscriptionEvent::Unsubscribed { code, reason } => {
-                output::message(&format!(
-                    "the subscription to the canvas ended: {code} {reason}"
-                ));
+            SubscriptionEvent::Unsubscribed(cause) => {
+                output::message(&format!("the subscription to the canvas ended: {cause}"));
             }
-            _ => {}
+            SubscriptionEvent::Item(_) | _ => {}
         }
     }
 }

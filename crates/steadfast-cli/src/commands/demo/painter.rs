@@ -6,11 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use steadfast::centrifuge::{Acknowledgement, Client, Item, Subscription, SubscriptionEvent};
 use steadfast::error::BuildError;
-use steadfast::{
-    BackoffRange, BackoffSettings, Client, PublishOutcome, SessionEvent, Subscription,
-    SubscriptionEvent, defaults,
-};
+use steadfast::{BackoffRange, BackoffSettings, SessionEvent, defaults};
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -71,11 +69,8 @@ async fn paint(client: Client, number: usize, name: String, stats: Arc<LiveStats
         let stats = Arc::clone(&stats);
         tokio::spawn(async move {
             let offset = match receipt.await {
-                PublishOutcome::Acknowledged { position, .. } => Some(position.offset),
-                PublishOutcome::Expired
-                | PublishOutcome::Dropped(_)
-                | PublishOutcome::Interrupted { .. }
-                | _ => None,
+                Ok(Acknowledgement { position, .. }) => Some(position.offset),
+                Err(_) => None,
             };
             stats.record_outcome(number, offset);
         });
@@ -128,11 +123,11 @@ async fn watch_deliveries(number: usize, mut subscription: Subscription, stats: 
                 stats.record_subscribed(number, position.offset, true);
             }
             SubscriptionEvent::Gap { from, to } => stats.record_gap(number, from.as_ref(), &to),
-            SubscriptionEvent::Publication(publication) => {
+            SubscriptionEvent::Item(Item::Publication(publication)) => {
                 stats.record_delivery(number, publication.offset);
             }
-            SubscriptionEvent::Unsubscribed { .. } => return,
-            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) | _ => {}
+            SubscriptionEvent::Unsubscribed(_) => return,
+            SubscriptionEvent::Item(Item::Join(_) | Item::Leave(_)) | _ => {}
         }
     }
 }

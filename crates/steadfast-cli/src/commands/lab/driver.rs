@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast::{
-    Client, DisconnectCause, DropReason, Position, PublishOutcome, SessionEvent, Subscription,
-    SubscriptionEvent,
+use steadfast::centrifuge::{
+    Acknowledgement, Client, Item, Position, SendError, SendResult, Subscription,
+    SubscriptionEvent, UnsubscribeCause,
 };
+use steadfast::{DisconnectCause, SessionEvent};
 use steadfast_faults::counted::counted;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::runtime;
@@ -114,7 +115,7 @@ fn publish(id: &Value, command: &Value, client: &Client) -> Option<Value> {
         text(data, "idempotency_key").to_owned(),
     );
     let payload = data.get("data")?;
-    match client.publish_with(channel, payload, key, None) {
+    match client.message(channel, payload).key(key).send_now() {
         Ok(receipt) => {
             let id = id.clone();
             tokio::spawn(async move { write_line(&publish_response(&id, receipt.await)) });
@@ -124,26 +125,25 @@ fn publish(id: &Value, command: &Value, client: &Client) -> Option<Value> {
     }
 }
 
-fn publish_response(id: &Value, delivery: PublishOutcome) -> Value {
+fn publish_response(id: &Value, delivery: SendResult) -> Value {
     match delivery {
-        PublishOutcome::Acknowledged {
+        Ok(Acknowledgement {
             position,
             duplicate,
-        } => {
+        }) => {
             let Position { epoch, offset } = position;
             let data = json!({"offset": offset, "epoch": epoch, "duplicate": duplicate});
             succeeded(id, &json!({"data": data}))
         }
-        PublishOutcome::Dropped(DropReason::Rejected(error)) => {
+        Err(SendError::Rejected(error)) => {
             let error = json!({"kind": "server", "code": error.code, "message": error.message});
             json!({"id": id, "error": error})
         }
-        PublishOutcome::Interrupted { .. } => {
+        Err(SendError::Interrupted) => {
             json!({"id": id, "error": {"kind": "lost", "message": "no reply received"}})
         }
-        PublishOutcome::Expired => rejected(id, "expired"),
-        PublishOutcome::Dropped(reason) => rejected(id, &format!("{reason:?}")),
-        other => rejected(id, &format!("{other:?}")),
+        Err(SendError::Expired) => rejected(id, "expired"),
+        Err(error) => rejected(id, &format!("{error:?}")),
     }
 }
 
@@ -223,7 +223,7 @@ async fn report_subscription(name: String, channel: String, mut subscription: Su
             SubscriptionEvent::Subscribed { position } => subscribed(&position, false, false),
             SubscriptionEvent::Resumed { position } => subscribed(&position, true, true),
             SubscriptionEvent::Gap { to, .. } => subscribed(&to, true, false),
-            SubscriptionEvent::Publication(publication) => {
+            SubscriptionEvent::Item(Item::Publication(publication)) => {
                 let data: Value = serde_json::from_slice(&publication.data).unwrap_or_default();
                 let publisher = publication.info.map(|info| info.client);
                 write_line(&json!({
@@ -231,23 +231,30 @@ async fn report_subscription(name: String, channel: String, mut subscription: Su
                     "offset": publication.offset, "data": data, "publisher": publisher,
                 }));
             }
-            SubscriptionEvent::Join(info) => {
+            SubscriptionEvent::Item(Item::Join(info)) => {
                 write_line(
                     &json!({"event": "join", "client": &name, "channel": &channel, "client_id": info.client}),
                 );
             }
-            SubscriptionEvent::Leave(info) => {
+            SubscriptionEvent::Item(Item::Leave(info)) => {
                 write_line(
                     &json!({"event": "leave", "client": &name, "channel": &channel, "client_id": info.client}),
                 );
             }
-            SubscriptionEvent::Unsubscribed { code, reason } => {
+            SubscriptionEvent::Unsubscribed(cause) => {
+                let code = match &cause {
+                    UnsubscribeCause::Server(refusal) => refusal.code,
+                    UnsubscribeCause::TooMany(_)
+                    | UnsubscribeCause::Duplicate
+                    | UnsubscribeCause::Unsendable(_)
+                    | _ => 0,
+                };
                 write_line(&json!({
                     "event": "unsubscribed", "client": &name, "channel": &channel,
-                    "code": code, "reason": reason,
+                    "code": code, "reason": cause.to_string(),
                 }));
             }
-            _ => {}
+            SubscriptionEvent::Item(_) | _ => {}
         }
     }
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_core::io::{Call, CallError, CallId, CallResult, Input};
+use steadfast_core::dialect::centrifuge::{Answer, Call, CallError, CallResult, Input};
+use steadfast_core::io::CallId;
 use steadfast_machine::{Generator, Instant};
 
 use crate::recorder::{Recorder, key_in_payload};
@@ -80,7 +81,7 @@ impl Calls {
         &mut self,
         now: Instant,
         id: CallId,
-        outcome: &Result<CallResult, CallError>,
+        outcome: &CallResult,
         is_closing: bool,
         recorder: &mut Recorder<'_>,
     ) {
@@ -92,7 +93,7 @@ impl Calls {
         };
         let is_in_time = now <= pending.deadline;
         let is_expected = match outcome {
-            Ok(CallResult::History(history)) => {
+            Ok(Answer::History(history)) => {
                 let Call::History { channel, .. } = &pending.call else {
                     return report_unexpected(now, id, &pending, outcome, recorder);
                 };
@@ -106,8 +107,8 @@ impl Calls {
                 }
                 true
             }
-            Ok(CallResult::Presence(_)) => matches!(pending.call, Call::Presence { .. }),
-            Ok(CallResult::PresenceStats(_)) => matches!(pending.call, Call::PresenceStats { .. }),
+            Ok(Answer::Presence(_)) => matches!(pending.call, Call::Presence { .. }),
+            Ok(Answer::PresenceStats(_)) => matches!(pending.call, Call::PresenceStats { .. }),
             Err(CallError::TimedOut { .. }) => {
                 recorder.totals.calls_failed += 1;
                 now >= pending.deadline
@@ -124,12 +125,12 @@ impl Calls {
             // These calls can be resent, so the loss of a connection does not complete it.
             Err(
                 CallError::Interrupted { .. }
-                | CallError::TooLarge
+                | CallError::Unsendable(_)
                 | CallError::UnexpectedReply
                 | CallError::Failed(_)
                 | _,
             )
-            | Ok(CallResult::Rpc(_)) => false,
+            | Ok(Answer::Rpc(_)) => false,
         };
         if !is_in_time || !is_expected {
             report_unexpected(now, id, &pending, outcome, recorder);
@@ -146,7 +147,7 @@ impl Calls {
     }
 }
 
-fn result(outcome: &Result<CallResult, CallError>) -> String {
+fn result(outcome: &CallResult) -> String {
     match outcome {
         Ok(_) => "a result".to_owned(),
         Err(error) => error.to_string(),
@@ -157,7 +158,7 @@ fn report_unexpected(
     now: Instant,
     id: CallId,
     pending: &PendingCall,
-    outcome: &Result<CallResult, CallError>,
+    outcome: &CallResult,
     recorder: &mut Recorder<'_>,
 ) {
     let details = format!(

@@ -4,9 +4,9 @@ use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_core::Session;
+use steadfast_core::dialect::centrifuge::{ENCODING, Input};
 use steadfast_core::event::{DialErrorKind, DialStage};
-use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input};
+use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame};
 use steadfast_faults::link::{Direction, StreamEnd};
 use steadfast_machine::convert;
 use steadfast_protocol::websocket::{
@@ -79,7 +79,7 @@ impl Driver {
             observer: Box::new(Observer::new(
                 connection,
                 node,
-                Session::ENCODING,
+                ENCODING,
                 mem::take(&mut self.in_doubt),
             )),
             decoder: Box::new(Decoder::new(Role::Client, LIMITS)),
@@ -165,7 +165,7 @@ impl Driver {
             && endpoint.is_open()
         {
             observer.on_sent(ctx, &message);
-            let opcode = Opcode::from(Session::ENCODING.message_kind());
+            let opcode = Opcode::from(ENCODING.message_kind());
             self.send_frame(ctx, network, attempt, opcode, &message);
         }
     }
@@ -220,7 +220,14 @@ impl Driver {
                     if let Transport::Open { observer, .. } = &mut self.transport {
                         observer.on_received(ctx, &message);
                     }
-                    self.drive(ctx, network, Input::Received { attempt, message });
+                    self.drive(
+                        ctx,
+                        network,
+                        Input::Received {
+                            attempt,
+                            frame: Frame::Text(message),
+                        },
+                    );
                 }
                 Received::Ping { reply } => {
                     self.send_frame(ctx, network, attempt, reply.opcode(), reply.payload());

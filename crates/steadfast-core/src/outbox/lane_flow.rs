@@ -1,8 +1,8 @@
-//! Flow control of the outbox, for each channel that has publications in it: how many publications are in flight, and
+//! Flow control of the outbox, for each lane that has messages in it: how many messages are in flight, and
 //! whether the server requested a pause.
 //!
-//! After a temporary rejection a channel is throttled: one publication is in flight at a time until a publication
-//! is acknowledged, so that no further publication can overtake the rejected one. The same applies after a lost
+//! After a temporary rejection a lane is throttled: one message is in flight at a time until a message
+//! is acknowledged, so that no further message can overtake the rejected one. The same applies after a lost
 //! connection, when a server is most likely to reject.
 
 use std::collections::BTreeMap;
@@ -13,15 +13,15 @@ use steadfast_machine::Instant;
 /// The maximum of a doubled pause; a longer pause is not doubled.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
 
-/// Flow control of one channel.
+/// Flow control of one lane.
 #[derive(Debug, Default)]
-struct ChannelFlow {
-    /// The number of publications of the channel.
+struct LaneFlow {
+    /// The number of messages of the lane.
     entries: usize,
     in_flight: usize,
-    /// Only one publication is in flight at a time, until a publication is acknowledged.
+    /// Only one message is in flight at a time, until a message is acknowledged.
     is_throttled: bool,
-    /// The publication in flight was sent while the channel was throttled: its acknowledgement ends the throttling.
+    /// The message in flight was sent while the lane was throttled: its acknowledgement ends the throttling.
     is_trial_in_flight: bool,
     /// Rejections since the throttling began.
     rejections: u32,
@@ -29,46 +29,56 @@ struct ChannelFlow {
     paused_until: Option<Instant>,
 }
 
-/// Flow control of all channels. An index that [`Self::add`] returned is valid until the channel's last
-/// publication is removed.
-#[derive(Debug, Default)]
-pub(super) struct ChannelFlows {
-    all: Vec<ChannelFlow>,
+/// Flow control of all lanes. An index that [`Self::add`] returned is valid until the lane's last
+/// message is removed.
+#[derive(Debug)]
+pub(super) struct LaneFlows<L> {
+    all: Vec<LaneFlow>,
     free: Vec<usize>,
-    by_channel: BTreeMap<String, usize>,
+    by_lane: BTreeMap<L, usize>,
 }
 
-impl ChannelFlows {
-    /// Adds a publication of this channel, and returns the channel's index.
-    pub(super) fn add(&mut self, channel: &str) -> usize {
-        let index = if let Some(index) = self.by_channel.get(channel) {
+impl<L> Default for LaneFlows<L> {
+    fn default() -> Self {
+        Self {
+            all: Vec::new(),
+            free: Vec::new(),
+            by_lane: BTreeMap::new(),
+        }
+    }
+}
+
+impl<L: Ord + Clone> LaneFlows<L> {
+    /// Adds a message of this lane, and returns the lane's index.
+    pub(super) fn add(&mut self, lane: &L) -> usize {
+        let index = if let Some(index) = self.by_lane.get(lane) {
             *index
         } else {
             let index = self.free.pop().unwrap_or_else(|| {
-                self.all.push(ChannelFlow::default());
+                self.all.push(LaneFlow::default());
                 self.all.len() - 1
             });
-            self.by_channel.insert(channel.to_owned(), index);
+            self.by_lane.insert(lane.clone(), index);
             index
         };
         self.update(index, |flow| flow.entries += 1);
         index
     }
 
-    /// Removes a publication that is not in flight.
-    pub(super) fn remove(&mut self, index: usize, channel: &str) {
+    /// Removes a message that is not in flight.
+    pub(super) fn remove(&mut self, index: usize, lane: &L) {
         let Some(flow) = self.all.get_mut(index) else {
             return;
         };
         flow.entries -= 1;
         if flow.entries == 0 {
-            *flow = ChannelFlow::default();
-            self.by_channel.remove(channel);
+            *flow = LaneFlow::default();
+            self.by_lane.remove(lane);
             self.free.push(index);
         }
     }
 
-    /// Whether another publication may be sent, with at most `limit` in flight.
+    /// Whether another message may be sent, with at most `limit` in flight.
     pub(super) fn can_send(&self, index: usize, now: Instant, limit: usize) -> bool {
         self.all.get(index).is_some_and(|flow| {
             let limit = if flow.is_throttled { 1 } else { limit };
@@ -76,7 +86,7 @@ impl ChannelFlows {
         })
     }
 
-    /// A publication was sent.
+    /// A message was sent.
     pub(super) fn on_sent(&mut self, index: usize) {
         self.update(index, |flow| {
             flow.in_flight += 1;
@@ -84,12 +94,12 @@ impl ChannelFlows {
         });
     }
 
-    /// A publication is no longer in flight.
+    /// A message is no longer in flight.
     pub(super) fn release(&mut self, index: usize) {
         self.update(index, |flow| flow.in_flight -= 1);
     }
 
-    /// The server acknowledged a publication that was in flight.
+    /// The server acknowledged a message that was in flight.
     pub(super) fn acknowledge(&mut self, index: usize) {
         self.update(index, |flow| {
             if flow.is_trial_in_flight {
@@ -100,8 +110,8 @@ impl ChannelFlows {
         });
     }
 
-    /// The server temporarily rejected a publication; returns the pause, which doubles with each rejection.
-    /// Publications that were in flight together are rejected together, and count once.
+    /// The server temporarily rejected a message; returns the pause, which doubles with each rejection.
+    /// Messages that were in flight together are rejected together, and count once.
     pub(super) fn on_rejected(&mut self, index: usize, pause: Duration) -> Duration {
         let mut doubled = pause;
         self.update(index, |flow| {
@@ -116,7 +126,7 @@ impl ChannelFlows {
         doubled
     }
 
-    /// Sends nothing before `until`. The longest of several pauses applies: publications that were in flight together
+    /// Sends nothing before `until`. The longest of several pauses applies: messages that were in flight together
     /// are rejected together, and only one of the replies may contain a delay.
     pub(super) fn pause(&mut self, index: usize, until: Instant) {
         self.update(index, |flow| {
@@ -146,12 +156,12 @@ impl ChannelFlows {
         }
     }
 
-    /// Removes all channels.
+    /// Removes all lanes.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    fn update(&mut self, index: usize, update: impl FnOnce(&mut ChannelFlow)) {
+    fn update(&mut self, index: usize, update: impl FnOnce(&mut LaneFlow)) {
         if let Some(flow) = self.all.get_mut(index) {
             update(flow);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What to do after a connection ended or something was rejected, and how soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct RetryAdvice {
     /// What has to change before the next attempt.
     pub action: Action,
     /// How soon the next attempt may follow.
@@ -39,7 +39,7 @@ pub enum Pace {
     GoingAway,
 }
 
-impl Verdict {
+impl RetryAdvice {
     /// The same may succeed after the usual backoff.
     pub const RETRY: Self = Self {
         action: Action::Retry,

@@ -1,34 +1,17 @@
-//! A publication before it is handed to the driver: its options, and what happens when the outbox has no space for it.
+//! A publication before it is handed to the driver, and the future of its outcome.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use steadfast_core::io::{PublicationId, Publish};
+use steadfast_core::dialect::centrifuge::{Centrifuge, Publish, SendResult};
 use steadfast_protocol::limits::Limits;
-use tokio::sync::oneshot;
 
-use crate::client::Client;
-use crate::driver::Command;
+use super::Client;
 use crate::error::RequestError;
-use crate::outbox_capacity::Place;
 use crate::receipt::Receipt;
-
-/// What happens to a publication while the outbox is full; see [`Builder::overflow`](crate::Builder::overflow).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// [`Message::send`] waits for space, so that the application publishes as fast as the server acknowledges;
-    /// [`Message::send_now`] and [`Client::publish`] fail with [`RequestError::OutboxFull`]. The default, because
-    /// nothing is lost and the memory is bounded.
-    #[default]
-    Wait,
-    /// [`Message::send`] fails as well, and never waits: for an application that has other means to reduce its load.
-    Reject,
-    /// The oldest publications that were not sent yet are dropped, as many as necessary; their outcome is
-    /// [`DropReason::OutboxFull`](crate::DropReason::OutboxFull). For data of which only the newest matters.
-    DropOldest,
-}
 
 /// A publication with its options; see [`Client::message`].
 #[derive(Debug)]
@@ -75,11 +58,15 @@ impl<'a> Message<'a> {
     ///
     /// The data cannot be serialized as JSON, the length of the key is invalid, or the client is closed. With
     /// [`Overflow::Reject`], also if the outbox is full; with [`Overflow::DropOldest`], if the command queue is full.
-    pub async fn send(self) -> Result<Receipt, RequestError> {
-        match self.client.overflow {
-            Overflow::Wait => self.send_when_possible().await,
-            Overflow::Reject | Overflow::DropOldest => self.send_now(),
-        }
+    ///
+    /// [`Overflow::Reject`]: crate::Overflow::Reject
+    /// [`Overflow::DropOldest`]: crate::Overflow::DropOldest
+    pub async fn send(self) -> Result<MessageReceipt, RequestError> {
+        let (client, ttl) = (self.client, self.ttl);
+        let publish = self.into_publish()?;
+        let idempotency_key = publish.idempotency_key.clone();
+        let receipt = client.send_message(publish, ttl).await?;
+        Ok(MessageReceipt::new(receipt, idempotency_key))
     }
 
     /// Hands the publication to the driver without waiting.
@@ -88,28 +75,12 @@ impl<'a> Message<'a> {
     ///
     /// The data cannot be serialized as JSON, the length of the key is invalid, the outbox or the command queue is full,
     /// or the client is closed.
-    pub fn send_now(self) -> Result<Receipt, RequestError> {
-        let client = self.client;
+    pub fn send_now(self) -> Result<MessageReceipt, RequestError> {
+        let (client, ttl) = (self.client, self.ttl);
         let publish = self.into_publish()?;
-        let place = match client.overflow {
-            Overflow::Wait | Overflow::Reject => {
-                Some(client.capacity.try_acquire(publish.data.len())?)
-            }
-            Overflow::DropOldest => None,
-        };
-        let (command, receipt) = command(publish, place);
-        client.send(command)?;
-        Ok(receipt)
-    }
-
-    async fn send_when_possible(self) -> Result<Receipt, RequestError> {
-        let client = self.client;
-        let publish = self.into_publish()?;
-        let place = client.capacity.acquire(publish.data.len()).await?;
-        let (command, receipt) = command(publish, Some(place));
-        let sent = client.commands.send(command).await;
-        sent.map_err(|_closed| RequestError::Closed)?;
-        Ok(receipt)
+        let idempotency_key = publish.idempotency_key.clone();
+        let receipt = client.send_message_now(publish, ttl)?;
+        Ok(MessageReceipt::new(receipt, idempotency_key))
     }
 
     fn into_publish(self) -> Result<Publish, RequestError> {
@@ -121,18 +92,40 @@ impl<'a> Message<'a> {
             return Err(RequestError::IdempotencyKey(idempotency_key.len()));
         }
         Ok(Publish {
-            id: PublicationId(client.next_number()),
-            channel: self.channel.to_owned(),
+            channel: self.channel.into(),
             data: self.data?,
             idempotency_key,
-            ttl: self.ttl,
-            drops_oldest: client.overflow == Overflow::DropOldest,
         })
     }
 }
 
-fn command(publish: Publish, place: Option<Place>) -> (Command, Receipt) {
-    let (sender, outcome) = oneshot::channel();
-    let receipt = Receipt::new(outcome, publish.idempotency_key.clone());
-    (Command::Publish(publish, sender, place), receipt)
+/// The future of a publication's outcome. Dropping the receipt does not cancel the publication.
+#[derive(Debug)]
+#[must_use = "the receipt has the outcome of the publication, which may be that it was dropped"]
+pub struct MessageReceipt {
+    receipt: Receipt<Centrifuge>,
+    idempotency_key: String,
+}
+
+impl MessageReceipt {
+    const fn new(receipt: Receipt<Centrifuge>, idempotency_key: String) -> Self {
+        Self {
+            receipt,
+            idempotency_key,
+        }
+    }
+
+    /// Returns the idempotency key of this publication.
+    pub fn idempotency_key(&self) -> &str {
+        &self.idempotency_key
+    }
+}
+
+impl Future for MessageReceipt {
+    type Output = SendResult;
+
+    /// Cancel-safe: the outcome is kept until it is returned.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SendResult> {
+        Pin::new(&mut self.receipt).poll(context)
+    }
 }

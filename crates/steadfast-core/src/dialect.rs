@@ -1,0 +1,190 @@
+//! What a session must know of a protocol.
+//!
+//! A [`Dialect`] translates: bytes to events, requests to bytes, the end of a connection to [`RetryAdvice`]. It has no
+//! clock and no randomness, performs no I/O, and calls nothing. Time, retries, queues and positions belong to the
+//! [`crate::Session`], which is written once for all dialects.
+//!
+//! A session keeps one value of the dialect as it was created, and clones it for each connection: what a dialect learns
+//! from a connection ends with it.
+
+pub mod centrifuge;
+mod event;
+
+mod wire;
+
+use std::fmt;
+
+use steadfast_machine::Position;
+
+pub use event::{DialectEvent, Subscribed};
+pub use wire::{BatchRules, Wire};
+
+use crate::io::{ConnectionLoss, Frame};
+use crate::retry_advice::RetryAdvice;
+use crate::secret::Secret;
+
+/// A protocol over a connection that carries messages in order.
+pub trait Dialect: Clone + fmt::Debug {
+    /// A request with one reply, which the application waits for.
+    type Call: Call;
+    /// The result of a call.
+    type Answer: Clone + fmt::Debug + PartialEq;
+    /// A message that the outbox sends.
+    type Message: Message;
+    /// What the peer says when it has accepted a message.
+    type Acknowledgement: Clone + fmt::Debug + PartialEq;
+    /// What a client subscribes to.
+    type Topic: Topic;
+    /// What a subscription delivers.
+    type Item: Clone + fmt::Debug + PartialEq;
+    /// What the peer says when it rejects a request.
+    type Refusal: Clone + fmt::Debug + fmt::Display + PartialEq;
+
+    /// The transport is open: writes the first messages, and says which requests may follow them before the peer has
+    /// accepted the client. A handshake of several steps continues in [`Self::read`].
+    fn start_handshake(&mut self, credentials: &Secret, wire: &mut Wire) -> EarlyRequests;
+
+    /// Adds what a received message means to `events`, in order. Replies that the protocol itself requires are written
+    /// to `wire`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a description of the violation if the peer violates the protocol; the connection is then given up.
+    fn read(
+        &mut self,
+        frame: &Frame,
+        in_flight: &impl InFlight<Self>,
+        events: &mut Vec<DialectEvent<Self>>,
+        wire: &mut Wire,
+    ) -> Result<(), String>;
+
+    /// Writes a request. `id` is unique on this connection among the requests without a reply; a reply to it is reported
+    /// with the same id. Returns the outcome of a message to which the peer does not reply.
+    fn write(
+        &mut self,
+        id: u32,
+        request: Request<'_, Self>,
+        wire: &mut Wire,
+    ) -> Option<Self::Acknowledgement>;
+
+    /// Whether a request can be sent at all, so that one that the peer would punish fails alone and not the connection.
+    ///
+    /// # Errors
+    ///
+    /// Returns why it cannot be sent.
+    fn check(&self, request: Request<'_, Self>) -> Result<(), Unsendable>;
+
+    /// What the end of a connection requires.
+    fn advise(&self, loss: &ConnectionLoss) -> RetryAdvice;
+}
+
+/// What pending calls must know of a call.
+pub trait Call: Clone + fmt::Debug + PartialEq {
+    /// Whether executing the call twice has the same effect as executing it once. After a lost connection, a call that
+    /// was sent is repeated if so, and fails otherwise.
+    fn is_idempotent(&self) -> bool;
+}
+
+/// What the outbox must know of a message.
+pub trait Message: Clone + fmt::Debug + PartialEq {
+    /// Messages of one lane are sent in order; lanes are independent of each other.
+    type Lane: Ord + Clone + fmt::Debug;
+
+    /// The lane of this message.
+    fn lane(&self) -> &Self::Lane;
+
+    /// The size of its payload in bytes, for the limit of the outbox.
+    fn bytes(&self) -> usize;
+
+    /// What the peer does with it.
+    fn delivery(&self) -> Delivery;
+}
+
+/// What a peer does with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It does not reply: the message has its outcome as soon as it is passed to the transport, which happens while the
+    /// socket accepts bytes.
+    Unacknowledged,
+    /// It replies, and recognizes a message that it receives twice: an unacknowledged message is sent again.
+    AtLeastOnce,
+    /// It replies, and would apply a message twice: an unacknowledged message is not sent again.
+    AtMostOnce,
+}
+
+/// What subscriptions must know of a topic.
+pub trait Topic: Clone + fmt::Debug + PartialEq {
+    /// What identifies the topic to the peer: one subscription for each.
+    type Key: Ord + Clone + fmt::Debug;
+
+    /// The key of this topic.
+    fn key(&self) -> &Self::Key;
+}
+
+/// A request to write.
+#[derive(Debug)]
+pub enum Request<'a, D: Dialect> {
+    /// A call of the application.
+    Call(&'a D::Call),
+    /// A message of the outbox.
+    Message(&'a D::Message),
+    /// Subscribe to a topic, after a position if there is one.
+    Subscribe(&'a D::Topic, Option<&'a Position>),
+    /// End a subscription at the peer.
+    Unsubscribe(&'a D::Topic),
+}
+
+#[expect(
+    clippy::expl_impl_clone_on_copy,
+    reason = "a derive would require that the dialect is `Copy`"
+)]
+impl<D: Dialect> Clone for Request<'_, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D: Dialect> Copy for Request<'_, D> {}
+
+/// The requests that a reply can belong to.
+pub trait InFlight<D: Dialect> {
+    /// The request that was sent with this id and has no reply yet.
+    fn request(&self, id: u32) -> Option<Request<'_, D>>;
+}
+
+/// Which requests may be sent before the peer has accepted the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyRequests {
+    /// None.
+    None,
+    /// At most this number of subscriptions, so that they share the round trip of the handshake.
+    Subscriptions(usize),
+}
+
+/// Why a request cannot be sent over any connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsendable {
+    /// The message exceeds the size limit of the peer, which would close the connection.
+    #[error("the message has up to {bytes} bytes, above the limit of {bytes_max} bytes")]
+    TooLarge {
+        /// The largest size that it may have when it is encoded.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The name of the topic exceeds the limit of the peer.
+    #[error("the name has {bytes} bytes, above the limit of {bytes_max} bytes")]
+    NameTooLong {
+        /// The length of the name.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The data cannot be written in the format of the protocol.
+    #[error("failed to serialize the data: {0}")]
+    Unserializable(String),
+    /// The protocol has no such request.
+    #[error("the protocol does not support this request")]
+    Unsupported,
+}

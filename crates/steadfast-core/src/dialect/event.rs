@@ -1,0 +1,71 @@
+//! What a message of the peer means.
+
+use steadfast_machine::Position;
+
+use super::{Dialect, Topic};
+use crate::event::DisconnectCause;
+use crate::retry_advice::RetryAdvice;
+
+/// What a message of the peer means to a session.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum DialectEvent<D: Dialect> {
+    /// The peer accepted the client: the handshake is complete.
+    Accepted,
+    /// The peer rejected the client.
+    Rejected {
+        cause: DisconnectCause,
+        advice: RetryAdvice,
+    },
+    /// The result of a call.
+    Answered { id: u32, answer: D::Answer },
+    /// The peer accepted a message.
+    Acknowledged {
+        id: u32,
+        acknowledgement: D::Acknowledgement,
+    },
+    /// The peer accepted a subscription.
+    Subscribed {
+        id: u32,
+        subscribed: Subscribed<D::Item>,
+    },
+    /// The peer rejected a request.
+    Refused {
+        id: u32,
+        refusal: D::Refusal,
+        advice: RetryAdvice,
+        /// Whether it may have executed the request all the same.
+        maybe_executed: bool,
+    },
+    /// Another reply: to an `Unsubscribe`, or of a type that does not fit its request.
+    Replied { id: u32 },
+    /// An item of a subscription.
+    Item {
+        topic: <D::Topic as Topic>::Key,
+        /// The offset of the item in the history of the topic, if it has one.
+        offset: Option<u64>,
+        item: D::Item,
+    },
+    /// The peer ended a subscription.
+    Unsubscribed {
+        topic: <D::Topic as Topic>::Key,
+        refusal: D::Refusal,
+        advice: RetryAdvice,
+    },
+    /// The peer ends the connection.
+    Disconnected {
+        cause: DisconnectCause,
+        advice: RetryAdvice,
+    },
+}
+
+/// A subscription that the peer has accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribed<I> {
+    /// The position of the topic; empty if the topic has no history.
+    pub position: Position,
+    /// Whether `items`, and what the peer sends afterwards, continue from the requested position.
+    pub is_recovered: bool,
+    /// Items before those that the peer sends afterwards, with their offsets.
+    pub items: Vec<(Option<u64>, I)>,
+}

@@ -1,0 +1,88 @@
+//! The messages that are assembled for one connection, and the numbers of requests.
+
+use bytes::Bytes;
+
+use crate::io::Frame;
+
+/// How a protocol puts several requests into one text message.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchRules {
+    /// The bytes between two requests.
+    pub separator: &'static [u8],
+    /// The largest size of a message in bytes; a single request may exceed it.
+    pub bytes_max: usize,
+    /// The largest number of requests in a message; at least 1.
+    pub requests_max: usize,
+}
+
+/// Collects what is written to one connection until the session passes it to the transport.
+#[derive(Debug, Default)]
+pub struct Wire {
+    last_id: u32,
+    /// The message being assembled.
+    open: Vec<u8>,
+    requests: usize,
+    full: Vec<Frame>,
+}
+
+impl Wire {
+    /// The id of the next request. The id 0 is never used: it is for messages without a reply.
+    pub const fn next_id(&self) -> u32 {
+        match self.last_id.checked_add(1) {
+            Some(id) => id,
+            None => 1,
+        }
+    }
+
+    /// The id of the next request, which is then used.
+    pub const fn take_id(&mut self) -> u32 {
+        self.last_id = self.next_id();
+        self.last_id
+    }
+
+    /// Adds a message of its own.
+    pub fn frame(&mut self, frame: Frame) {
+        self.close();
+        self.full.push(frame);
+    }
+
+    /// Adds a request to the text message that is being assembled, or begins another one if it does not fit.
+    pub fn batch(&mut self, rules: &BatchRules, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.open.len();
+        if before > 0 {
+            self.open.extend_from_slice(rules.separator);
+        }
+        let start = self.open.len();
+        write(&mut self.open);
+        self.requests += 1;
+        let is_over = self.open.len() > rules.bytes_max || self.requests > rules.requests_max;
+        if is_over && before > 0 {
+            let rest = self.open.split_off(start);
+            self.open.truncate(before);
+            self.close();
+            self.open = rest;
+            self.requests = 1;
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            let text = Bytes::from(std::mem::take(&mut self.open));
+            self.full.push(Frame::Text(text));
+            self.requests = 0;
+        }
+    }
+
+    /// Discards everything that was not taken.
+    pub(crate) fn clear(&mut self) {
+        self.open.clear();
+        self.requests = 0;
+        self.full.clear();
+    }
+
+    /// Returns the assembled messages and clears the buffer.
+    pub(crate) fn take(&mut self) -> Vec<Frame> {
+        self.close();
+        std::mem::take(&mut self.full)
+    }
+}

@@ -1,0 +1,151 @@
+//! What the peer says, and what it completes.
+
+use steadfast_machine::Instant;
+
+use super::Session;
+use crate::dialect::{Dialect, DialectEvent, InFlight, Request};
+use crate::event::DisconnectCause;
+use crate::io::{CallError, CallResult, Frame, Output, SendError};
+use crate::retry_advice::{Action, RetryAdvice};
+
+impl<D: Dialect> Session<D> {
+    pub(super) fn received(&mut self, now: Instant, frame: &Frame) {
+        // A transport that is not open cannot have received anything.
+        if !self.link.can_receive() {
+            return;
+        }
+        let attempt = self.link.attempt();
+        let mut events = Vec::new();
+        let read = self
+            .connected_dialect
+            .read(frame, &self.pending, &mut events, &mut self.wire);
+        for event in events {
+            self.on_event(now, event);
+            self.follow_link(now);
+            // An event may have ended the connection; the later events of the message are ignored.
+            if !self.link.is_current(attempt) {
+                return;
+            }
+        }
+        if let Err(violation) = read {
+            let cause = DisconnectCause::Protocol(violation);
+            self.link.give_up_connection(now, cause);
+            self.follow_link(now);
+        }
+        // Nothing follows the close frame.
+        if self.link.is_closing_connection() {
+            self.wire.clear();
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, event: DialectEvent<D>) {
+        match event {
+            DialectEvent::Accepted => self.link.accepted(now),
+            DialectEvent::Rejected { cause, advice } => self.link.rejected(now, cause, advice),
+            DialectEvent::Answered { id, answer } => {
+                self.link.reply_received(now, id);
+                self.complete_call(id, Ok(answer));
+            }
+            DialectEvent::Acknowledged {
+                id,
+                acknowledgement,
+            } => {
+                self.link.reply_received(now, id);
+                self.acknowledge(id, Ok(acknowledgement));
+            }
+            DialectEvent::Subscribed { id, subscribed } => {
+                self.link.reply_received(now, id);
+                let effects = self.pending.subscriptions.on_subscribed(id, subscribed);
+                self.apply_effects(effects);
+            }
+            DialectEvent::Refused {
+                id,
+                refusal,
+                advice,
+                maybe_executed,
+            } => {
+                self.link.reply_received(now, id);
+                self.on_refused(now, id, refusal, advice, maybe_executed);
+            }
+            DialectEvent::Replied { id } => {
+                self.link.reply_received(now, id);
+                // The reply does not say what became of a message.
+                self.acknowledge(id, Err(SendError::Interrupted));
+                self.complete_call(id, Err(CallError::UnexpectedReply));
+            }
+            DialectEvent::Item {
+                topic,
+                offset,
+                item,
+            } => {
+                let effects = self.pending.subscriptions.on_item(&topic, offset, item);
+                self.apply_effects(effects);
+            }
+            DialectEvent::Unsubscribed {
+                topic,
+                refusal,
+                advice,
+            } => {
+                let subscriptions = &mut self.pending.subscriptions;
+                let effects = subscriptions.on_unsubscribed(&topic, refusal, advice);
+                self.apply_effects(effects);
+            }
+            DialectEvent::Disconnected { cause, advice } => {
+                self.link.dismissed(now, cause, advice);
+            }
+        }
+    }
+
+    fn complete_call(&mut self, command: u32, outcome: CallResult<D>) {
+        if let Some(id) = self.pending.calls.complete(command) {
+            self.outputs.push_back(Output::CompleteCall { id, outcome });
+        }
+    }
+
+    fn on_refused(
+        &mut self,
+        now: Instant,
+        id: u32,
+        refusal: D::Refusal,
+        advice: RetryAdvice,
+        maybe_executed: bool,
+    ) {
+        match self.pending.request(id) {
+            Some(Request::Message(_)) => {
+                self.on_message_refused(now, id, refusal, advice, maybe_executed);
+            }
+            Some(Request::Call(_)) => self.complete_call(id, Err(CallError::Rejected(refusal))),
+            Some(Request::Subscribe(..)) => {
+                let backoff = self.link.backoff_mut();
+                let subscriptions = &mut self.pending.subscriptions;
+                let effects = subscriptions.on_refused(now, id, refusal, advice, backoff);
+                self.apply_effects(effects);
+            }
+            // The reply to the end of a subscription, or to a request that the session no longer waits for.
+            Some(Request::Unsubscribe(_)) | None => {}
+        }
+    }
+
+    fn on_message_refused(
+        &mut self,
+        now: Instant,
+        command: u32,
+        refusal: D::Refusal,
+        advice: RetryAdvice,
+        maybe_executed: bool,
+    ) {
+        let outbox = &mut self.pending.outbox;
+        let failed = if advice.action == Action::Retry {
+            let backoff = self.link.backoff_mut();
+            let retry_after = advice
+                .retry_after
+                .map(|retry_after| backoff.cap_retry_after(retry_after));
+            let add_jitter = |pause| backoff.add_jitter(pause);
+            let lost = outbox.retry_later(now, command, retry_after, maybe_executed, add_jitter);
+            lost.map(|id| (id, SendError::Interrupted))
+        } else {
+            outbox.reject(command, SendError::Rejected(refusal))
+        };
+        self.fail_messages(failed.into_iter().collect());
+    }
+}
