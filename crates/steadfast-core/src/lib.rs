@@ -7,6 +7,7 @@
 
 mod backoff;
 pub mod dialect;
+pub mod endpoints;
 pub mod event;
 pub mod io;
 pub mod link;

@@ -1,6 +1,7 @@
 //! Settings of a session that are valid by construction. State machines have no defaults; shells document theirs.
 
 mod backoff;
+mod endpoints;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use backoff::{BackoffRange, BackoffSettings};
+pub use endpoints::{EndpointsPolicy, EndpointsSettings, FailbackSettings};
 
 /// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -102,7 +104,7 @@ pub struct SessionSettings {
     pub outbox: OutboxSettings,
 }
 
-/// A setting of a session that can be out of range.
+/// A setting of a session, or of its endpoints, that can be out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the settings document the fields")]
 pub enum SessionSetting {
@@ -121,6 +123,10 @@ pub enum SessionSetting {
     BackoffCap,
     BackoffStableAfter,
     BackoffAttemptsMax,
+    EndpointsCountMax,
+    EndpointsStableAfter,
+    EndpointsHoldDown,
+    EndpointsFailbackAfter,
     LivenessPingAfterIdle,
     LivenessPongTimeout,
     LivenessPingAfterRequest,
@@ -135,7 +141,8 @@ pub enum SessionSetting {
 }
 
 impl SessionSetting {
-    /// The path of the field in [`SessionSettings`], or its name in the settings of the dialect.
+    /// The path of the field in [`SessionSettings`], in [`EndpointsSettings`] after `endpoints`, or its name in the settings
+    /// of the dialect.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Endpoints => "endpoints",
@@ -153,6 +160,10 @@ impl SessionSetting {
             Self::BackoffCap => "backoff.range.cap",
             Self::BackoffStableAfter => "backoff.stable_after",
             Self::BackoffAttemptsMax => "backoff.attempts_max",
+            Self::EndpointsCountMax => "endpoints.count_max",
+            Self::EndpointsStableAfter => "endpoints.stable_after",
+            Self::EndpointsHoldDown => "endpoints.hold_down",
+            Self::EndpointsFailbackAfter => "endpoints.failback.after",
             Self::LivenessPingAfterIdle => "liveness.ping_after_idle",
             Self::LivenessPongTimeout => "liveness.pong_timeout",
             Self::LivenessPingAfterRequest => "liveness.ping_after_request",
@@ -199,10 +210,8 @@ impl SessionPolicy {
             .chain(link.backoff.rules())
             .chain(link.liveness.rules())
             .chain(settings.outbox.rules());
-        match own.into_iter().chain(parts).find(|(holds, ..)| !holds) {
-            None => Ok(Self(settings)),
-            Some((_, setting, problem)) => Err(PolicyError { setting, problem }),
-        }
+        check(own.into_iter().chain(parts))?;
+        Ok(Self(settings))
     }
 
     /// The validated settings.
@@ -213,6 +222,14 @@ impl SessionPolicy {
 
 /// Whether a rule holds, the setting that it applies to, and the problem if it does not hold.
 type Rule = (bool, SessionSetting, &'static str);
+
+/// Returns the first rule that does not hold as an error.
+fn check(rules: impl IntoIterator<Item = Rule>) -> Result<(), PolicyError> {
+    match rules.into_iter().find(|(holds, ..)| !holds) {
+        None => Ok(()),
+        Some((_, setting, problem)) => Err(PolicyError { setting, problem }),
+    }
+}
 
 const ABOVE_ZERO: &str = "must be above zero";
 
