@@ -28,7 +28,7 @@ pub trait Dialect: Clone + fmt::Debug {
     /// A request with one reply, which the application waits for.
     type Call: Call;
     /// The result of a call.
-    type Answer: Clone + fmt::Debug + PartialEq;
+    type Response: Clone + fmt::Debug + PartialEq;
     /// A message that the outbox sends.
     type Message: Message;
     /// What the peer says when it has accepted a message.
@@ -155,7 +155,7 @@ pub trait InFlight<D: Dialect> {
 /// Which requests may be sent before the peer has accepted the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyRequests {
-    /// None.
+    /// The peer has to accept the client first.
     None,
     /// At most this number of subscriptions, so that they share the round trip of the handshake.
     Subscriptions(usize),
@@ -170,7 +170,7 @@ pub enum Unsendable {
     TooLarge {
         /// The largest size that it may have when it is encoded.
         bytes: usize,
-        /// The limit.
+        /// The longest that the peer accepts.
         bytes_max: usize,
     },
     /// The name of the topic exceeds the limit of the peer.
@@ -178,7 +178,7 @@ pub enum Unsendable {
     NameTooLong {
         /// The length of the name.
         bytes: usize,
-        /// The limit.
+        /// The longest that the peer accepts.
         bytes_max: usize,
     },
     /// The data cannot be written in the format of the protocol.

@@ -44,7 +44,7 @@ pub type SendResult<D> =
     Result<<D as Dialect>::Acknowledgement, SendError<<D as Dialect>::Refusal>>;
 
 /// The result of a call of a dialect.
-pub type CallResult<D> = Result<<D as Dialect>::Answer, CallError<<D as Dialect>::Refusal>>;
+pub type CallResult<D> = Result<<D as Dialect>::Response, CallError<<D as Dialect>::Refusal>>;
 
 /// An event of a subscription of a dialect.
 pub type EventOf<D> = SubscriptionEvent<<D as Dialect>::Item, <D as Dialect>::Refusal>;

@@ -1,4 +1,4 @@
-//! The link: the life of a connection and of its successors, without a single message.
+//! The link: a connection and its successors, without a single message.
 //!
 //! ```text
 //!        open                   dialled                 accepted

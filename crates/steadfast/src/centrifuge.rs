@@ -27,8 +27,9 @@ mod message;
 use bytes::Bytes;
 use serde::Serialize;
 pub use steadfast_core::dialect::centrifuge::{
-    Acknowledgement, Answer, Call, CallError, CallResult, Centrifuge, CentrifugeSettings, Channel,
-    Item, Publish, SendError, SendResult, SubscribeOptions, SubscriptionEvent, UnsubscribeCause,
+    Acknowledgement, Call, CallError, CallResult, Centrifuge, CentrifugeSettings, Channel, Item,
+    Publish, Response, SendError, SendResult, SubscribeOptions, SubscriptionEvent,
+    UnsubscribeCause,
 };
 use steadfast_protocol::limits::Limits;
 pub use steadfast_protocol::message::{
@@ -110,8 +111,8 @@ impl Client {
             data: Bytes::from(data),
         };
         match self.call(call).await? {
-            Answer::Rpc(data) => Ok(data),
-            Answer::History(_) | Answer::Presence(_) | Answer::PresenceStats(_) => {
+            Response::Rpc(data) => Ok(data),
+            Response::History(_) | Response::Presence(_) | Response::PresenceStats(_) => {
                 Err(CallError::UnexpectedReply)
             }
         }
@@ -135,8 +136,8 @@ impl Client {
             reverse: false,
         };
         match self.call(call).await? {
-            Answer::History(result) => Ok(result),
-            Answer::Rpc(_) | Answer::Presence(_) | Answer::PresenceStats(_) => {
+            Response::History(result) => Ok(result),
+            Response::Rpc(_) | Response::Presence(_) | Response::PresenceStats(_) => {
                 Err(CallError::UnexpectedReply)
             }
         }
@@ -152,8 +153,8 @@ impl Client {
             channel: channel.to_owned(),
         };
         match self.call(call).await? {
-            Answer::Presence(clients) => Ok(clients),
-            Answer::Rpc(_) | Answer::History(_) | Answer::PresenceStats(_) => {
+            Response::Presence(clients) => Ok(clients),
+            Response::Rpc(_) | Response::History(_) | Response::PresenceStats(_) => {
                 Err(CallError::UnexpectedReply)
             }
         }
@@ -169,8 +170,8 @@ impl Client {
             channel: channel.to_owned(),
         };
         match self.call(call).await? {
-            Answer::PresenceStats(stats) => Ok(stats),
-            Answer::Rpc(_) | Answer::History(_) | Answer::Presence(_) => {
+            Response::PresenceStats(stats) => Ok(stats),
+            Response::Rpc(_) | Response::History(_) | Response::Presence(_) => {
                 Err(CallError::UnexpectedReply)
             }
         }

@@ -13,7 +13,7 @@ use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, ConnectRequest, Request as ProtocolRequest};
 
-pub use types::{Acknowledgement, Answer, Call, Channel, Item, Publish};
+pub use types::{Acknowledgement, Call, Channel, Item, Publish, Response};
 
 use super::{
     BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Request, Unsendable, Wire,
@@ -102,7 +102,7 @@ impl Centrifuge {
         })
     }
 
-    /// The settings.
+    /// What the client says about itself, and the limit of its server.
     pub const fn settings(&self) -> &CentrifugeSettings {
         &self.settings
     }
@@ -124,7 +124,7 @@ impl Centrifuge {
 
 impl Dialect for Centrifuge {
     type Call = Call;
-    type Answer = Answer;
+    type Response = Response;
     type Message = Publish;
     type Acknowledgement = Acknowledgement;
     type Topic = Channel;

@@ -18,7 +18,7 @@ pub enum DialectEvent<D: Dialect> {
         advice: RetryAdvice,
     },
     /// The result of a call.
-    Answered { id: u32, answer: D::Answer },
+    Responded { id: u32, response: D::Response },
     /// The peer accepted a message.
     Acknowledged {
         id: u32,

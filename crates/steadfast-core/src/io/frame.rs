@@ -7,12 +7,12 @@ use bytes::Bytes;
 pub enum Frame {
     /// Text in UTF-8.
     Text(Bytes),
-    /// Any bytes.
+    /// Bytes without a restriction.
     Binary(Bytes),
 }
 
 impl Frame {
-    /// The payload.
+    /// The bytes of the message, without its kind.
     pub const fn payload(&self) -> &Bytes {
         match self {
             Self::Text(payload) | Self::Binary(payload) => payload,

@@ -20,7 +20,7 @@ pub enum LinkOutput {
     Probe { attempt: Attempt },
     /// Send what was collected and then the end of the connection, and wait for the peer's.
     Close { attempt: Attempt },
-    /// The transport is open: greet the peer.
+    /// The transport is open: start the handshake.
     StartHandshake { attempt: Attempt },
     /// The transport is gone: nothing that was collected for it can be sent, and no reply to it can arrive.
     Down {

@@ -42,9 +42,9 @@ impl<D: Dialect> Session<D> {
         match event {
             DialectEvent::Accepted => self.link.accepted(now),
             DialectEvent::Rejected { cause, advice } => self.link.rejected(now, cause, advice),
-            DialectEvent::Answered { id, answer } => {
+            DialectEvent::Responded { id, response } => {
                 self.link.reply_received(now, id);
-                self.complete_call(id, Ok(answer));
+                self.complete_call(id, Ok(response));
             }
             DialectEvent::Acknowledged {
                 id,

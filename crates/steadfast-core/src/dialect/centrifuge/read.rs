@@ -8,7 +8,7 @@ use steadfast_protocol::message::{
     SubscribeResult,
 };
 
-use super::{Acknowledgement, Answer, Call, Centrifuge, Item, advice};
+use super::{Acknowledgement, Call, Centrifuge, Item, Response, advice};
 use crate::dialect::{DialectEvent, InFlight, Request, Subscribed, Wire};
 use crate::event::DisconnectCause;
 use crate::io::ConnectionLoss;
@@ -69,7 +69,7 @@ impl Centrifuge {
 
 /// A result fits its request, or belongs to a request that the session no longer waits for.
 fn on_result(id: u32, request: Option<Request<'_, Centrifuge>>, result: ReplyResult) -> Event {
-    let answer = match (request, result) {
+    let response = match (request, result) {
         (Some(Request::Message(_)), ReplyResult::Rpc(data)) => {
             return idempotent::decode_ack(&data, &Limits::REPLIES).map_or(
                 Event::Replied { id },
@@ -89,19 +89,19 @@ fn on_result(id: u32, request: Option<Request<'_, Centrifuge>>, result: ReplyRes
             let subscribed = subscribed(result);
             return Event::Subscribed { id, subscribed };
         }
-        (Some(Request::Call(Call::Rpc { .. })), ReplyResult::Rpc(data)) => Answer::Rpc(data),
+        (Some(Request::Call(Call::Rpc { .. })), ReplyResult::Rpc(data)) => Response::Rpc(data),
         (Some(Request::Call(Call::History { .. })), ReplyResult::History(it)) => {
-            Answer::History(it)
+            Response::History(it)
         }
         (Some(Request::Call(Call::Presence { .. })), ReplyResult::Presence(clients)) => {
-            Answer::Presence(clients.into_values().collect())
+            Response::Presence(clients.into_values().collect())
         }
         (Some(Request::Call(Call::PresenceStats { .. })), ReplyResult::PresenceStats(it)) => {
-            Answer::PresenceStats(it)
+            Response::PresenceStats(it)
         }
         _ => return Event::Replied { id },
     };
-    Event::Answered { id, answer }
+    Event::Responded { id, response }
 }
 
 fn on_error(id: u32, request: Option<Request<'_, Centrifuge>>, error: ReplyError) -> Event {

@@ -84,7 +84,7 @@ impl dialect::Call for Call {
 
 /// The result of a call.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum Response {
     /// The result of the method, raw JSON.
     Rpc(Bytes),
     /// Publications, and the position of the channel.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_core::dialect::centrifuge::{Answer, Call, CallError, CallResult, Input};
+use steadfast_core::dialect::centrifuge::{Call, CallError, CallResult, Input, Response};
 use steadfast_core::io::CallId;
 use steadfast_machine::{Generator, Instant};
 
@@ -93,7 +93,7 @@ impl Calls {
         };
         let is_in_time = now <= pending.deadline;
         let is_expected = match outcome {
-            Ok(Answer::History(history)) => {
+            Ok(Response::History(history)) => {
                 let Call::History { channel, .. } = &pending.call else {
                     return report_unexpected(now, id, &pending, outcome, recorder);
                 };
@@ -107,8 +107,8 @@ impl Calls {
                 }
                 true
             }
-            Ok(Answer::Presence(_)) => matches!(pending.call, Call::Presence { .. }),
-            Ok(Answer::PresenceStats(_)) => matches!(pending.call, Call::PresenceStats { .. }),
+            Ok(Response::Presence(_)) => matches!(pending.call, Call::Presence { .. }),
+            Ok(Response::PresenceStats(_)) => matches!(pending.call, Call::PresenceStats { .. }),
             Err(CallError::TimedOut { .. }) => {
                 recorder.totals.calls_failed += 1;
                 now >= pending.deadline
@@ -130,7 +130,7 @@ impl Calls {
                 | CallError::Failed(_)
                 | _,
             )
-            | Ok(Answer::Rpc(_)) => false,
+            | Ok(Response::Rpc(_)) => false,
         };
         if !is_in_time || !is_expected {
             report_unexpected(now, id, &pending, outcome, recorder);
