@@ -132,6 +132,8 @@ pub enum Request<'a, D: Dialect> {
     Subscribe(&'a D::Topic, Option<&'a Position>),
     /// End a subscription at the peer.
     Unsubscribe(&'a D::Topic),
+    /// Authenticate the open connection with these credentials, before the previous ones expire.
+    Authenticate(&'a Secret),
 }
 
 #[expect(

@@ -33,6 +33,8 @@ pub enum SessionPhase {
     /// Disconnected or failed.
     #[default]
     Idle,
+    /// The attempt waits for credentials, before it opens a transport.
+    FetchingCredentials,
     /// The transport is being opened: name resolution, TCP, TLS, upgrade.
     Dialing,
     /// The transport is open; the connect command awaits its reply.
@@ -98,6 +100,8 @@ pub enum DisconnectCause {
         /// A human-readable description.
         text: String,
     },
+    /// The credentials for the connection could not be fetched; the text says why.
+    Credentials(String),
     /// This machine has no network.
     LocalNetwork(String),
     /// The attempt exceeded `connect_timeout`.
@@ -132,6 +136,7 @@ impl fmt::Display for DisconnectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dial { text, .. } | Self::ConnectionFailed(text) => f.write_str(text),
+            Self::Credentials(text) => write!(f, "failed to fetch the credentials: {text}"),
             Self::LocalNetwork(text) => write!(f, "no local network: {text}"),
             Self::ConnectTimeout => f.write_str("connection attempt timed out"),
             Self::ConnectRejected { code, message } => {
@@ -186,6 +191,13 @@ pub enum SessionEvent {
     Ready {
         /// The current connection.
         epoch: ConnectionEpoch,
+    },
+    /// The credentials of an open connection could not be renewed; the connection stays open.
+    RenewalFailed {
+        /// Why they could not be fetched, or were rejected.
+        text: String,
+        /// When they are fetched again; `None` if only the next attempt fetches them.
+        retry_at: Option<Instant>,
     },
     /// The connection is lost.
     Lost {

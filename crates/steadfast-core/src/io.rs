@@ -4,6 +4,7 @@
 //! timeout of an old socket cannot end a new connection. Outputs with an attempt concern that attempt only.
 
 mod call;
+mod credentials;
 mod frame;
 mod send;
 mod subscription_event;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use steadfast_machine::Instant;
 
 pub use call::CallError;
+pub use credentials::{CredentialsError, CredentialsSource, FetchId, RenewalReason};
 pub use frame::Frame;
 pub use send::{Outgoing, SendError};
 pub use subscription_event::{SubscribeOptions, SubscriptionEvent, UnsubscribeCause};
@@ -22,6 +24,7 @@ pub use transport::{ConnectionLoss, DialFailure};
 
 use crate::dialect::Dialect;
 use crate::event::SessionEvent;
+use crate::secret::Secret;
 
 /// Identifies one dial and the connection that results from it; counts from 1 and never repeats within a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +113,13 @@ pub enum Input<D: Dialect> {
         /// The number of events, of any kind.
         items: usize,
     },
+    /// The credentials were fetched, or could not be.
+    CredentialsFetched {
+        id: FetchId,
+        outcome: Result<Secret, CredentialsError>,
+    },
+    /// The application has other credentials: an open connection is authenticated with them, and later ones use them.
+    CredentialsReplaced(Secret),
     /// Time has passed.
     Tick,
 }
@@ -124,6 +134,8 @@ pub enum Output<D: Dialect> {
         /// Index of the endpoint.
         endpoint: usize,
     },
+    /// Fetch credentials, and report `CredentialsFetched`. An earlier fetch that is in progress is obsolete.
+    FetchCredentials { id: FetchId, reason: RenewalReason },
     /// Give up a transport immediately: its later inputs are ignored.
     Abort { attempt: Attempt },
     /// Send a message.
@@ -165,6 +177,8 @@ pub enum Timer {
     Outbox,
     /// The deadline of a call passes.
     Call,
+    /// The credentials of the connection have to be renewed, or fetching them takes too long.
+    Credentials,
     /// A subscription is requested again, or its reply is overdue.
     Resubscribe,
     /// The time to drain or to close passes.

@@ -16,6 +16,7 @@
 
 mod closing;
 mod connection_loss;
+mod credentials;
 mod dialing;
 mod io;
 mod timers;
@@ -27,6 +28,7 @@ use steadfast_machine::{Instant, Seed, convert};
 
 pub use io::LinkOutput;
 
+use self::credentials::LinkCredentials;
 use crate::backoff::Backoff;
 use crate::event::{
     ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
@@ -51,6 +53,7 @@ pub struct Link {
     failures: u32,
     /// Start of the time without a connection.
     disconnected_since: Option<Instant>,
+    credentials: LinkCredentials,
     /// While draining: the instant at which the link closes even if the layer above has more to send.
     drain_until: Option<Instant>,
     backoff: Backoff,
@@ -96,6 +99,7 @@ impl Link {
             attempt_started_at: now,
             failures: 0,
             disconnected_since: None,
+            credentials: LinkCredentials::default(),
             drain_until: None,
             backoff: Backoff::new(settings.backoff, seed),
             outputs: VecDeque::new(),
@@ -183,6 +187,11 @@ impl Link {
         }
     }
 
+    /// From the start of an attempt until the peer has accepted the client.
+    pub const fn connect_timeout(&self) -> Duration {
+        self.settings.connect_timeout
+    }
+
     /// The delays of this link; the layer above draws its own from the same seed.
     pub(crate) const fn backoff_mut(&mut self) -> &mut Backoff {
         &mut self.backoff
@@ -207,8 +216,11 @@ impl Link {
 
     /// Gives up the current transport; its later inputs are ignored.
     fn abort_transport(&mut self) {
-        let attempt = self.attempt;
-        self.outputs.push_back(LinkOutput::Abort { attempt });
+        // An attempt that waits for credentials has none.
+        if !self.is_fetching_credentials() {
+            let attempt = self.attempt;
+            self.outputs.push_back(LinkOutput::Abort { attempt });
+        }
     }
 
     fn notify(&mut self, event: SessionEvent) {

@@ -4,6 +4,7 @@
 //! what is sent over a connection, what is sent again over the next one, and what it reports to the application. It
 //! performs no I/O and has no clock.
 
+mod credentials;
 mod outgoing;
 mod received;
 mod timers;
@@ -16,14 +17,15 @@ use steadfast_machine::{Instant, Machine, Seed};
 use crate::dialect::{Dialect, EarlyRequests, InFlight, Request, Wire};
 use crate::event::{DisconnectCause, SessionSnapshot};
 use crate::io::{
-    Attempt, CallError, CallId, ConnectionLoss, EventOf, Input, Output, SendError, SubscriptionId,
+    Attempt, CallError, CallId, ConnectionLoss, CredentialsSource, EventOf, Input, Output,
+    SendError, SubscriptionId,
 };
 use crate::link::{Link, LinkOutput};
 use crate::outbox::Outbox;
 use crate::pending_calls::PendingCalls;
 use crate::policy::{SessionPolicy, SessionSettings};
-use crate::secret::Secret;
 use crate::subscriptions::{Effects, Subscriptions};
+use credentials::Credentials;
 
 /// The code of a close frame that ends a connection as intended (RFC 6455, section 7.4.1).
 const NORMAL_CLOSURE: u16 = 1000;
@@ -35,7 +37,6 @@ pub struct Session<D: Dialect> {
     dialect: D,
     /// The dialect on the current connection.
     connected_dialect: D,
-    credentials: Secret,
     link: Link,
     pending: Pending<D>,
     wire: Wire,
@@ -45,6 +46,7 @@ pub struct Session<D: Dialect> {
 /// What waits for a connection, a reply or an item.
 #[derive(Debug)]
 struct Pending<D: Dialect> {
+    credentials: Credentials,
     outbox: Outbox<D::Message>,
     calls: PendingCalls<D::Call>,
     subscriptions: Subscriptions<D>,
@@ -52,6 +54,9 @@ struct Pending<D: Dialect> {
 
 impl<D: Dialect> InFlight<D> for Pending<D> {
     fn request(&self, id: u32) -> Option<Request<'_, D>> {
+        if let Some(credentials) = self.credentials.sent_with(id) {
+            return Some(Request::Authenticate(credentials));
+        }
         if let Some(message) = self.outbox.get(id) {
             return Some(Request::Message(message));
         }
@@ -68,7 +73,7 @@ impl<D: Dialect> Session<D> {
     pub fn new(
         policy: &SessionPolicy,
         dialect: D,
-        credentials: Secret,
+        credentials: CredentialsSource,
         seed: Seed,
         now: Instant,
     ) -> Self {
@@ -78,12 +83,16 @@ impl<D: Dialect> Session<D> {
             calls_max,
             subscriptions_max,
         } = policy.settings().clone();
+        let mut link = Link::new(link, seed, now);
+        if credentials == CredentialsSource::Fetched {
+            link.fetch_credentials();
+        }
         Self {
             connected_dialect: dialect.clone(),
             dialect,
-            credentials,
-            link: Link::new(link, seed, now),
+            link,
             pending: Pending {
+                credentials: Credentials::new(credentials),
                 outbox: Outbox::new(outbox),
                 calls: PendingCalls::new(calls_max),
                 subscriptions: Subscriptions::new(subscriptions_max),
@@ -128,6 +137,7 @@ impl<D: Dialect> Session<D> {
                 LinkOutput::Dial { attempt, endpoint } => {
                     self.outputs.push_back(Output::Dial { attempt, endpoint });
                 }
+                LinkOutput::FetchCredentials { reason } => self.fetch_credentials(now, reason),
                 LinkOutput::Abort { attempt } => self.outputs.push_back(Output::Abort { attempt }),
                 LinkOutput::Probe { attempt } => self.outputs.push_back(Output::Probe { attempt }),
                 LinkOutput::Close { attempt } => {
@@ -162,7 +172,7 @@ impl<D: Dialect> Session<D> {
         self.connected_dialect = self.dialect.clone();
         let early = self
             .connected_dialect
-            .start_handshake(&self.credentials, &mut self.wire);
+            .start_handshake(self.pending.credentials.current(), &mut self.wire);
         let EarlyRequests::Subscriptions(limit) = early else {
             return;
         };
@@ -179,6 +189,7 @@ impl<D: Dialect> Session<D> {
     /// The transport is gone. Subscriptions stay: they are resumed over the next connection.
     fn on_down(&mut self, was_connected: bool) {
         self.wire.clear();
+        self.pending.credentials.on_connection_lost();
         self.pending.subscriptions.on_connection_lost();
         if !was_connected {
             return;
@@ -275,6 +286,10 @@ impl<D: Dialect> Session<D> {
             Input::Consumed { id, items } => {
                 self.pending.subscriptions.on_consumed(id, items);
             }
+            Input::CredentialsFetched { id, outcome } => {
+                self.credentials_fetched(now, id, outcome);
+            }
+            Input::CredentialsReplaced(credentials) => self.replace_credentials(credentials),
             Input::Tick => self.tick(now),
         }
         self.follow_link(now);

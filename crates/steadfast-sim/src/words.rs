@@ -68,6 +68,7 @@ pub(crate) fn outcome(outcome: &SendResult) -> String {
 pub(crate) fn cause(cause: &DisconnectCause) -> String {
     match cause {
         DisconnectCause::Dial { text, .. }
+        | DisconnectCause::Credentials(text)
         | DisconnectCause::LocalNetwork(text)
         | DisconnectCause::ConnectionFailed(text)
         | DisconnectCause::Protocol(text) => text.clone(),

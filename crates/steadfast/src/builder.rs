@@ -7,6 +7,7 @@ use std::time::Duration;
 use steadfast_clock::Clock;
 use steadfast_core::Session;
 use steadfast_core::dialect::Dialect;
+use steadfast_core::io::{CredentialsError, CredentialsSource, RenewalReason};
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, PolicyError,
     SessionPolicy, SessionSettings,
@@ -18,6 +19,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use crate::awaited_reply::Withdrawals;
 use crate::client::Client;
 use crate::connector::{Connector, StageTimeouts};
+use crate::credentials::{CredentialsSlot, FetchCredentials};
 use crate::dial_limit::DialLimit;
 use crate::driver::{Driver, Parts};
 use crate::endpoint::Endpoint;
@@ -119,7 +121,8 @@ pub struct Builder<D: Dialect> {
     dialect: D,
     /// Why the settings of the dialect are invalid.
     invalid: Option<PolicyError>,
-    token: Secret,
+    credentials: CredentialsSource,
+    fetch_credentials: Option<FetchCredentials>,
     settings: SessionSettings,
     stage_timeouts: StageTimeouts,
     call_timeout: Duration,
@@ -143,7 +146,8 @@ impl<D: Dialect> Builder<D> {
             endpoints: vec![url.parse()?],
             dialect,
             invalid: None,
-            token: Secret::default(),
+            credentials: CredentialsSource::Fixed(Secret::default()),
+            fetch_credentials: None,
             settings: SessionSettings {
                 link: LinkSettings {
                     endpoints: 1,
@@ -192,10 +196,44 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    /// Sets the connection token.
+    /// Sets the credentials for all connections, for example a connection token. The session fails if the server rejects
+    /// them; [`Client::set_credentials`] replaces them.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
-        self.token = Secret::new(token.to_owned());
+        self.credentials = CredentialsSource::Fixed(Secret::new(token.to_owned()));
+        self.fetch_credentials = None;
+        self
+    }
+
+    /// Sets a function that fetches the credentials, for example a connection token from your backend. It is called
+    /// before the first connection, before those of the open connection expire, and when the server has rejected them;
+    /// never twice at the same time. An open connection is authenticated with the new ones, so that nothing is
+    /// interrupted.
+    ///
+    /// The time that it takes before an attempt counts towards [`Self::connect_timeout`]. If it fails, hangs or panics,
+    /// or returns an empty text, it is called again with backoff, and the open connection stays as long as the server
+    /// permits. [`CredentialsError::denied`] ends in a failed session.
+    ///
+    /// ```
+    /// use steadfast::CredentialsError;
+    /// use steadfast::centrifuge::Client;
+    ///
+    /// # async fn request_token() -> std::io::Result<String> { Ok("token".to_owned()) }
+    /// # fn build() -> Result<(), steadfast::error::BuildError> {
+    /// let builder = Client::builder("wss://example.org")?
+    ///     .credentials(|_reason| async { request_token().await.map_err(CredentialsError::temporary) });
+    /// # let _ = builder;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn credentials<F, R>(mut self, fetch: F) -> Self
+    where
+        F: Fn(RenewalReason) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<String, CredentialsError>> + Send + 'static,
+    {
+        self.credentials = CredentialsSource::Fetched;
+        self.fetch_credentials = Some(FetchCredentials::new(fetch));
         self
     }
 
@@ -334,7 +372,7 @@ impl<D: Dialect> Builder<D> {
         let session = Session::new(
             &policy,
             self.dialect,
-            self.token,
+            self.credentials,
             Seed::new(seed),
             clock.now(),
         );
@@ -370,6 +408,7 @@ impl<D: Dialect> Builder<D> {
             wake,
             withdrawals,
             capacity,
+            credentials: CredentialsSlot::new(self.fetch_credentials),
         });
         Ok((client, driver))
     }

@@ -10,6 +10,7 @@ use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, Session
 use steadfast_core::io::{
     CallError, CallId, CallResult, MessageId, Outgoing, SubscribeOptions, SubscriptionId,
 };
+use steadfast_core::secret::Secret;
 use steadfast_machine::Instant;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -200,6 +201,16 @@ impl<D: Dialect> Client<D> {
                 maybe_executed: is_open && !is_idempotent,
             })
         })
+    }
+
+    /// Replaces the credentials: an open connection is authenticated with them, and later connections use them. A failed
+    /// session stays failed until [`Self::restart`].
+    ///
+    /// # Errors
+    ///
+    /// The command queue is full, or the client is closed.
+    pub fn set_credentials(&self, credentials: &str) -> Result<(), RequestError> {
+        self.send(Command::SetCredentials(Secret::new(credentials.to_owned())))
     }
 
     /// Signals that the network is available again: reconnects immediately, or probes the open connection.

@@ -23,6 +23,7 @@ use steadfast_core::io::{
     CallId, CallResult, ConnectionLoss, Input, MessageId, Outgoing, Output, SendResult,
     SubscribeOptions, SubscriptionId,
 };
+use steadfast_core::secret::Secret;
 use steadfast_machine::{Instant, Machine};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Sleep;
@@ -31,6 +32,7 @@ use self::transport_slot::TransportSlot;
 use crate::awaited_reply::Withdrawals;
 use crate::builder::defaults;
 use crate::connector::Connector;
+use crate::credentials::CredentialsSlot;
 use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::events::Events;
@@ -56,6 +58,7 @@ pub(crate) enum Command<D: Dialect> {
     Call(CallId, D::Call, Instant, oneshot::Sender<CallResult<D>>),
     Subscribe(SubscriptionId, SubscribeOptions<D::Topic>, Arc<Queue<D>>),
     Unsubscribe(SubscriptionId),
+    SetCredentials(Secret),
     ReconnectNow,
     Restart,
     /// The sender is used, or dropped, when the session is closed.
@@ -76,6 +79,7 @@ pub(crate) struct Parts<D: Dialect> {
     pub(crate) wake: Arc<Notify>,
     pub(crate) withdrawals: Arc<Withdrawals>,
     pub(crate) capacity: OutboxCapacity,
+    pub(crate) credentials: CredentialsSlot,
 }
 
 /// The future that runs the session of a [`Client`](crate::Client). It completes when the session is closed: by the
@@ -143,6 +147,7 @@ impl<D: Dialect> Waiters<D> {
                 self.subscriptions.remove(&id);
                 Input::UnsubscribeRequested { id }
             }
+            Command::SetCredentials(credentials) => Input::CredentialsReplaced(credentials),
             Command::ReconnectNow => Input::ReconnectRequested,
             Command::Restart => Input::RestartRequested,
             Command::Close(drain, closed) => {
@@ -206,6 +211,10 @@ impl<D: Dialect> Driver<D> {
             is_busy = true;
         }
         is_busy |= self.poll_readers() | self.withdraw_calls();
+        if let Some(input) = self.parts.credentials.poll(context) {
+            self.handle_input(input);
+            is_busy = true;
+        }
         let now = self.parts.clock.now();
         let session = &mut self.parts.session;
         is_busy |= self
@@ -335,6 +344,9 @@ impl<D: Dialect> Driver<D> {
                         let limit = &self.parts.dial_limit;
                         self.slot.dial(attempt, connector, endpoint, limit);
                     }
+                }
+                Output::FetchCredentials { id, reason } => {
+                    self.parts.credentials.begin(id, reason);
                 }
                 Output::Abort { attempt } => self.slot.abort(attempt),
                 Output::Transmit { attempt, frame } => self.slot.transmit(attempt, &frame),

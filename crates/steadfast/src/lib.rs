@@ -27,6 +27,7 @@ mod builder;
 pub mod centrifuge;
 mod client;
 pub mod connector;
+mod credentials;
 mod dial_limit;
 mod driver;
 pub mod endpoint;
@@ -49,8 +50,8 @@ pub use steadfast_core::event::{
     ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 pub use steadfast_core::io::{
-    CallError, CallResult, SendError, SendResult, SubscribeOptions, SubscriptionEvent,
-    UnsubscribeCause,
+    CallError, CallResult, CredentialsError, RenewalReason, SendError, SendResult,
+    SubscribeOptions, SubscriptionEvent, UnsubscribeCause,
 };
 pub use steadfast_core::policy::{BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings};
 pub use steadfast_machine::{Instant, Position};

@@ -1,5 +1,7 @@
 //! What a message of the peer means.
 
+use std::time::Duration;
+
 use steadfast_machine::Position;
 
 use super::{Dialect, Topic};
@@ -11,7 +13,17 @@ use crate::retry_advice::RetryAdvice;
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum DialectEvent<D: Dialect> {
     /// The peer accepted the client: the handshake is complete.
-    Accepted,
+    Accepted {
+        /// When the credentials expire; `None` if they do not.
+        expires_after: Option<Duration>,
+    },
+    /// The peer accepted new credentials on the open connection.
+    Authenticated {
+        /// The request with which they were sent; 0 if the peer says so on its own.
+        id: u32,
+        /// When they expire; `None` if they do not.
+        expires_after: Option<Duration>,
+    },
     /// The peer rejected the client.
     Rejected {
         cause: DisconnectCause,

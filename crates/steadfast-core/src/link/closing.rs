@@ -72,6 +72,7 @@ impl Link {
     /// Ends the link as requested; the transport is already closed.
     pub(super) fn end(&mut self, now: Instant) {
         self.lifecycle = Lifecycle::Idle;
+        self.credentials.is_fetching = false;
         self.drain_until = None;
         self.disconnected_since = None;
         self.failures = 0;
@@ -85,6 +86,7 @@ impl Link {
     /// Stops reconnecting until the application restarts the link.
     pub(super) fn fail(&mut self, now: Instant, cause: DisconnectCause) {
         self.lifecycle = Lifecycle::Failed;
+        self.credentials.is_fetching = false;
         if self.drain_until.take().is_some() {
             return self.end(now);
         }

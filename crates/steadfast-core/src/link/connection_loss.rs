@@ -5,7 +5,7 @@ use steadfast_machine::Instant;
 use super::{Lifecycle, Link, LinkOutput};
 use crate::backoff::BackoffReason;
 use crate::event::{DisconnectCause, SessionEvent};
-use crate::io::Attempt;
+use crate::io::{Attempt, RenewalReason};
 use crate::retry_advice::{Action, Pace, RetryAdvice};
 
 impl Link {
@@ -47,9 +47,11 @@ impl Link {
                 self.outputs.push_back(LinkOutput::DiscardPositions);
                 self.reconnect_after_loss(now, cause, advice);
             }
-            Action::Retry | Action::RenewCredentials => {
+            Action::RenewCredentials => {
+                self.require_credentials(RenewalReason::Rejected);
                 self.reconnect_after_loss(now, cause, advice);
             }
+            Action::Retry => self.reconnect_after_loss(now, cause, advice),
         }
     }
 
@@ -64,8 +66,8 @@ impl Link {
                 let retry_after = advice.retry_after;
                 self.attempt_failed(now, cause, BackoffReason::AttemptFailed { retry_after });
             }
-            // The client cannot obtain other credentials: the application has to decide.
-            Action::RenewCredentials | Action::GiveUp => self.fail(now, cause),
+            Action::RenewCredentials => self.credentials_rejected(now, cause),
+            Action::GiveUp => self.fail(now, cause),
         }
     }
 

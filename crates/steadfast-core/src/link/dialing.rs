@@ -77,13 +77,9 @@ impl Link {
         self.snapshot.endpoint = endpoint;
         let state = self.state_without_connection();
         self.transition(now, state, SessionPhase::Dialing);
-        let (attempt, number) = (self.attempt, self.snapshot.attempt);
-        self.outputs
-            .push_back(LinkOutput::Dial { attempt, endpoint });
-        self.notify(SessionEvent::Attempting {
-            attempt: number,
-            endpoint,
-        });
+        self.begin_attempt();
+        let attempt = self.snapshot.attempt;
+        self.notify(SessionEvent::Attempting { attempt, endpoint });
     }
 
     /// The shell queued the dial, because too many are in progress: the connect timeout does not run.
@@ -158,6 +154,10 @@ impl Link {
     }
 
     pub(super) fn attempt_timed_out(&mut self, now: Instant) {
+        if self.is_fetching_credentials() {
+            let text = "timed out waiting for the credentials".to_owned();
+            return self.credentials_failed(now, text, false);
+        }
         self.abort_transport();
         let reason = BackoffReason::AttemptFailed { retry_after: None };
         self.attempt_failed(now, DisconnectCause::ConnectTimeout, reason);

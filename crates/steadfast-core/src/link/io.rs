@@ -1,7 +1,7 @@
 //! What a link requires of the layer above.
 
 use crate::event::{DisconnectCause, SessionEvent};
-use crate::io::Attempt;
+use crate::io::{Attempt, RenewalReason};
 
 /// What the layer above must do. `Dial`, `Abort`, `Probe` and `Close` are for the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum LinkOutput {
         /// Index of the endpoint.
         endpoint: usize,
     },
+    /// Fetch credentials, and report them or the failure: the attempt waits for them.
+    FetchCredentials { reason: RenewalReason },
     /// Give up a transport immediately: its later inputs are ignored.
     Abort { attempt: Attempt },
     /// Send a ping of the transport ahead of everything that is queued.

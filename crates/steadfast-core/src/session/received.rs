@@ -40,7 +40,14 @@ impl<D: Dialect> Session<D> {
 
     fn on_event(&mut self, now: Instant, event: DialectEvent<D>) {
         match event {
-            DialectEvent::Accepted => self.link.accepted(now),
+            DialectEvent::Accepted { expires_after } => {
+                self.link.accepted(now);
+                self.pending.credentials.on_accepted(now, expires_after);
+            }
+            DialectEvent::Authenticated { id, expires_after } => {
+                self.link.reply_received(now, id);
+                self.pending.credentials.on_accepted(now, expires_after);
+            }
             DialectEvent::Rejected { cause, advice } => self.link.rejected(now, cause, advice),
             DialectEvent::Responded { id, response } => {
                 self.link.reply_received(now, id);
@@ -121,6 +128,7 @@ impl<D: Dialect> Session<D> {
                 let effects = subscriptions.on_refused(now, id, refusal, advice, backoff);
                 self.apply_effects(effects);
             }
+            Some(Request::Authenticate(_)) => self.renewal_refused(now, &refusal, advice),
             // The reply to the end of a subscription, or to a request that the session no longer waits for.
             Some(Request::Unsubscribe(_)) | None => {}
         }

@@ -15,6 +15,10 @@ impl<D: Dialect> Session<D> {
             pending.outbox.deadline().map(|at| (at, Timer::Outbox)),
             pending.calls.deadline().map(|at| (at, Timer::Call)),
             pending
+                .credentials
+                .deadline()
+                .map(|at| (at, Timer::Credentials)),
+            pending
                 .subscriptions
                 .deadline()
                 .filter(|_| can_subscribe)
@@ -26,6 +30,7 @@ impl<D: Dialect> Session<D> {
 
     pub(super) fn tick(&mut self, now: Instant) {
         self.expire(now);
+        self.renew_credentials(now);
         self.link.tick(now);
     }
 

@@ -6,17 +6,16 @@ use bytes::Bytes;
 use steadfast_core::dialect::centrifuge::{Call, Input, Outgoing, Output, Publish, Session};
 use steadfast_core::io::{Attempt, CallId, Frame, MessageId};
 use steadfast_core::policy::SessionPolicy;
-use steadfast_core::secret::Secret;
 use steadfast_machine::{Instant, Machine, Seed};
 
-use crate::script::{centrifuge, settings};
+use crate::script::{centrifuge, no_credentials, settings};
 
 const NOW: Instant = Instant::START;
 
 /// A connected session without pending outputs.
 fn connected() -> Session {
     let policy = SessionPolicy::new(settings()).expect("valid");
-    let mut session = Session::new(&policy, centrifuge(), Secret::default(), Seed::new(1), NOW);
+    let mut session = Session::new(&policy, centrifuge(), no_credentials(), Seed::new(1), NOW);
     let attempt = Attempt(1);
     session.handle(NOW, Input::OpenRequested);
     session.handle(NOW, Input::Dialled { attempt });

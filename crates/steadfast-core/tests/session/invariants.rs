@@ -72,6 +72,8 @@ impl InvariantChecker {
             Input::DialQueued { .. }
             | Input::DialStarted { .. }
             | Input::ReconnectRequested
+            | Input::CredentialsFetched { .. }
+            | Input::CredentialsReplaced(_)
             | Input::BytesReceived { .. }
             | Input::Received { .. }
             | Input::SendBuffer { .. }
@@ -116,7 +118,7 @@ impl InvariantChecker {
             Output::CompleteCall { id, .. } => {
                 assert!(self.called.remove(id), "{id:?} completes once");
             }
-            Output::Deliver { .. } => {}
+            Output::FetchCredentials { .. } | Output::Deliver { .. } => {}
             Output::Notify(event) => self.on_event(event),
         }
     }
@@ -145,6 +147,7 @@ impl InvariantChecker {
                 assert!(!self.is_connected, "a loss precedes a failure");
                 self.has_failed = true;
             }
+            SessionEvent::RenewalFailed { .. } => {}
             SessionEvent::Attempting { .. } | SessionEvent::Waiting { .. } => {
                 assert!(!self.is_connected, "{event:?} while connected");
             }
@@ -162,7 +165,8 @@ impl InvariantChecker {
             SessionState::Disconnected | SessionState::Failed => it.phase == SessionPhase::Idle,
             SessionState::Connecting | SessionState::Reconnecting => matches!(
                 it.phase,
-                SessionPhase::Dialing
+                SessionPhase::FetchingCredentials
+                    | SessionPhase::Dialing
                     | SessionPhase::Handshake
                     | SessionPhase::Waiting
                     | SessionPhase::Degraded
@@ -179,7 +183,11 @@ impl InvariantChecker {
         assert!(fits, "{:?} in {:?}", it.phase, it.state);
         let waits = matches!(it.phase, SessionPhase::Waiting | SessionPhase::Degraded);
         assert_eq!(it.next_attempt_at.is_some(), waits, "{it:?}");
-        let has_transport = !waits && it.phase != SessionPhase::Idle;
+        let has_transport = !waits
+            && !matches!(
+                it.phase,
+                SessionPhase::Idle | SessionPhase::FetchingCredentials
+            );
         assert_eq!(self.transport.is_some(), has_transport, "{it:?}");
         assert_eq!(
             self.is_connected,
@@ -194,8 +202,14 @@ impl InvariantChecker {
                 Timer::Outbox | Timer::Call => true,
                 Timer::Redial | Timer::Degrade => waits,
                 Timer::ConnectTimeout => {
-                    matches!(it.phase, SessionPhase::Dialing | SessionPhase::Handshake)
+                    matches!(
+                        it.phase,
+                        SessionPhase::FetchingCredentials
+                            | SessionPhase::Dialing
+                            | SessionPhase::Handshake
+                    )
                 }
+                Timer::Credentials => it.state == SessionState::Connected,
                 Timer::Liveness => {
                     it.phase == SessionPhase::Handshake
                         || it.state == SessionState::Connected && it.phase != SessionPhase::Closing

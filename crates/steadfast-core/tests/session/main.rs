@@ -2,6 +2,7 @@
 
 mod closing;
 mod coalescing;
+mod credentials;
 mod invariants;
 mod jitter;
 mod liveness;

@@ -11,7 +11,8 @@ use steadfast_core::event::{
     DialErrorKind, DialStage, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 use steadfast_core::io::{
-    Attempt, CallId, ConnectionLoss, DialFailure, Frame, MessageId, SubscriptionId,
+    Attempt, CallId, ConnectionLoss, CredentialsSource, DialFailure, FetchId, Frame, MessageId,
+    RenewalReason, SubscriptionId,
 };
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
@@ -48,6 +49,8 @@ pub(crate) struct Script {
     pub(crate) publication_outcomes: Vec<(MessageId, SendResult)>,
     pub(crate) call_outcomes: Vec<(CallId, CallResult)>,
     pub(crate) events: Vec<(Instant, SessionEvent)>,
+    /// Credentials that the session wants.
+    pub(crate) fetches: Vec<(Instant, FetchId, RenewalReason)>,
     next_number: u64,
 }
 
@@ -97,6 +100,10 @@ pub(crate) fn settings() -> SessionSettings {
     }
 }
 
+pub(crate) fn no_credentials() -> CredentialsSource {
+    CredentialsSource::Fixed(Secret::default())
+}
+
 pub(crate) fn centrifuge() -> Centrifuge {
     let settings = CentrifugeSettings {
         name: "test".to_owned(),
@@ -125,11 +132,22 @@ impl Script {
         script
     }
 
+    /// A session that fetches its credentials, and was opened.
+    pub(crate) fn with_credentials() -> Self {
+        let mut script = Self::idle_with(settings(), 1, CredentialsSource::Fetched);
+        script.handle(Input::OpenRequested);
+        script
+    }
+
     pub(crate) fn idle(settings: SessionSettings, seed: u64) -> Self {
+        Self::idle_with(settings, seed, no_credentials())
+    }
+
+    fn idle_with(settings: SessionSettings, seed: u64, credentials: CredentialsSource) -> Self {
         let policy = SessionPolicy::new(settings).expect("valid");
         let (seed, now) = (Seed::new(seed), Instant::START);
         Self {
-            session: Session::new(&policy, centrifuge(), Secret::default(), seed, now),
+            session: Session::new(&policy, centrifuge(), credentials, seed, now),
             now: Instant::START,
             invariants: InvariantChecker::default(),
             inbox: Vec::new(),
@@ -140,6 +158,7 @@ impl Script {
             publication_outcomes: Vec::new(),
             call_outcomes: Vec::new(),
             events: Vec::new(),
+            fetches: Vec::new(),
             next_number: 0,
         }
     }
@@ -197,6 +216,9 @@ impl Script {
                     self.publication_outcomes.push((id, outcome));
                 }
                 Output::CompleteCall { id, outcome } => self.call_outcomes.push((id, outcome)),
+                Output::FetchCredentials { id, reason } => {
+                    self.fetches.push((self.now, id, reason));
+                }
                 Output::Notify(event) => self.events.push((self.now, event)),
             }
         }
@@ -250,12 +272,19 @@ impl Script {
     }
 
     pub(crate) fn accept_connect(&mut self) {
+        self.accept_connect_for(0);
+    }
+
+    /// The server accepts the connect command; the credentials expire after this number of seconds, 0 for never.
+    pub(crate) fn accept_connect_for(&mut self, ttl: u32) {
         let first = self.inbox.remove(0);
         assert!(matches!(first.request, Request::Connect(_)), "{first:?}");
         let result = ConnectResult {
             client: "c".to_owned(),
             ping: 25,
             pong: true,
+            expires: ttl > 0,
+            ttl,
             ..ConnectResult::default()
         };
         self.reply_to(first.id, Ok(ReplyResult::Connect(result)));

@@ -10,7 +10,6 @@ use std::time::Duration;
 use steadfast_core::dialect::centrifuge::{CallError, Input, Output, SendError, Session};
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
 use steadfast_core::io::{Attempt, CallId, MessageId};
-use steadfast_core::secret::Secret;
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::websocket::{Decoder, Opcode, WebSocketEndpoint};
 
@@ -26,7 +25,7 @@ use crate::network::Network;
 use crate::planted_bug::session_messages::SessionBugState;
 use crate::planted_bug::{PlantedBug, is_lost_event};
 use crate::reference_model::Invariant;
-use crate::settings::session::centrifuge;
+use crate::settings::session::{centrifuge, no_credentials};
 use crate::words;
 
 /// A session with its application and its one transport.
@@ -82,7 +81,7 @@ impl Driver {
         let (channels, padding) = (&ctx.settings.channels, ctx.settings.padding);
         Some(Self {
             index,
-            session: Session::new(&policy, centrifuge(), Secret::default(), seed, now),
+            session: Session::new(&policy, centrifuge(), no_credentials(), seed, now),
             application: Application::new(index, channels, padding, parameters),
             transport: Transport::None,
             last_connection: None,
@@ -157,6 +156,8 @@ impl Driver {
                         .complete_publication(now, id, &outcome, &mut ctx.recorder());
                 self.on_outcome(id, settled.as_deref());
             }
+            // The sessions of a run have no credentials.
+            Output::FetchCredentials { .. } => {}
             Output::Notify(event) => self.on_session_event(ctx, network, event),
             Output::CompleteCall { id, outcome } => {
                 if matches!(outcome, Err(CallError::TimedOut { .. })) {

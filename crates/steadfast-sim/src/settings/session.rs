@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
+use steadfast_core::io::CredentialsSource;
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
     SessionSettings,
 };
+use steadfast_core::secret::Secret;
 use steadfast_machine::Generator;
 use steadfast_protocol::limits::Limits;
 
@@ -14,6 +16,11 @@ use crate::planted_bug::PlantedBug;
 
 /// The largest number of pending calls of a session.
 pub(crate) const CALLS_MAX: usize = 16;
+
+/// The gateways of a run accept every client.
+pub(crate) fn no_credentials() -> CredentialsSource {
+    CredentialsSource::Fixed(Secret::default())
+}
 
 /// The protocol of all sessions.
 pub(crate) fn centrifuge() -> Centrifuge {

@@ -48,6 +48,11 @@ pub(super) fn session_event(event: &SessionEvent, url: &Endpoint, now: Instant) 
             let retry_in = Readable(until.saturating_since(now));
             tracing::warn!(%url, attempt, %cause, %retry_in, "connection attempt failed");
         }
+        SessionEvent::RenewalFailed { text, retry_at } => {
+            let retry_in = retry_at.map(|at| Readable(at.saturating_since(now)));
+            let retry_in = retry_in.map(tracing::field::display);
+            tracing::warn!(%url, cause = %text, retry_in, "credentials not renewed");
+        }
         SessionEvent::Failed { cause } => tracing::warn!(%url, %cause, "session failed"),
         SessionEvent::Closed => tracing::info!(%url, "session closed"),
         // The first attempt after a loss, which is logged already.

@@ -6,6 +6,7 @@
 )]
 
 mod closing;
+mod credentials;
 mod dial_limit;
 mod drain;
 mod heartbeat_log;

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{Command, ConnectResult, Reply, ReplyResult, Request};
+use steadfast_protocol::message::{
+    Command, ConnectResult, RefreshResult, Reply, ReplyResult, Request,
+};
 use steadfast_protocol::websocket::handshake::{accept_key, response};
 use steadfast_protocol::websocket::{self, Decoder, Opcode, Role};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -73,6 +75,8 @@ fn reply(message: &[u8], replies: &mut Vec<u8>, on_request: &mut impl FnMut(&Req
         on_request(&request);
         let result = if matches!(request, Request::Connect(_)) {
             ReplyResult::Connect(ConnectResult::default())
+        } else if matches!(request, Request::Refresh(_)) {
+            ReplyResult::Refresh(RefreshResult::default())
         } else {
             assert!(matches!(request, Request::Rpc(_)), "{request:?}");
             ReplyResult::Rpc(acknowledgement())

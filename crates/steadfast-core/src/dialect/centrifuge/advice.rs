@@ -17,8 +17,13 @@ pub(super) fn for_loss(loss: &ConnectionLoss) -> RetryAdvice {
         ConnectionLoss::Failed(_) | ConnectionLoss::MessageTooLarge(_) => RetryAdvice::RETRY,
         ConnectionLoss::CloseFrame { code, reason } => {
             let code = code.unwrap_or(NO_CODE);
+            let action = if code == DisconnectCode::ConnectionExpired.code() {
+                Action::RenewCredentials
+            } else {
+                action(Advice::for_disconnect(u32::from(code)))
+            };
             RetryAdvice::RETRY
-                .with(action(Advice::for_disconnect(u32::from(code))))
+                .with(action)
                 .at(pace(code))
                 .after(retry_in(reason))
         }

@@ -1,5 +1,7 @@
 //! Replies and pushes of a server as events of a session.
 
+use std::time::Duration;
+
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::idempotent;
 use steadfast_protocol::limits::Limits;
@@ -51,9 +53,12 @@ impl Centrifuge {
         outcome: Result<ReplyResult, ReplyError>,
     ) -> Result<Event, String> {
         match outcome {
-            Ok(ReplyResult::Connect(ConnectResult { pong, .. })) => {
+            Ok(ReplyResult::Connect(ConnectResult {
+                pong, expires, ttl, ..
+            })) => {
                 self.is_pong_required = pong;
-                Ok(Event::Accepted)
+                let expires_after = expiry(expires, ttl);
+                Ok(Event::Accepted { expires_after })
             }
             Ok(_) => Err("the reply to connect has another result".to_owned()),
             Err(error) => Ok(Event::Rejected {
@@ -84,6 +89,10 @@ fn on_result(id: u32, request: Option<Request<'_, Centrifuge>>, result: ReplyRes
                     },
                 },
             );
+        }
+        (Some(Request::Authenticate(_)), ReplyResult::Refresh(result)) => {
+            let expires_after = expiry(result.expires, result.ttl);
+            return Event::Authenticated { id, expires_after };
         }
         (Some(Request::Subscribe(..)), ReplyResult::Subscribe(result)) => {
             let subscribed = subscribed(result);
@@ -164,12 +173,18 @@ fn on_push(push: Push) -> Option<Event> {
                 cause: loss.into(),
             }
         }
-        // This client requests no server-side subscriptions, no messages outside channels, and no expiry.
-        PushEvent::Message(_)
-        | PushEvent::Subscribe { .. }
-        | PushEvent::Connect(_)
-        | PushEvent::Refresh { .. } => return None,
+        PushEvent::Refresh { expires, ttl } => Event::Authenticated {
+            id: 0,
+            expires_after: expiry(expires, ttl),
+        },
+        // This client requests no server-side subscriptions and no messages outside channels.
+        PushEvent::Message(_) | PushEvent::Subscribe { .. } | PushEvent::Connect(_) => return None,
     })
+}
+
+/// The time until the credentials expire, of a connection that expires.
+fn expiry(expires: bool, ttl: u32) -> Option<Duration> {
+    expires.then(|| Duration::from_secs(u64::from(ttl)))
 }
 
 /// Publications of a channel without history have the offset 0.

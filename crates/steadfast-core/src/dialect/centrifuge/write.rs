@@ -4,7 +4,8 @@ use bytes::Bytes;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    ChannelRequest, HistoryRequest, Request as ProtocolRequest, RpcRequest, SubscribeRequest,
+    ChannelRequest, HistoryRequest, RefreshRequest, Request as ProtocolRequest, RpcRequest,
+    SubscribeRequest,
 };
 
 use super::{Call, Centrifuge, Publish};
@@ -28,6 +29,9 @@ pub(super) fn protocol_request(request: Request<'_, Centrifuge>) -> ProtocolRequ
             recoverable: true,
             join_leave: channel.join_leave,
             ..SubscribeRequest::default()
+        }),
+        Request::Authenticate(token) => ProtocolRequest::Refresh(RefreshRequest {
+            token: token.expose().to_owned(),
         }),
         Request::Unsubscribe(channel) => ProtocolRequest::Unsubscribe(ChannelRequest {
             channel: channel.name.as_str().to_owned(),
@@ -96,6 +100,7 @@ pub(super) fn check(request: Request<'_, Centrifuge>, bytes_max: usize) -> Resul
             (channel.name.as_str(), epoch, 0)
         }
         Request::Unsubscribe(channel) => (channel.name.as_str(), 0, 0),
+        Request::Authenticate(token) => ("", 0, token.expose().len()),
     };
     if channel.len() > Limits::CHANNEL_BYTES {
         return Err(Unsendable::NameTooLong {

@@ -1,0 +1,201 @@
+//! The credentials of a session: fetched before an attempt that needs them, and renewed over an open connection.
+
+use std::time::Duration;
+
+use steadfast_machine::Instant;
+
+use super::Session;
+use crate::dialect::{Dialect, Request};
+use crate::event::SessionEvent;
+use crate::io::{CredentialsError, CredentialsSource, FetchId, Output, RenewalReason};
+use crate::retry_advice::{Action, RetryAdvice};
+use crate::secret::Secret;
+
+/// Credentials are renewed when this part of their lifetime is left, so that they do not expire while they are fetched.
+const RENEWAL_MARGIN: u32 = 10;
+/// The longest such time.
+const RENEWAL_MARGIN_MAX: Duration = Duration::from_secs(30);
+
+/// The first delay after a failed renewal; doubles up to [`RETRY_DELAY_MAX`].
+const RETRY_DELAY_BASE: Duration = Duration::from_secs(1);
+/// The longest delay after a failed renewal.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
+
+/// The credentials, and the fetch or renewal in progress.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    can_fetch: bool,
+    current: Secret,
+    last_fetch: FetchId,
+    /// When the fetch for the open connection takes too long; `None` if there is none. The deadline of an attempt limits
+    /// the fetch before it.
+    fetch_until: Option<Instant>,
+    /// When those of the open connection are renewed.
+    renew_at: Option<Instant>,
+    /// Failed renewals since the last success.
+    failures: u32,
+    /// The request that authenticates the open connection, while it has no reply.
+    request: Option<u32>,
+}
+
+impl Credentials {
+    pub(super) fn new(source: CredentialsSource) -> Self {
+        let (can_fetch, current) = match source {
+            CredentialsSource::Fixed(current) => (false, current),
+            CredentialsSource::Fetched => (true, Secret::default()),
+        };
+        Self {
+            can_fetch,
+            current,
+            last_fetch: FetchId::default(),
+            fetch_until: None,
+            renew_at: None,
+            failures: 0,
+            request: None,
+        }
+    }
+
+    pub(super) const fn current(&self) -> &Secret {
+        &self.current
+    }
+
+    /// The credentials that were sent with this request, while it has no reply.
+    pub(super) fn sent_with(&self, id: u32) -> Option<&Secret> {
+        (self.request == Some(id)).then_some(&self.current)
+    }
+
+    /// The peer accepted the credentials; they expire after this time.
+    pub(super) fn on_accepted(&mut self, now: Instant, expires_after: Option<Duration>) {
+        self.failures = 0;
+        self.request = None;
+        self.renew_at = expires_after.filter(|_| self.can_fetch).map(|time| {
+            let margin = (time / RENEWAL_MARGIN).min(RENEWAL_MARGIN_MAX);
+            now + time.saturating_sub(margin)
+        });
+    }
+
+    /// Without a connection, an attempt fetches what it needs.
+    pub(super) const fn on_connection_lost(&mut self) {
+        self.fetch_until = None;
+        self.renew_at = None;
+        self.request = None;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.fetch_until, self.renew_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn next_retry_delay(&mut self) -> Duration {
+        let factor = 2_u32.saturating_pow(self.failures);
+        self.failures = self.failures.saturating_add(1).min(u32::BITS);
+        RETRY_DELAY_BASE.saturating_mul(factor).min(RETRY_DELAY_MAX)
+    }
+}
+
+impl<D: Dialect> Session<D> {
+    pub(super) fn fetch_credentials(&mut self, now: Instant, reason: RenewalReason) {
+        let id = FetchId(self.pending.credentials.last_fetch.0 + 1);
+        self.pending.credentials.last_fetch = id;
+        self.pending.credentials.renew_at = None;
+        if !self.link.is_fetching_credentials() {
+            self.pending.credentials.fetch_until = Some(now + self.link.connect_timeout());
+        }
+        self.outputs
+            .push_back(Output::FetchCredentials { id, reason });
+    }
+
+    pub(super) fn credentials_fetched(
+        &mut self,
+        now: Instant,
+        id: FetchId,
+        outcome: Result<Secret, CredentialsError>,
+    ) {
+        if id != self.pending.credentials.last_fetch {
+            return;
+        }
+        self.pending.credentials.fetch_until = None;
+        let outcome = outcome.and_then(|credentials| {
+            if credentials.expose().is_empty() {
+                return Err(CredentialsError::temporary("the credentials are empty"));
+            }
+            Ok(credentials)
+        });
+        match outcome {
+            Ok(credentials) => self.replace_credentials(credentials),
+            Err(error) if self.link.is_fetching_credentials() => {
+                self.link
+                    .credentials_failed(now, error.text, error.is_final);
+            }
+            Err(error) => self.renewal_failed(now, error),
+        }
+    }
+
+    /// Uses these credentials for the open connection, for the attempt that waits for them, and later.
+    pub(super) fn replace_credentials(&mut self, credentials: Secret) {
+        self.pending.credentials.current = credentials;
+        self.link.credentials_fetched();
+        if self.link.is_connected() {
+            let id = self.wire.take_id();
+            self.pending.credentials.request = Some(id);
+            let request = Request::Authenticate(&self.pending.credentials.current);
+            self.connected_dialect.write(id, request, &mut self.wire);
+        }
+    }
+
+    /// The peer rejected the new credentials on the open connection.
+    pub(super) fn renewal_refused(
+        &mut self,
+        now: Instant,
+        refusal: &D::Refusal,
+        advice: RetryAdvice,
+    ) {
+        self.pending.credentials.request = None;
+        let error = CredentialsError {
+            text: refusal.to_string(),
+            is_final: !self.pending.credentials.can_fetch || advice.action == Action::GiveUp,
+        };
+        self.renewal_failed(now, error);
+    }
+
+    /// The open connection stays until the peer ends it; the next attempt fetches credentials in any case.
+    fn renewal_failed(&mut self, now: Instant, error: CredentialsError) {
+        self.link.require_credentials(RenewalReason::Rejected);
+        let retry_at = (!error.is_final).then(|| {
+            let own_delay = self.pending.credentials.next_retry_delay();
+            now + self.link.backoff_mut().retry_delay(own_delay, None)
+        });
+        self.pending.credentials.renew_at = retry_at.filter(|_| self.link.is_connected());
+        let event = SessionEvent::RenewalFailed {
+            text: error.text,
+            retry_at,
+        };
+        self.outputs.push_back(Output::Notify(event));
+    }
+
+    /// Renews the credentials of the open connection when it is time, and gives up a fetch that takes too long.
+    pub(super) fn renew_credentials(&mut self, now: Instant) {
+        if self
+            .pending
+            .credentials
+            .fetch_until
+            .is_some_and(|at| now >= at)
+        {
+            let id = self.pending.credentials.last_fetch;
+            let error = CredentialsError::temporary("timed out waiting for the credentials");
+            self.credentials_fetched(now, id, Err(error));
+            // A later result of this fetch is obsolete.
+            self.pending.credentials.last_fetch.0 += 1;
+        }
+        if self
+            .pending
+            .credentials
+            .renew_at
+            .is_some_and(|at| now >= at)
+        {
+            self.fetch_credentials(now, RenewalReason::Expiring);
+        }
+    }
+}
