@@ -19,10 +19,11 @@ fn fetched(script: &mut Script, outcome: Result<&str, CredentialsError>) {
 
 /// The token of the connect command that waits to be read.
 fn connect_token(script: &Script) -> String {
-    match &script.inbox[0].request {
-        Request::Connect(connect) => connect.token.clone(),
-        other => panic!("{other:?}"),
-    }
+    let first = script.inbox.first().map(|command| &command.request);
+    let Some(Request::Connect(connect)) = first else {
+        panic!("{first:?}");
+    };
+    connect.token.clone()
 }
 
 /// A ready session whose credentials expire after this number of seconds.
@@ -224,9 +225,9 @@ fn a_renewal_that_fails_for_ten_minutes_keeps_the_connection_and_the_subscriptio
     }
 
     assert!((20..=80).contains(&failures), "{failures} fetches");
-    let told = script.events.iter();
-    let told = told.filter(|(_, it)| matches!(it, SessionEvent::RenewalFailed { .. }));
-    assert!(told.count() >= failures - 1);
+    let reported = script.events.iter();
+    let reported = reported.filter(|(_, it)| matches!(it, SessionEvent::RenewalFailed { .. }));
+    assert!(reported.count() >= failures - 1);
     // The server's patience ends; the next attempt fetches first.
     script.lose_with(3005, "connection expired");
     while script.phase() != SessionPhase::FetchingCredentials {
@@ -281,7 +282,7 @@ fn a_session_that_waits_for_credentials_can_be_closed() {
 
 #[test]
 fn no_debug_output_shows_credentials() {
-    let secret = || Secret::new("tell-nobody".to_owned());
+    let secret = || Secret::new("hidden-token".to_owned());
     let id = expiring(1).fetches[0].1;
     let outcome = Ok(secret());
     let shown = format!(
@@ -291,5 +292,5 @@ fn no_debug_output_shows_credentials() {
         CredentialsSource::Fixed(secret())
     );
 
-    assert!(!shown.contains("tell-nobody"), "{shown}");
+    assert!(!shown.contains("hidden-token"), "{shown}");
 }

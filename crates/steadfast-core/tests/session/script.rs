@@ -49,7 +49,7 @@ pub(crate) struct Script {
     pub(crate) publication_outcomes: Vec<(MessageId, SendResult)>,
     pub(crate) call_outcomes: Vec<(CallId, CallResult)>,
     pub(crate) events: Vec<(Instant, SessionEvent)>,
-    /// Credentials that the session wants.
+    /// The fetches of credentials that the session requested.
     pub(crate) fetches: Vec<(Instant, FetchId, RenewalReason)>,
     next_number: u64,
 }
