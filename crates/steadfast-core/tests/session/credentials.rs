@@ -154,7 +154,10 @@ fn a_fetch_that_hangs_ends_with_the_attempt() {
     let (_, late, _) = script.fetches[0];
     script.advance(settings().link.connect_timeout);
 
-    assert!(last_cause(&script).to_string().contains("timed out"));
+    assert_eq!(
+        last_cause(&script),
+        DisconnectCause::Credentials("timed out waiting for the credentials".to_owned())
+    );
     while script.fetches.len() < 2 {
         script.advance(Duration::from_millis(50));
     }
@@ -240,6 +243,17 @@ fn a_renewal_that_fails_for_ten_minutes_keeps_the_connection_and_the_subscriptio
         *it == id && matches!(event, SubscriptionEvent::Unsubscribed(_))
     };
     assert!(!script.subscription_events.iter().any(ended));
+}
+
+#[test]
+fn a_connection_that_has_expired_is_followed_by_new_credentials() {
+    let mut script = expiring(0);
+    script.lose_with(3005, "connection expired");
+    while script.phase() != SessionPhase::FetchingCredentials {
+        script.advance(Duration::from_millis(50));
+    }
+
+    assert_eq!(script.dials.len(), 1, "the old ones are not tried again");
 }
 
 #[test]
