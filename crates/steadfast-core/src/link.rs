@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The link decides when and where to dial, when a connection is given up, and when the next attempt follows. It gives up
-//! only if its policy or a [`RetryAdvice`] requires it. What is said over a connection is the business of the layer above: it
+//! only if its policy or a [`RetryAdvice`](crate::retry_advice::RetryAdvice) requires it. What is said over a connection is the business of the layer above: it
 //! calls [`Link::accepted`], [`Link::rejected`] and [`Link::ready`], and executes or passes on the [`LinkOutput`]s. A
 //! link performs no I/O and has no clock.
 

@@ -9,20 +9,19 @@ use steadfast::centrifuge::Client;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (client, driver) = Client::builder("ws://127.0.0.1:8000")?.build()?;
+    let client = Client::builder("ws://127.0.0.1:8000")?.connect()?;
     let mut session = client.events(); // attempts, disconnects and their reasons
     tokio::spawn(async move {
         while let Ok(event) = session.recv().await {
             println!("{event:?}");
         }
     });
-    tokio::spawn(driver);
 
     let mut news = client.subscribe("news");
     let receipt = client.publish("news", &"hello")?;
-    println!("{:?}", receipt.await); // Acknowledged { position, duplicate }
+    println!("{:?}", receipt.await?); // Acknowledgement { position, duplicate }
     while let Some(event) = news.next().await {
-        println!("{event:?}"); // Subscribed, Publication, Resumed, or Gap if publications are missing
+        println!("{event:?}"); // Subscribed, Item, Resumed, or Gap if publications are missing
     }
     Ok(())
 }

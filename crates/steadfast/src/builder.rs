@@ -14,6 +14,7 @@ use steadfast_core::policy::{
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::Seed;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::awaited_reply::Withdrawals;
@@ -347,6 +348,22 @@ impl<D: Dialect> Builder<D> {
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
+    }
+
+    /// Spawns the session on the current tokio runtime and returns its handle.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::build`], or it is called outside of a tokio runtime.
+    pub fn connect(self) -> Result<Client<D>, BuildError>
+    where
+        D: Send + 'static,
+        Driver<D>: Future<Output = ()> + Send,
+    {
+        let runtime = Handle::try_current().map_err(BuildError::Runtime)?;
+        let (client, driver) = self.build()?;
+        runtime.spawn(driver);
+        Ok(client)
     }
 
     /// Returns the handle, and the future that runs the session: spawn the future, or poll it directly.

@@ -5,8 +5,7 @@
 //! use steadfast::centrifuge::{Client, Item, SubscriptionEvent};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let (client, driver) = Client::builder("ws://127.0.0.1:8000")?.build()?;
-//! tokio::spawn(driver);
+//! let client = Client::builder("ws://127.0.0.1:8000")?.connect()?;
 //!
 //! let mut news = client.subscribe("news");
 //! let acknowledgement = client.publish("news", &json!({ "text": "hello" }))?.await?;

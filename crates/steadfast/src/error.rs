@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_core::event::DisconnectCause;
 pub use steadfast_core::policy::{PolicyError, SessionSetting};
 use thiserror::Error;
+use tokio::runtime::TryCurrentError;
 
 use crate::endpoint::EndpointError;
 
@@ -27,6 +28,9 @@ pub enum BuildError {
     /// The PEM text of the root certificates contains no certificate, or an invalid one.
     #[error("invalid root certificate: no certificate in PEM format, or an invalid one")]
     Certificate,
+    /// The session is to be spawned outside of a tokio runtime.
+    #[error("failed to spawn the session")]
+    Runtime(#[source] TryCurrentError),
     /// The system provides no random bytes.
     #[error("failed to read random bytes from the system")]
     Randomness,

@@ -2,7 +2,7 @@
 //!
 //! [`centrifuge::Client`] is a client of the Steadfast gateway. Other protocols implement
 //! [`Dialect`](dialect::Dialect) and use the same engine: [`Client`] is a cloneable handle, and [`Driver`] is the future
-//! that owns the session; spawn it on a tokio runtime.
+//! that owns the session: [`Builder::connect`] spawns it on the current tokio runtime.
 //!
 //! - **Reconnection:** after an outage, a client with a stable connection is connected again within half of the outage
 //!   (at least 1 s, at most 20 s), 50 ms and one connection attempt; the delays have full jitter. The client retries

@@ -29,7 +29,7 @@ pub(super) const DOCUMENTS: [Document; 3] = [
             ),
             (
                 "cargo run",
-                &["Connected", "Acknowledged", "Subscribed", "Publication"],
+                &["Connected", "Acknowledgement", "Subscribed", "Publication"],
             ),
         ],
         is_killed: true,
