@@ -204,27 +204,39 @@ impl FromStr for Endpoint {
         if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(EndpointError::Character);
         }
-        let (scheme, rest) = split_scheme(url)?;
-        // A fragment is only for browsers and is not sent.
-        let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        if authority.contains('@') {
-            return Err(EndpointError::Credentials);
-        }
-        let (host, port) = split_port(authority)?;
-        if host.is_empty() {
-            let url = without_query(url).to_owned();
-            return Err(EndpointError::HostMissing { url });
-        }
-        let security = scheme.unwrap_or_else(|| Security::default_for(host));
-        Ok(Self {
-            security,
-            host: host.to_owned(),
-            port: port.unwrap_or_else(|| security.default_port()),
-            path: complete_path(path),
+        // The error of a URL with credentials could show a part of the password.
+        parse(url).map_err(|error| {
+            if url.contains('@') {
+                EndpointError::Credentials
+            } else {
+                error
+            }
         })
     }
+}
+
+/// Parses a URL without white space and control characters.
+fn parse(url: &str) -> Result<Endpoint, EndpointError> {
+    let (scheme, rest) = split_scheme(url)?;
+    // A fragment is only for browsers and is not sent.
+    let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err(EndpointError::Credentials);
+    }
+    let (host, port) = split_port(authority)?;
+    if host.is_empty() {
+        let url = without_query(url).to_owned();
+        return Err(EndpointError::HostMissing { url });
+    }
+    let security = scheme.unwrap_or_else(|| Security::default_for(host));
+    Ok(Endpoint {
+        security,
+        host: host.to_owned(),
+        port: port.unwrap_or_else(|| security.default_port()),
+        path: complete_path(path),
+    })
 }
 
 /// Returns the security of the scheme, if there is one, and the rest of the URL.
@@ -370,12 +382,16 @@ mod tests {
                 "ws://me:secret@host",
                 "credentials in the URL are not supported",
             ),
+            ("ws://me:secret/@host", "credentials in the URL"),
+            ("ws:/me:secret@host", "credentials in the URL"),
+            ("me:secret@ws://host", "credentials in the URL"),
             ("ws://host/a b", "percent-encoded"),
             ("ws://host/\r\nX: y", "percent-encoded"),
         ] {
             let error = url.parse::<Endpoint>().unwrap_err().to_string();
 
             assert!(error.contains(expected), "{url}: {error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 
