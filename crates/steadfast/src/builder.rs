@@ -431,8 +431,9 @@ impl<D: Dialect> Builder<D> {
     }
 
     fn connector(&self) -> Result<Connector, BuildError> {
-        let fields = self.header_fields.iter();
-        let fields = fields.map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        if let Some(stage) = self.stage_timeouts.zero() {
+            return Err(BuildError::StageTimeout(stage));
+        }
         let LivenessSettings {
             ping_after_idle,
             pong_timeout,
@@ -440,7 +441,7 @@ impl<D: Dialect> Builder<D> {
         } = self.settings.link.liveness;
         let connector = Connector::new(
             self.stage_timeouts,
-            fields.collect(),
+            self.header_fields.clone(),
             self.received_message_bytes_max,
         )
         .with_user_timeout(ping_after_idle.saturating_add(pong_timeout));
@@ -475,6 +476,19 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_timeout_of_zero_is_rejected_before_the_first_attempt() {
+        let builder = Client::builder("ws://127.0.0.1:9").unwrap();
+        let zero = StageTimeouts::DEFAULT.secure(Duration::ZERO);
+
+        let error = builder.stage_timeouts(zero).build().unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "invalid timeout of the stage \"TLS handshake\": must be above zero"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod error;
 mod options;
 mod race;
+mod stage_timeouts;
 #[cfg(feature = "tls")]
 mod tls;
 mod upgrade;
@@ -13,52 +14,26 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use steadfast_core::event::DialStage;
 use steadfast_core::secret::Secret;
+use steadfast_protocol::websocket::handshake::RequestError;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-pub use steadfast_core::event::{DialErrorKind, DialStage};
-pub use steadfast_protocol::websocket::handshake::{RequestError, ResponseError};
+pub(crate) use self::error::DialError;
+pub use self::stage_timeouts::StageTimeouts;
 
-pub use error::{CertificateProblem, DialError, DialErrorReason};
-
+#[cfg(feature = "tls")]
+use self::error::CertificateProblem;
+use self::error::DialErrorReason;
 use self::options::with_options;
 use crate::endpoint::{Endpoint, Security};
 use crate::transport::stream::Stream;
 use crate::transport::websocket::WebSocket;
 
-/// The timeout of each stage of an attempt. The session also limits the duration of the attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StageTimeouts {
-    /// Timeout of the name resolution.
-    pub resolve: Duration,
-    /// Timeout of the TCP connection, over all addresses of the name.
-    pub connect: Duration,
-    /// Timeout of the TLS handshake.
-    pub secure: Duration,
-    /// Timeout of the HTTP upgrade.
-    pub upgrade: Duration,
-}
-
-impl StageTimeouts {
-    /// 5 s each: half of the default timeout of an attempt, so that the error names the stage that timed out.
-    pub const DEFAULT: Self = Self {
-        resolve: Duration::from_secs(5),
-        connect: Duration::from_secs(5),
-        secure: Duration::from_secs(5),
-        upgrade: Duration::from_secs(5),
-    };
-}
-
-impl Default for StageTimeouts {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
 /// Opens WebSocket connections.
 #[derive(Clone, Debug)]
-pub struct Connector {
+pub(crate) struct Connector {
     timeouts: StageTimeouts,
     /// Additional header fields of the upgrade, for example an authorisation.
     header_fields: Vec<(String, Secret)>,
@@ -71,15 +46,14 @@ pub struct Connector {
 impl Connector {
     /// Creates a connector with these timeouts, these additional header fields for the upgrade, and the length of the
     /// longest message that a server may send, in bytes.
-    pub fn new(
+    pub(crate) fn new(
         timeouts: StageTimeouts,
-        header_fields: Vec<(String, String)>,
+        header_fields: Vec<(String, Secret)>,
         message_bytes_max: u32,
     ) -> Self {
-        let secret = |(name, value)| (name, Secret::new(value));
         Self {
             timeouts,
-            header_fields: header_fields.into_iter().map(secret).collect(),
+            header_fields,
             message_bytes_max,
             user_timeout: None,
             #[cfg(feature = "tls")]
@@ -96,7 +70,7 @@ impl Connector {
     /// Linux); the kernel's default without this. At least the longest time that liveness detection allows: it covers
     /// the case that the driver's task does not run.
     #[must_use]
-    pub const fn with_user_timeout(mut self, timeout: Duration) -> Self {
+    pub(crate) const fn with_user_timeout(mut self, timeout: Duration) -> Self {
         self.user_timeout = Some(timeout);
         self
     }
@@ -105,7 +79,7 @@ impl Connector {
     /// contains no certificate, or an invalid one.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_root_certificates(mut self, pem: &[u8]) -> Option<Self> {
+    pub(crate) fn with_root_certificates(mut self, pem: &[u8]) -> Option<Self> {
         self.tls = tls::Tls::with_root_certificates(tls::parse_certificates(pem)?);
         Some(self)
     }
@@ -115,9 +89,9 @@ impl Connector {
     /// # Errors
     ///
     /// The stage that failed, and the reason.
-    pub async fn dial(&self, endpoint: &Endpoint) -> Result<WebSocket, DialError> {
+    pub(crate) async fn dial(&self, endpoint: &Endpoint) -> Result<WebSocket, DialError> {
         let timeouts = self.timeouts;
-        let error = |stage, reason| DialError::new(stage, endpoint, reason);
+        let error = |stage, reason| DialError::new(stage, endpoint.socket_address(), reason);
         let addresses = within(timeouts.resolve, resolve(endpoint))
             .await
             .map_err(|reason| error(DialStage::Resolve, reason))?;

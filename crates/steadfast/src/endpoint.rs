@@ -9,24 +9,24 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// The path of the Centrifuge client protocol, used for a URL without a path.
-pub const DEFAULT_PATH: &str = "/connection/websocket";
+pub(crate) const DEFAULT_PATH: &str = "/connection/websocket";
 
 /// The longest URL in bytes; HTTP servers commonly accept request lines of this length.
-pub const URL_BYTES_MAX: usize = 8_000;
+pub(crate) const URL_BYTES_MAX: usize = 8_000;
 
 /// A server's address: scheme, host, port and path.
 ///
 /// Written as `ws://HOST[:PORT][/PATH]` or `wss://…`; `http://` and `https://` are equivalent. A URL without a scheme is
 /// `wss://`, so that no token is sent unencrypted by mistake, or `ws://` if the host is `localhost` or a loopback
-/// address. Without a port it is 80, or 443 with TLS; without a path it is [`DEFAULT_PATH`].
+/// address. Without a port it is 80, or 443 with TLS; without a path it is `/connection/websocket`.
 ///
 /// ```
-/// use steadfast::endpoint::Endpoint;
+/// use steadfast::Endpoint;
 ///
 /// let endpoint: Endpoint = "ws://127.0.0.1:8000".parse()?;
 /// assert_eq!(endpoint.to_string(), "ws://127.0.0.1:8000/connection/websocket");
 /// assert_eq!(endpoint.port(), 8000);
-/// # Ok::<(), steadfast::endpoint::EndpointError>(())
+/// # Ok::<(), steadfast::error::EndpointError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
@@ -38,7 +38,7 @@ pub struct Endpoint {
 
 /// Whether the connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Security {
+pub(crate) enum Security {
     /// Not encrypted: `ws://`.
     Plain,
     /// Encrypted with TLS: `wss://`.
@@ -89,14 +89,14 @@ pub enum EndpointError {
     /// The URL contains white space or a control character, which would corrupt the request.
     #[error("invalid character in the URL: must be percent-encoded")]
     Character,
-    /// The URL is longer than [`URL_BYTES_MAX`].
+    /// The URL is longer than 8,000 bytes.
     #[error("invalid URL: longer than {URL_BYTES_MAX} bytes")]
     TooLong,
 }
 
 impl Endpoint {
     /// Returns whether the connection uses TLS.
-    pub const fn security(&self) -> Security {
+    pub(crate) const fn security(&self) -> Security {
         self.security
     }
 
@@ -117,9 +117,7 @@ impl Endpoint {
 
     /// Returns the path without its query, which may contain secrets.
     pub(crate) fn path_without_query(&self) -> &str {
-        self.path
-            .split_once('?')
-            .map_or(self.path.as_str(), |(path, _)| path)
+        path_without_query(&self.path)
     }
 
     /// Returns the value of the HTTP `Host` field: brackets around IPv6 addresses, and no port if it is the default.
@@ -133,17 +131,31 @@ impl Endpoint {
 
     /// Returns `HOST:PORT`, with brackets around IPv6 addresses.
     pub fn socket_address(&self) -> String {
-        format!("{}:{}", self.bracketed_host(), self.port)
+        socket_address(&self.host, self.port)
     }
 
     /// Returns the host, with brackets around an IPv6 address.
     pub fn bracketed_host(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        }
+        bracketed(&self.host)
     }
+}
+
+/// Returns `HOST:PORT`, with brackets around IPv6 addresses.
+pub(crate) fn socket_address(host: &str, port: u16) -> String {
+    format!("{}:{port}", bracketed(host))
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+/// Returns a path, or a URL, without its query, which may contain secrets.
+pub(crate) fn path_without_query(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(path, _)| path)
 }
 
 impl Security {
@@ -227,7 +239,7 @@ fn parse(url: &str) -> Result<Endpoint, EndpointError> {
     }
     let (host, port) = split_port(authority)?;
     if host.is_empty() {
-        let url = without_query(url).to_owned();
+        let url = path_without_query(url).to_owned();
         return Err(EndpointError::HostMissing { url });
     }
     let security = scheme.unwrap_or_else(|| Security::default_for(host));
@@ -246,7 +258,7 @@ fn split_scheme(url: &str) -> Result<(Option<Security>, &str), EndpointError> {
         let (name, rest) = url.split_at(end);
         let is_scheme = Security::of_scheme(name).is_some();
         if is_scheme && (rest.starts_with('/') || rest.starts_with(":/")) {
-            let url = without_query(url).to_owned();
+            let url = path_without_query(url).to_owned();
             return Err(EndpointError::Separator { url });
         }
         return Ok((None, url));
@@ -257,10 +269,6 @@ fn split_scheme(url: &str) -> Result<(Option<Security>, &str), EndpointError> {
             scheme: scheme.to_owned(),
         }),
     }
-}
-
-fn without_query(url: &str) -> &str {
-    url.split_once('?').map_or(url, |(url, _)| url)
 }
 
 /// Returns the host without brackets, and the port if there is one.

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use steadfast_core::event::DisconnectCause;
 pub use steadfast_core::policy::{PolicyError, SessionSetting};
+pub use steadfast_protocol::websocket::handshake::RequestError as HeaderError;
 use thiserror::Error;
 use tokio::runtime::TryCurrentError;
 
-use crate::endpoint::EndpointError;
+pub use crate::endpoint::EndpointError;
+
+use crate::DialStage;
 
 /// Why a client could not be built.
 #[derive(Debug, Error)]
@@ -19,9 +22,12 @@ pub enum BuildError {
     /// A setting is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The timeout of a stage is zero.
+    #[error("invalid timeout of the stage \"{0}\": must be above zero")]
+    StageTimeout(DialStage),
     /// The name or value of a header field is invalid.
     #[error("invalid header field: {0}")]
-    Header(#[from] steadfast_protocol::websocket::handshake::RequestError),
+    Header(#[from] HeaderError),
     /// The application data cannot be serialized as JSON.
     #[error("failed to serialize the data as JSON")]
     Json(#[from] serde_json::Error),

@@ -18,6 +18,8 @@
 //!   [`OutboxSettings`] is 1.
 //! - **Resumption:** after a reconnect, a subscription continues after the last publication it delivered. If
 //!   publications are missing, it yields [`SubscriptionEvent::Gap`]: reload the application state.
+//! - **Reaching the server:** each attempt resolves the name again and tries all its addresses.
+//!   [`DisconnectCause::Dial`] has the [`DialStage`] and the [`DialErrorKind`] of a failed attempt.
 //! - **Bounds:** every queue is bounded, and [`DialLimit`] caps concurrent connection attempts per process.
 //!
 //! The protocol logic is in the sans-IO crate `steadfast-core`; this crate adds sockets, TLS and timers.
@@ -26,20 +28,21 @@ mod awaited_reply;
 mod builder;
 pub mod centrifuge;
 mod client;
-pub mod connector;
+mod connector;
 mod credentials;
 mod dial_limit;
 mod driver;
-pub mod endpoint;
+mod endpoint;
 pub mod error;
 mod events;
 mod outbox_capacity;
 mod receipt;
 mod subscription;
-pub mod transport;
+mod transport;
 
 pub use builder::{Builder, defaults};
 pub use client::Client;
+pub use connector::StageTimeouts;
 pub use dial_limit::DialLimit;
 pub use driver::Driver;
 pub use endpoint::Endpoint;
@@ -47,7 +50,8 @@ pub use outbox_capacity::Overflow;
 pub use receipt::Receipt;
 pub use steadfast_core::dialect;
 pub use steadfast_core::event::{
-    ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
+    ConnectionEpoch, DialErrorKind, DialStage, DisconnectCause, SessionEvent, SessionPhase,
+    SessionSnapshot, SessionState,
 };
 pub use steadfast_core::io::{
     CallError, CallResult, CredentialsError, RenewalReason, SendError, SendResult,

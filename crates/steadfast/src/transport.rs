@@ -1,4 +1,4 @@
 //! Transports: a TCP stream that may be encrypted, and the WebSocket on it.
 
 pub(crate) mod stream;
-pub mod websocket;
+pub(crate) mod websocket;

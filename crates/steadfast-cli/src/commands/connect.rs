@@ -17,8 +17,8 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::time::Duration;
 
 use steadfast::centrifuge::{Client, Driver};
-use steadfast::endpoint::{Endpoint, EndpointError};
-use steadfast::{BackoffRange, BackoffSettings, defaults};
+use steadfast::error::EndpointError;
+use steadfast::{BackoffRange, BackoffSettings, Endpoint, defaults};
 use tokio::sync::mpsc;
 
 use self::connection::{Connection, ConnectionFailure, Patience};

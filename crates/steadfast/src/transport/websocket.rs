@@ -14,12 +14,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use steadfast_machine::convert;
 use steadfast_protocol::websocket::{
-    Decoder, EndpointEvent, Frame, Opcode, Role, WebSocketEndpoint, WebSocketLimits,
+    CodecError, Decoder, EndpointEvent, Frame, MessageKind, Opcode, Role, WebSocketEndpoint,
+    WebSocketLimits,
 };
 use thiserror::Error;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-
-pub use steadfast_protocol::websocket::{CodecError, MessageKind};
 
 use self::send_queue::SendQueue;
 use super::stream::Stream;
@@ -33,7 +32,7 @@ const RETAINED_BYTES_MAX: usize = 16 << 10;
 
 /// A message or control frame from the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub(crate) enum Arrival {
     /// A complete message.
     Message {
         /// Type of the message.
@@ -54,8 +53,7 @@ pub enum Arrival {
 
 /// Why no more data can be received.
 #[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The stream ended without a close frame.
     #[error("the connection ended without a close frame")]
     EndOfStream,
@@ -79,7 +77,7 @@ impl ReadError {
 
 /// An open WebSocket.
 #[derive(Debug)]
-pub struct WebSocket {
+pub(crate) struct WebSocket {
     stream: Stream,
     decoder: Decoder,
     endpoint: WebSocketEndpoint,
@@ -118,7 +116,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// The system provides no random bytes for the mask.
-    pub fn queue_text(&mut self, payload: &[u8]) -> io::Result<()> {
+    pub(crate) fn queue_text(&mut self, payload: &[u8]) -> io::Result<()> {
         self.queue_open(Opcode::Text, payload)
     }
 
@@ -127,7 +125,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// The system provides no random bytes for the mask.
-    pub fn queue_binary(&mut self, payload: &[u8]) -> io::Result<()> {
+    pub(crate) fn queue_binary(&mut self, payload: &[u8]) -> io::Result<()> {
         self.queue_open(Opcode::Binary, payload)
     }
 
@@ -136,7 +134,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// The system provides no random bytes for the mask.
-    pub fn queue_ping(&mut self, payload: &[u8]) -> io::Result<()> {
+    pub(crate) fn queue_ping(&mut self, payload: &[u8]) -> io::Result<()> {
         self.queue_open(Opcode::Ping, payload)
     }
 
@@ -149,7 +147,7 @@ impl WebSocket {
     /// # Panics
     ///
     /// If the code must not be sent in a close frame.
-    pub fn queue_close(&mut self, code: u16, reason: &str) -> io::Result<()> {
+    pub(crate) fn queue_close(&mut self, code: u16, reason: &str) -> io::Result<()> {
         let close = self.endpoint.close(code, reason);
         self.queue.append_control(close.as_ref())
     }
@@ -163,23 +161,23 @@ impl WebSocket {
     }
 
     /// Returns the number of bytes that were queued so far, including frame headers.
-    pub const fn queued_total(&self) -> u64 {
+    pub(crate) const fn queued_total(&self) -> u64 {
         self.queue.queued_total()
     }
 
     /// Returns the number of bytes that were written to the socket so far.
-    pub const fn written_total(&self) -> u64 {
+    pub(crate) const fn written_total(&self) -> u64 {
         self.written_total
     }
 
     /// Returns `true` while queued bytes are not written or flushed.
-    pub const fn has_unsent(&self) -> bool {
+    pub(crate) const fn has_unsent(&self) -> bool {
         self.written_total < self.queue.queued_total() || self.needs_flush
     }
 
     /// Writes queued bytes; ready with the number of bytes written, pending while no bytes can be written or no bytes
     /// are queued.
-    pub fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut sent = 0;
         while self.load() {
             let rest = self.current.get(self.current_written..).unwrap_or_default();
@@ -230,7 +228,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// No more data can be received. Messages that arrived before are in `arrivals`.
-    pub fn poll_receive(
+    pub(crate) fn poll_receive(
         &mut self,
         context: &mut Context<'_>,
         arrivals: &mut Vec<Arrival>,
@@ -297,7 +295,7 @@ impl WebSocket {
     }
 
     /// Shuts down the sending half; the caller writes all queued bytes first.
-    pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

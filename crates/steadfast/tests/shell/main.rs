@@ -5,6 +5,7 @@
     reason = "the support functions of a test fail as loudly as the test"
 )]
 
+mod attempt;
 mod closing;
 mod credentials;
 mod dial_limit;

@@ -31,11 +31,12 @@ fn handles_and_events_can_be_sent_to_other_tasks() {
 fn every_type_that_a_user_meets_has_a_name() {
     is_send::<steadfast::Instant>();
     is_send::<steadfast::centrifuge::ReplyError>();
-    is_send::<steadfast::connector::DialErrorKind>();
-    is_send::<steadfast::connector::RequestError>();
-    is_send::<steadfast::connector::ResponseError>();
+    is_send::<steadfast::DialErrorKind>();
+    is_send::<steadfast::DialStage>();
+    is_send::<steadfast::Endpoint>();
+    is_send::<steadfast::StageTimeouts>();
+    is_send::<steadfast::error::EndpointError>();
+    is_send::<steadfast::error::HeaderError>();
     is_send::<steadfast::error::PolicyError>();
     is_send::<steadfast::error::SessionSetting>();
-    is_send::<steadfast::transport::websocket::CodecError>();
-    is_send::<steadfast::transport::websocket::MessageKind>();
 }

@@ -18,18 +18,28 @@ const LIMITS: websocket::WebSocketLimits = websocket::WebSocketLimits {
     fragments_max: 1,
 };
 
-/// Accepts the upgrade of a client. Returns `None` when the client disconnects before it sends a request.
-pub(crate) async fn upgrade(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<()> {
+/// Reads the header of an HTTP request. Returns `None` when the client disconnects before its end.
+pub(crate) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut request).await.ok()? == 0 {
             return None;
         }
     }
-    let text = String::from_utf8(request).unwrap();
-    let mut lines = text.lines();
+    Some(String::from_utf8(request).unwrap())
+}
+
+/// The response that accepts the upgrade of this request.
+pub(crate) fn upgrade_response(request: &str) -> Vec<u8> {
+    let mut lines = request.lines();
     let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    let response = response(&accept_key(key.expect("a key")), None);
+    response(&accept_key(key.expect("a key")), None)
+}
+
+/// Accepts the upgrade of a client. Returns `None` when the client disconnects before it sends a request.
+pub(crate) async fn upgrade(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<()> {
+    let request = read_header(stream).await?;
+    let response = upgrade_response(&request);
     stream.write_all(&response).await.unwrap();
     Some(())
 }

@@ -7,11 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use steadfast::centrifuge::Client;
-use steadfast::connector::{
-    CertificateProblem, Connector, DialError, DialErrorKind, DialErrorReason, DialStage,
-    StageTimeouts,
-};
-use steadfast::{DisconnectCause, SessionEvent, SessionState};
+use steadfast::{DialErrorKind, DialStage, DisconnectCause, SessionEvent, SessionState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +16,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
+use crate::attempt::{Failure, first_attempt};
 use crate::peer::upgrade;
 
 /// A certificate authority that only the test trusts.
@@ -110,50 +107,49 @@ async fn serve(identity: Identity) -> SocketAddr {
     address
 }
 
-async fn dial(address: SocketAddr, trusted: Option<&Authority>) -> Result<(), DialError> {
-    dial_with(address, trusted.map(|authority| authority.pem.as_str())).await
+/// Returns the error of the first attempt of a client that trusts this PEM text in addition to the system; `None` if the
+/// attempt succeeds.
+async fn dial(address: SocketAddr, trusted: Option<&str>) -> Option<Failure> {
+    let builder = Client::builder(&format!("wss://{address}")).unwrap();
+    first_attempt(match trusted {
+        Some(pem) => builder.add_root_certificate(pem.as_bytes()),
+        None => builder,
+    })
+    .await
+    .err()
 }
 
-async fn dial_with(address: SocketAddr, trusted: Option<&str>) -> Result<(), DialError> {
-    let mut connector = Connector::new(StageTimeouts::DEFAULT, Vec::new(), 1 << 20);
-    if let Some(pem) = trusted {
-        connector = connector
-            .with_root_certificates(pem.as_bytes())
-            .expect("PEM");
-    }
-    let endpoint = format!("wss://{address}").parse().unwrap();
-    connector.dial(&endpoint).await.map(drop)
+/// Asserts that the certificate is rejected for this reason.
+fn assert_rejected(failure: Option<Failure>, expected: &str) {
+    let failure = failure.expect("rejected");
+    assert_eq!(
+        (failure.stage, failure.kind),
+        (DialStage::Secure, DialErrorKind::Certificate)
+    );
+    assert!(failure.text.contains(expected), "{failure:?}");
+    // The certificate can be renewed at the server, so the client keeps retrying.
+    assert!(failure.is_retried);
 }
 
-/// Returns the error of a client that trusts the authority but rejects this certificate.
-async fn rejection(authority: &Authority, host: &str, years: (i32, i32)) -> DialError {
-    let address = serve(authority.issue(host, years)).await;
-    let error = dial(address, Some(authority)).await.expect_err("rejected");
-    assert_eq!(error.stage(), DialStage::Secure);
-    error
-}
-
-fn certificate_problem(error: &DialError) -> &CertificateProblem {
-    let DialErrorReason::Certificate(problem) = error.reason() else {
-        panic!("{error:?}");
-    };
-    problem
-}
+const UNTRUSTED: &str = "was issued by an authority that this system does not trust";
+const INVALID: [(&str, (i32, i32), &str); 3] = [
+    ("other.example", VALID, "is not valid for this host name"),
+    ("127.0.0.1", (2020, 2021), "has expired"),
+    ("127.0.0.1", (3000, 4000), "is not valid yet"),
+];
 
 #[tokio::test]
 async fn a_private_certificate_authority_is_trusted_when_it_is_added() {
     let authority = Authority::new();
     let address = serve(authority.issue("127.0.0.1", VALID)).await;
 
-    dial(address, Some(&authority)).await.expect("trusted");
-    let error = dial(address, None)
-        .await
-        .expect_err("an untrusted authority");
-    let with_other_authority = dial(address, Some(&Authority::new())).await;
+    let with_authority = dial(address, Some(&authority.pem)).await;
+    let without = dial(address, None).await;
+    let with_other_authority = dial(address, Some(&Authority::new().pem)).await;
 
-    assert_eq!(certificate_problem(&error), &CertificateProblem::Untrusted);
-    let error = with_other_authority.expect_err("an untrusted authority");
-    assert_eq!(certificate_problem(&error), &CertificateProblem::Untrusted);
+    assert!(with_authority.is_none(), "{with_authority:?}");
+    assert_rejected(without, UNTRUSTED);
+    assert_rejected(with_other_authority, UNTRUSTED);
 }
 
 #[tokio::test]
@@ -162,31 +158,23 @@ async fn an_authority_as_the_servers_own_certificate_is_trusted_only_when_it_is_
     let added = pem(&identity.certificate);
     let address = serve(identity).await;
 
-    dial_with(address, Some(&added)).await.expect("trusted");
-    let unknown = dial_with(address, None).await.expect_err("not added");
+    let trusted = dial(address, Some(&added)).await;
+    let unknown = dial(address, None).await;
 
-    assert_eq!(
-        certificate_problem(&unknown),
-        &CertificateProblem::AuthorityAsServer
-    );
-    let text = unknown.reason().to_string();
-    assert!(text.contains("add exactly this certificate"), "{text}");
+    assert!(trusted.is_none(), "{trusted:?}");
+    assert_rejected(unknown, "add exactly this certificate");
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_itself_trusted_must_be_valid_for_the_host_and_now() {
-    for (host, years, expected) in [
-        ("other.example", VALID, CertificateProblem::NameMismatch),
-        ("127.0.0.1", (2020, 2021), CertificateProblem::Expired),
-        ("127.0.0.1", (3000, 4000), CertificateProblem::NotYetValid),
-    ] {
+    for (host, years, expected) in INVALID {
         let identity = authority_as_server(host, years);
         let added = pem(&identity.certificate);
         let address = serve(identity).await;
 
-        let error = dial_with(address, Some(&added)).await.expect_err("invalid");
+        let failure = dial(address, Some(&added)).await;
 
-        assert_eq!(certificate_problem(&error), &expected);
+        assert_rejected(failure, expected);
     }
 }
 
@@ -199,40 +187,20 @@ async fn a_trusted_certificate_without_its_key_is_rejected() {
         key: other.key,
     });
 
-    let error = dial_with(address.await, Some(&pem(&trusted.certificate))).await;
+    let failure = dial(address.await, Some(&pem(&trusted.certificate))).await;
 
-    assert!(error.is_err(), "the server does not possess the key");
+    assert!(failure.is_some(), "the server does not possess the key");
 }
 
 #[tokio::test]
 async fn an_invalid_certificate_is_rejected_with_a_readable_reason() {
     let authority = Authority::new();
-    for (host, years, expected, text) in [
-        (
-            "other.example",
-            VALID,
-            CertificateProblem::NameMismatch,
-            "not valid for this host name",
-        ),
-        (
-            "127.0.0.1",
-            (2020, 2021),
-            CertificateProblem::Expired,
-            "has expired",
-        ),
-        (
-            "127.0.0.1",
-            (3000, 4000),
-            CertificateProblem::NotYetValid,
-            "not valid yet",
-        ),
-    ] {
-        let error = rejection(&authority, host, years).await;
+    for (host, years, expected) in INVALID {
+        let address = serve(authority.issue(host, years)).await;
 
-        assert_eq!(certificate_problem(&error), &expected);
-        assert!(error.reason().to_string().contains(text), "{error:?}");
-        // The certificate can be renewed at the server, so the client keeps retrying.
-        assert!(!error.is_permanent() && !error.is_local());
+        let failure = dial(address, Some(&authority.pem)).await;
+
+        assert_rejected(failure, expected);
     }
 }
 
@@ -274,46 +242,47 @@ async fn a_session_reports_an_invalid_certificate_and_keeps_retrying() {
 
 #[tokio::test]
 async fn a_server_that_expects_tls_and_one_that_does_not_are_reported_with_the_scheme_to_use() {
-    let tls = serve(Authority::new().issue("127.0.0.1", (2020, 2021))).await;
+    let tls = serve(Authority::new().issue("127.0.0.1", VALID)).await;
     let plain = serve_http().await;
 
-    let without_tls = dial_url(&format!("ws://{tls}")).await.unwrap_err();
-    let with_tls = dial_url(&format!("wss://{plain}")).await.unwrap_err();
+    let without_tls = first_attempt(Client::builder(&format!("ws://{tls}")).unwrap()).await;
+    let with_tls = first_attempt(Client::builder(&format!("wss://{plain}")).unwrap()).await;
 
-    assert_eq!(
-        (without_tls.to_string(), without_tls.reason().to_string()),
+    for (failure, expected) in [
         (
-            format!("WebSocket upgrade with {tls} failed"),
-            "the server speaks TLS on this port: use wss://".to_owned()
-        )
-    );
-    assert_eq!(
-        (with_tls.to_string(), with_tls.reason().to_string()),
+            without_tls.unwrap_err(),
+            format!(
+                "WebSocket upgrade with {tls} failed: the server speaks TLS on this port: use wss://"
+            ),
+        ),
         (
-            format!("TLS handshake with {plain} failed"),
-            "the server does not speak TLS on this port: use ws://".to_owned()
-        )
-    );
+            with_tls.unwrap_err(),
+            format!(
+                "TLS handshake with {plain} failed: the server does not speak TLS on this port: use ws://"
+            ),
+        ),
+    ] {
+        assert_eq!((failure.kind, failure.text), (DialErrorKind::Tls, expected));
+    }
 }
 
 /// Replies to whatever one client sends with an HTTP error.
 async fn serve_http() -> SocketAddr {
+    serve_bytes(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await
+}
+
+/// Replies to whatever one client sends with these bytes, and then sends nothing more.
+async fn serve_bytes(response: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
-        socket
-            .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-            .await
-            .unwrap();
+        let _ = socket.read(&mut [0; 4_096]).await.unwrap();
+        socket.write_all(response).await.unwrap();
+        socket.shutdown().await.unwrap();
         let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
     });
     address
-}
-
-async fn dial_url(url: &str) -> Result<(), DialError> {
-    let connector = Connector::new(StageTimeouts::DEFAULT, Vec::new(), 1 << 20);
-    connector.dial(&url.parse().unwrap()).await.map(drop)
 }
 
 #[tokio::test]

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use steadfast::centrifuge::Client;
-use steadfast::connector::DialStage;
-use steadfast::endpoint::Endpoint;
-use steadfast::{DisconnectCause, SessionEvent};
+use steadfast::{DialStage, DisconnectCause, Endpoint, SessionEvent};
 use steadfast_machine::Instant;
 use tokio::sync::broadcast;
 
@@ -183,7 +181,7 @@ fn hint(endpoint: &Endpoint, cause: &DisconnectCause) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use steadfast::connector::DialErrorKind;
+    use steadfast::DialErrorKind;
 
     #[test]
     fn the_loss_of_a_connection_and_the_next_attempt_are_one_line() {
