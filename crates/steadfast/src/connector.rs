@@ -1,11 +1,13 @@
 //! Opens a WebSocket to an endpoint: name resolution, TCP, TLS, upgrade, each stage with its own timeout.
 //!
 //! Reports at which stage and why an attempt failed; the session decides whether and when to retry. Dropping the future
-//! of [`Connector::dial`] aborts the attempt and closes its sockets.
+//! of [`Connector::dial`] aborts the attempt and closes its sockets. Redirects are not followed.
 
 mod error;
 mod options;
 mod race;
+mod redirect;
+mod response;
 mod stage_timeouts;
 #[cfg(feature = "tls")]
 mod tls;

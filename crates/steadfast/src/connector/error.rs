@@ -75,6 +75,7 @@ impl DialError {
             DialErrorReason::Certificate(_) => DialErrorKind::Certificate,
             DialErrorReason::Request(_) => DialErrorKind::InvalidRequest,
             DialErrorReason::PathNotFound { .. } => DialErrorKind::HttpStatus(404),
+            DialErrorReason::Redirected { status, .. } => DialErrorKind::HttpStatus(*status),
             DialErrorReason::Rejected {
                 error: ResponseError::Status(status),
                 ..
@@ -111,6 +112,7 @@ impl DialError {
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_)
             | DialErrorReason::PathNotFound { .. }
+            | DialErrorReason::Redirected { .. }
             | DialErrorReason::Rejected { .. } => false,
         }
     }
@@ -137,6 +139,7 @@ impl DialError {
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_)
             | DialErrorReason::PathNotFound { .. }
+            | DialErrorReason::Redirected { .. }
             | DialErrorReason::Rejected { .. } => false,
         }
     }
@@ -160,7 +163,8 @@ impl DialError {
             | DialErrorReason::NotHttp
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_)
-            | DialErrorReason::PathNotFound { .. } => None,
+            | DialErrorReason::PathNotFound { .. }
+            | DialErrorReason::Redirected { .. } => None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod logs;
 mod names;
 mod overflow;
 mod peer;
+mod reaching;
 mod secrets;
 #[cfg(feature = "tls")]
 mod tls;

@@ -72,6 +72,17 @@ pub(crate) enum DialErrorReason {
         /// The path of the endpoint, without its query.
         path: String,
     },
+    /// The server redirects to another URL.
+    #[error(
+        "the server redirects to {} (HTTP status {status}), which is not followed, because the token would be sent to another server: use that URL",
+        .location.as_deref().unwrap_or("another URL")
+    )]
+    Redirected {
+        /// The HTTP status of the response.
+        status: u16,
+        /// The target without user name, password, query and fragment, if it can be shown.
+        location: Option<String>,
+    },
     /// The server rejected the upgrade.
     #[error("{error}")]
     Rejected {
