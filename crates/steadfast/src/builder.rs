@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::awaited_reply::Withdrawals;
 use crate::client::Client;
-use crate::connector::{Connector, StageTimeouts};
+use crate::connector::{Connector, Proxy, StageTimeouts};
 use crate::credentials::{CredentialsSlot, FetchCredentials};
 use crate::dial_limit::DialLimit;
 use crate::driver::{Driver, Parts};
@@ -131,6 +131,7 @@ pub struct Builder<D: Dialect> {
     overflow: Overflow,
     dial_limit: DialLimit,
     header_fields: Vec<(String, Secret)>,
+    proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     root_certificates: Vec<u8>,
     seed: Option<u64>,
@@ -168,6 +169,7 @@ impl<D: Dialect> Builder<D> {
             overflow: Overflow::default(),
             dial_limit: DialLimit::process_wide(),
             header_fields: Vec::new(),
+            proxy: None,
             #[cfg(feature = "tls")]
             root_certificates: Vec::new(),
             seed: None,
@@ -244,6 +246,31 @@ impl<D: Dialect> Builder<D> {
         let value = Secret::new(value.to_owned());
         self.header_fields.push((name.to_owned(), value));
         self
+    }
+
+    /// Connects to all endpoints through the HTTP proxy at `http://[USER[:PASSWORD]@]HOST:PORT`, with user name and
+    /// password percent-encoded; directly by default. The proxy must permit `CONNECT` to the endpoints' ports; it resolves
+    /// their names. TLS is end to end, between client and server. Proxies that are reached by TLS or SOCKS are not
+    /// supported.
+    ///
+    /// The client does not read environment variables such as `HTTPS_PROXY`: an application that honours them passes the
+    /// URL. Neither debug output nor errors show user name and password.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), steadfast::error::BuildError> {
+    /// let builder = steadfast::centrifuge::Client::builder("wss://example.test")?
+    ///     .proxy("http://user:p%40ssword@proxy.example.test:3128")?;
+    /// # builder.build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The URL is invalid.
+    pub fn proxy(mut self, url: &str) -> Result<Self, BuildError> {
+        self.proxy = Some(url.parse()?);
+        Ok(self)
     }
 
     /// Trusts the certificates in this PEM text in addition to those of the system: as authorities that issue servers'
@@ -444,6 +471,7 @@ impl<D: Dialect> Builder<D> {
             self.header_fields.clone(),
             self.received_message_bytes_max,
         )
+        .with_proxy(self.proxy.clone())
         .with_user_timeout(ping_after_idle.saturating_add(pong_timeout));
         #[cfg(feature = "tls")]
         if !self.root_certificates.is_empty() {
@@ -481,13 +509,13 @@ mod tests {
     #[test]
     fn a_timeout_of_zero_is_rejected_before_the_first_attempt() {
         let builder = Client::builder("ws://127.0.0.1:9").unwrap();
-        let zero = StageTimeouts::DEFAULT.secure(Duration::ZERO);
+        let zero = StageTimeouts::DEFAULT.proxy(Duration::ZERO);
 
         let error = builder.stage_timeouts(zero).build().unwrap_err();
 
         assert_eq!(
             error.to_string(),
-            "invalid timeout of the stage \"TLS handshake\": must be above zero"
+            "invalid timeout of the stage \"tunnel\": must be above zero"
         );
     }
 

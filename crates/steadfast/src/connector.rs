@@ -1,10 +1,12 @@
-//! Opens a WebSocket to an endpoint: name resolution, TCP, TLS, upgrade, each stage with its own timeout.
+//! Opens a WebSocket to an endpoint: name resolution, TCP, tunnel through a proxy, TLS, upgrade, each
+//! stage with its own timeout.
 //!
 //! Reports at which stage and why an attempt failed; the session decides whether and when to retry. Dropping the future
 //! of [`Connector::dial`] aborts the attempt and closes its sockets. Redirects are not followed.
 
 mod error;
 mod options;
+mod proxy;
 mod race;
 mod redirect;
 mod response;
@@ -23,6 +25,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(crate) use self::error::DialError;
+pub(crate) use self::proxy::Proxy;
+pub use self::proxy::ProxyError;
 pub use self::stage_timeouts::StageTimeouts;
 
 #[cfg(feature = "tls")]
@@ -41,6 +45,7 @@ pub(crate) struct Connector {
     header_fields: Vec<(String, Secret)>,
     message_bytes_max: u32,
     user_timeout: Option<Duration>,
+    proxy: Option<Proxy>,
     #[cfg(feature = "tls")]
     tls: tls::Tls,
 }
@@ -58,6 +63,7 @@ impl Connector {
             header_fields,
             message_bytes_max,
             user_timeout: None,
+            proxy: None,
             #[cfg(feature = "tls")]
             tls: tls::Tls::default(),
         }
@@ -77,6 +83,13 @@ impl Connector {
         self
     }
 
+    /// Opens all connections through this proxy, or directly.
+    #[must_use]
+    pub(crate) fn with_proxy(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
     /// Trusts the root certificates of a PEM file in addition to those of the system. Returns `None` when the file
     /// contains no certificate, or an invalid one.
     #[cfg(feature = "tls")]
@@ -92,33 +105,49 @@ impl Connector {
     ///
     /// The stage that failed, and the reason.
     pub(crate) async fn dial(&self, endpoint: &Endpoint) -> Result<WebSocket, DialError> {
-        let timeouts = self.timeouts;
-        let error = |stage, reason| DialError::new(stage, endpoint.socket_address(), reason);
-        let addresses = within(timeouts.resolve, resolve(endpoint))
+        let (host, port) = self.first_hop(endpoint);
+        let error = |stage, reason| self.error(stage, endpoint, reason);
+        let addresses = within(self.timeouts.resolve, resolve(host, port))
             .await
             .map_err(|reason| error(DialStage::Resolve, reason))?;
-        let socket = within(timeouts.connect, race::connect(&addresses))
-            .await
-            .and_then(|socket| with_options(socket, self.user_timeout))
-            .map_err(|reason| error(DialStage::Connect, reason))?;
-        let mut stream = self
-            .secure(endpoint, socket)
-            .await
-            .map_err(|reason| error(DialStage::Secure, reason))?;
-        let opening = upgrade::upgrade(&mut stream, endpoint, &self.header_fields);
-        let unread = within(timeouts.upgrade, opening)
+        let socket = self.connect(endpoint, &addresses).await?;
+        let mut stream = self.open(endpoint, socket).await?;
+        let upgrading = upgrade::upgrade(&mut stream, endpoint, &self.header_fields);
+        let unread = within(self.timeouts.upgrade, upgrading)
             .await
             .map_err(|reason| error(DialStage::Upgrade, reason))?;
         Ok(WebSocket::new(stream, unread, self.message_bytes_max))
     }
 
-    /// Encrypts the connection if the endpoint requires it.
-    async fn secure(
+    /// Host and port to which the TCP connection is opened: those of the proxy, or of the server.
+    fn first_hop<'a>(&'a self, endpoint: &'a Endpoint) -> (&'a str, u16) {
+        match &self.proxy {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (endpoint.host(), endpoint.port()),
+        }
+    }
+
+    /// Opens a TCP connection to one of these addresses.
+    async fn connect(
         &self,
         endpoint: &Endpoint,
-        socket: TcpStream,
-    ) -> Result<Stream, DialErrorReason> {
-        match endpoint.security() {
+        addresses: &[SocketAddr],
+    ) -> Result<TcpStream, DialError> {
+        within(self.timeouts.connect, race::connect(addresses))
+            .await
+            .and_then(|socket| with_options(socket, self.user_timeout))
+            .map_err(|reason| self.error(DialStage::Connect, endpoint, reason))
+    }
+
+    /// Opens the stream to the server on this socket: the tunnel through the proxy, if there is one, and TLS.
+    async fn open(&self, endpoint: &Endpoint, mut socket: TcpStream) -> Result<Stream, DialError> {
+        if let Some(proxy) = &self.proxy {
+            let opening = proxy.open_tunnel(&mut socket, endpoint);
+            within(self.timeouts.proxy, opening)
+                .await
+                .map_err(|reason| self.error(DialStage::Proxy, endpoint, reason))?;
+        }
+        let secured = match endpoint.security() {
             Security::Plain => Ok(Stream::Plain(socket)),
             #[cfg(feature = "tls")]
             Security::Tls => {
@@ -127,13 +156,27 @@ impl Connector {
             }
             #[cfg(not(feature = "tls"))]
             Security::Tls => Err(DialErrorReason::TlsMissing),
-        }
+        };
+        secured.map_err(|reason| self.error(DialStage::Secure, endpoint, reason))
+    }
+
+    /// The error of a stage, with the address of its peer: the proxy's up to the tunnel, then the server's.
+    fn error(&self, stage: DialStage, endpoint: &Endpoint, reason: DialErrorReason) -> DialError {
+        let is_first_hop = matches!(
+            stage,
+            DialStage::Resolve | DialStage::Connect | DialStage::Proxy
+        );
+        let peer = match &self.proxy {
+            Some(proxy) if is_first_hop => proxy.socket_address(),
+            Some(_) | None => endpoint.socket_address(),
+        };
+        DialError::new(stage, peer, reason)
     }
 }
 
 /// Resolves the name to addresses, in the order in which they are tried.
-async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, DialErrorReason> {
-    let found = tokio::net::lookup_host((endpoint.host(), endpoint.port()))
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialErrorReason> {
+    let found = tokio::net::lookup_host((host, port))
         .await
         .map_err(DialErrorReason::Io)?;
     let addresses = race::interleave(found);

@@ -272,7 +272,7 @@ fn split_scheme(url: &str) -> Result<(Option<Security>, &str), EndpointError> {
 }
 
 /// Returns the host without brackets, and the port if there is one.
-fn split_port(authority: &str) -> Result<(&str, Option<u16>), EndpointError> {
+pub(crate) fn split_port(authority: &str) -> Result<(&str, Option<u16>), EndpointError> {
     let invalid = |host: &str| EndpointError::Host {
         host: host.to_owned(),
     };

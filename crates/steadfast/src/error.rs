@@ -8,6 +8,7 @@ pub use steadfast_protocol::websocket::handshake::RequestError as HeaderError;
 use thiserror::Error;
 use tokio::runtime::TryCurrentError;
 
+pub use crate::connector::ProxyError;
 pub use crate::endpoint::EndpointError;
 
 use crate::DialStage;
@@ -19,6 +20,9 @@ pub enum BuildError {
     /// An endpoint URL is invalid.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The URL of the proxy is invalid.
+    #[error("invalid proxy URL: {0}")]
+    Proxy(#[from] ProxyError),
     /// A setting is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),

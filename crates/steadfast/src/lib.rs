@@ -18,8 +18,9 @@
 //!   [`OutboxSettings`] is 1.
 //! - **Resumption:** after a reconnect, a subscription continues after the last publication it delivered. If
 //!   publications are missing, it yields [`SubscriptionEvent::Gap`]: reload the application state.
-//! - **Reaching the server:** each attempt resolves the name again and tries all its addresses. Redirects are not
-//!   followed. [`DisconnectCause::Dial`] has the [`DialStage`] and the [`DialErrorKind`] of a failed attempt.
+//! - **Reaching the server:** each attempt resolves the name again and tries all its addresses. [`Builder::proxy`] opens a
+//!   tunnel through an HTTP proxy; environment variables are not read. Redirects are not followed.
+//!   [`DisconnectCause::Dial`] has the [`DialStage`] and the [`DialErrorKind`] of a failed attempt.
 //! - **Bounds:** every queue is bounded, and [`DialLimit`] caps concurrent connection attempts per process.
 //!
 //! The protocol logic is in the sans-IO crate `steadfast-core`; this crate adds sockets, TLS and timers.

@@ -10,6 +10,8 @@ pub enum DialStage {
     Resolve,
     /// The TCP connection.
     Connect,
+    /// The request to the HTTP proxy, if there is one, to open a tunnel to the server.
+    Proxy,
     /// The TLS handshake.
     Secure,
     /// The HTTP upgrade.
@@ -21,6 +23,7 @@ impl fmt::Display for DialStage {
         f.write_str(match self {
             Self::Resolve => "name resolution",
             Self::Connect => "TCP connection",
+            Self::Proxy => "tunnel",
             Self::Secure => "TLS handshake",
             Self::Upgrade => "WebSocket upgrade",
         })
@@ -43,9 +46,10 @@ pub enum DialErrorKind {
     Tls,
     /// The server's certificate is not valid for the endpoint.
     Certificate,
-    /// The server rejected the upgrade with this HTTP status, for example 401, 403 or 404.
+    /// The server rejected the upgrade with this HTTP status, for example 401, 403 or 404. At [`DialStage::Proxy`] the
+    /// status is the proxy's, for example 407.
     HttpStatus(u16),
-    /// The response to the upgrade is not that of a WebSocket server.
+    /// The response is not the expected one, for example because it is not HTTP.
     InvalidResponse,
     /// The client's own configuration is invalid, for example the name of a header field.
     InvalidRequest,

@@ -18,6 +18,7 @@ fn stage_of(stage: DialStage, server: &str) -> String {
     let preposition = match stage {
         DialStage::Resolve => "of",
         DialStage::Connect => "to",
+        DialStage::Proxy => "through proxy",
         DialStage::Secure | DialStage::Upgrade | _ => "with",
     };
     format!("{stage} {preposition} {server}")
@@ -28,7 +29,7 @@ fn stage_of(stage: DialStage, server: &str) -> String {
 #[error("{} failed", stage_of(*.stage, .server))]
 pub(crate) struct DialError {
     stage: DialStage,
-    /// Host and port.
+    /// Host and port of the server, or of the proxy at the stages that reach it.
     server: String,
     #[source]
     reason: DialErrorReason,
@@ -71,16 +72,20 @@ impl DialError {
             | DialErrorReason::TlsSetup(_)
             | DialErrorReason::TlsUnsupported
             | DialErrorReason::TlsRequired
+            | DialErrorReason::ProxyTls
             | DialErrorReason::TlsMissing => DialErrorKind::Tls,
             DialErrorReason::Certificate(_) => DialErrorKind::Certificate,
             DialErrorReason::Request(_) => DialErrorKind::InvalidRequest,
             DialErrorReason::PathNotFound { .. } => DialErrorKind::HttpStatus(404),
-            DialErrorReason::Redirected { status, .. } => DialErrorKind::HttpStatus(*status),
+            DialErrorReason::ProxyCredentials { .. } => DialErrorKind::HttpStatus(407),
+            DialErrorReason::ProxyRejected { status, .. }
+            | DialErrorReason::Redirected { status, .. } => DialErrorKind::HttpStatus(*status),
             DialErrorReason::Rejected {
                 error: ResponseError::Status(status),
                 ..
             } => DialErrorKind::HttpStatus(*status),
             DialErrorReason::Rejected { .. }
+            | DialErrorReason::DataInTunnel
             | DialErrorReason::NotHttp
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_) => DialErrorKind::InvalidResponse,
@@ -112,6 +117,10 @@ impl DialError {
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_)
             | DialErrorReason::PathNotFound { .. }
+            | DialErrorReason::ProxyCredentials { .. }
+            | DialErrorReason::ProxyRejected { .. }
+            | DialErrorReason::ProxyTls
+            | DialErrorReason::DataInTunnel
             | DialErrorReason::Redirected { .. }
             | DialErrorReason::Rejected { .. } => false,
         }
@@ -139,15 +148,20 @@ impl DialError {
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_)
             | DialErrorReason::PathNotFound { .. }
+            | DialErrorReason::ProxyCredentials { .. }
+            | DialErrorReason::ProxyRejected { .. }
+            | DialErrorReason::ProxyTls
+            | DialErrorReason::DataInTunnel
             | DialErrorReason::Redirected { .. }
             | DialErrorReason::Rejected { .. } => false,
         }
     }
 
-    /// Returns the delay that the server requests before the next attempt.
+    /// Returns the delay that the server or the proxy requests before the next attempt.
     pub(crate) const fn retry_after(&self) -> Option<Duration> {
         match &self.reason {
-            DialErrorReason::Rejected { retry_after, .. } => *retry_after,
+            DialErrorReason::ProxyRejected { retry_after, .. }
+            | DialErrorReason::Rejected { retry_after, .. } => *retry_after,
             DialErrorReason::TimedOut(_)
             | DialErrorReason::NoAddress
             | DialErrorReason::Io(_)
@@ -164,6 +178,9 @@ impl DialError {
             | DialErrorReason::HeaderTooLong(_)
             | DialErrorReason::TooManyFields(_)
             | DialErrorReason::PathNotFound { .. }
+            | DialErrorReason::ProxyCredentials { .. }
+            | DialErrorReason::ProxyTls
+            | DialErrorReason::DataInTunnel
             | DialErrorReason::Redirected { .. } => None,
         }
     }

@@ -1,6 +1,6 @@
 //! One HTTP request on an open stream, and the header of its response, whose size is limited.
 //!
-//! The upgrade uses it, and evaluates the response.
+//! The proxy, the readiness check and the upgrade use it; each of them evaluates the response.
 
 use std::time::Duration;
 

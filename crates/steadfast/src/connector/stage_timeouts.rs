@@ -21,6 +21,8 @@ pub struct StageTimeouts {
     pub resolve: Duration,
     /// Timeout of the TCP connection, over all addresses of the name.
     pub connect: Duration,
+    /// Timeout of the proxy's response, if there is a proxy.
+    pub proxy: Duration,
     /// Timeout of the TLS handshake.
     pub secure: Duration,
     /// Timeout of the HTTP upgrade.
@@ -36,6 +38,7 @@ impl StageTimeouts {
         Self {
             resolve: each,
             connect: each,
+            proxy: each,
             secure: each,
             upgrade: each,
         }
@@ -52,6 +55,13 @@ impl StageTimeouts {
     #[must_use]
     pub const fn connect(mut self, timeout: Duration) -> Self {
         self.connect = timeout;
+        self
+    }
+
+    /// Sets the timeout of the proxy's response.
+    #[must_use]
+    pub const fn proxy(mut self, timeout: Duration) -> Self {
+        self.proxy = timeout;
         self
     }
 
@@ -74,6 +84,7 @@ impl StageTimeouts {
         let stages = [
             (DialStage::Resolve, self.resolve),
             (DialStage::Connect, self.connect),
+            (DialStage::Proxy, self.proxy),
             (DialStage::Secure, self.secure),
             (DialStage::Upgrade, self.upgrade),
         ];

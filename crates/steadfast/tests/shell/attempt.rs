@@ -12,8 +12,9 @@ pub(crate) struct Failure {
     pub(crate) stage: DialStage,
     pub(crate) kind: DialErrorKind,
     pub(crate) text: String,
-    /// Whether another attempt follows.
+    /// Whether another attempt follows, and the delay from now until then.
     pub(crate) is_retried: bool,
+    pub(crate) retry_in: Duration,
 }
 
 /// Returns when the transport of the first attempt is open, or why it failed.
@@ -35,6 +36,10 @@ pub(crate) async fn first_attempt(builder: Builder) -> Result<(), Failure> {
             kind,
             text,
             is_retried: snapshot.state == SessionState::Connecting,
+            retry_in: snapshot
+                .next_attempt_at
+                .map(|at| at.saturating_since(client.now()))
+                .unwrap_or_default(),
         }),
         Some(cause) => panic!("{cause:?}"),
     }

@@ -1,4 +1,4 @@
-//! Tests of the client on real sockets: the dial limit, TLS validation, the log, closing a client, and giving up calls.
+//! Tests of the client on real sockets: the dial limit, proxies, TLS validation, the log, closing a client, and giving up calls.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@ mod logs;
 mod names;
 mod overflow;
 mod peer;
+mod proxy;
 mod reaching;
 mod secrets;
 #[cfg(feature = "tls")]

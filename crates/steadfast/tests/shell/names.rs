@@ -37,6 +37,7 @@ fn every_type_that_a_user_meets_has_a_name() {
     is_send::<steadfast::StageTimeouts>();
     is_send::<steadfast::error::EndpointError>();
     is_send::<steadfast::error::HeaderError>();
+    is_send::<steadfast::error::ProxyError>();
     is_send::<steadfast::error::PolicyError>();
     is_send::<steadfast::error::SessionSetting>();
 }

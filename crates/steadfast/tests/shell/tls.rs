@@ -107,6 +107,13 @@ async fn serve(identity: Identity) -> SocketAddr {
     address
 }
 
+/// Starts a server with a valid certificate for this host. Returns its address, and the PEM text of its authority.
+pub(crate) async fn serve_trusted(host: &str) -> (SocketAddr, String) {
+    let authority = Authority::new();
+    let address = serve(authority.issue(host, VALID)).await;
+    (address, authority.pem)
+}
+
 /// Returns the error of the first attempt of a client that trusts this PEM text in addition to the system; `None` if the
 /// attempt succeeds.
 async fn dial(address: SocketAddr, trusted: Option<&str>) -> Option<Failure> {

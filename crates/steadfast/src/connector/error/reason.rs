@@ -46,6 +46,31 @@ pub(crate) enum DialErrorReason {
     #[error("TLS is not available: built without feature `tls`")]
     #[cfg_attr(feature = "tls", expect(dead_code, reason = "only without TLS"))]
     TlsMissing,
+    /// The proxy requires credentials, or rejects those that were sent.
+    #[error(
+        "the proxy {} (HTTP status 407)",
+        if *.were_sent { "rejected user name and password" } else { "requires user name and password" }
+    )]
+    ProxyCredentials {
+        /// Whether the client sent credentials.
+        were_sent: bool,
+    },
+    /// The proxy did not open the tunnel.
+    #[error("the proxy did not connect to {target}: HTTP status {status}")]
+    ProxyRejected {
+        /// Host and port of the server.
+        target: String,
+        /// The HTTP status of the proxy's response.
+        status: u16,
+        /// Retry delay from the proxy's `Retry-After` header.
+        retry_after: Option<Duration>,
+    },
+    /// The response to the unencrypted request for a tunnel is a TLS record.
+    #[error("the proxy speaks TLS on this port, which is not supported: use its HTTP port")]
+    ProxyTls,
+    /// Bytes followed the header of the proxy's response, although the server has not received anything.
+    #[error("invalid HTTP response: unexpected data after the header")]
+    DataInTunnel,
     /// A part of the upgrade request is invalid.
     #[error(transparent)]
     Request(RequestError),
