@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::awaited_reply::Withdrawals;
 use crate::client::Client;
-use crate::connector::{Connector, Proxy, StageTimeouts};
+use crate::connector::{Connector, Proxy, ReadinessCheck, StageTimeouts};
 use crate::credentials::{CredentialsSlot, FetchCredentials};
 use crate::dial_limit::DialLimit;
 use crate::driver::{Driver, Parts};
@@ -35,8 +35,11 @@ const COMMANDS_MAX: usize = 4_096;
 pub mod defaults {
     use super::{BackoffRange, BackoffSettings, Duration, LivenessSettings, OutboxSettings};
 
-    /// 10 s for an attempt: name resolution, TCP, TLS, upgrade, and the server's reply to the connect command.
+    /// 10 s for an attempt: name resolution, TCP, proxy, TLS, readiness check, upgrade, and the server's reply to the
+    /// connect command.
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// 30 s from the start of a session, after which it connects also to a server that is not ready.
+    pub const READINESS_GRACE: Duration = Duration::from_secs(30);
     /// 120 s without a connection, after which the session is reported as degraded.
     pub const DEGRADED_AFTER: Duration = Duration::from_mins(2);
     /// 5 s from the close frame to the end of the connection.
@@ -132,6 +135,7 @@ pub struct Builder<D: Dialect> {
     dial_limit: DialLimit,
     header_fields: Vec<(String, Secret)>,
     proxy: Option<Proxy>,
+    readiness: Option<ReadinessCheck>,
     #[cfg(feature = "tls")]
     root_certificates: Vec<u8>,
     seed: Option<u64>,
@@ -170,6 +174,7 @@ impl<D: Dialect> Builder<D> {
             dial_limit: DialLimit::process_wide(),
             header_fields: Vec::new(),
             proxy: None,
+            readiness: None,
             #[cfg(feature = "tls")]
             root_certificates: Vec::new(),
             seed: None,
@@ -271,6 +276,13 @@ impl<D: Dialect> Builder<D> {
     pub fn proxy(mut self, url: &str) -> Result<Self, BuildError> {
         self.proxy = Some(url.parse()?);
         Ok(self)
+    }
+
+    /// Sets a check whether the server is ready, before first connections; no check by default.
+    #[must_use]
+    pub fn readiness(mut self, check: ReadinessCheck) -> Self {
+        self.readiness = Some(check);
+        self
     }
 
     /// Trusts the certificates in this PEM text in addition to those of the system: as authorities that issue servers'
@@ -461,6 +473,9 @@ impl<D: Dialect> Builder<D> {
         if let Some(stage) = self.stage_timeouts.zero() {
             return Err(BuildError::StageTimeout(stage));
         }
+        if let Some(check) = &self.readiness {
+            check.validate().map_err(BuildError::Readiness)?;
+        }
         let LivenessSettings {
             ping_after_idle,
             pong_timeout,
@@ -472,6 +487,7 @@ impl<D: Dialect> Builder<D> {
             self.received_message_bytes_max,
         )
         .with_proxy(self.proxy.clone())
+        .with_readiness(self.readiness.clone())
         .with_user_timeout(ping_after_idle.saturating_add(pong_timeout));
         #[cfg(feature = "tls")]
         if !self.root_certificates.is_empty() {
@@ -507,16 +523,21 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_of_zero_is_rejected_before_the_first_attempt() {
-        let builder = Client::builder("ws://127.0.0.1:9").unwrap();
+    fn settings_that_fail_each_attempt_are_rejected_before_the_first_one() {
+        let builder = || Client::builder("ws://127.0.0.1:9").unwrap();
         let zero = StageTimeouts::DEFAULT.proxy(Duration::ZERO);
-
-        let error = builder.stage_timeouts(zero).build().unwrap_err();
-
-        assert_eq!(
-            error.to_string(),
-            "invalid timeout of the stage \"tunnel\": must be above zero"
-        );
+        for (builder, expected) in [
+            (
+                builder().stage_timeouts(zero),
+                "invalid timeout of the stage \"tunnel\": must be above zero",
+            ),
+            (
+                builder().readiness(ReadinessCheck::new("readyz")),
+                "invalid readiness check: invalid path: must start with a slash and must not contain spaces",
+            ),
+        ] {
+            assert_eq!(builder.build().unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Opens a WebSocket to an endpoint: name resolution, TCP, tunnel through a proxy, TLS, upgrade, each
+//! Opens a WebSocket to an endpoint: name resolution, TCP, tunnel through a proxy, TLS, readiness check, upgrade, each
 //! stage with its own timeout.
 //!
 //! Reports at which stage and why an attempt failed; the session decides whether and when to retry. Dropping the future
@@ -6,9 +6,12 @@
 
 mod error;
 mod options;
+mod plan;
 mod proxy;
 mod race;
+mod readiness;
 mod redirect;
+mod resolve;
 mod response;
 mod stage_timeouts;
 #[cfg(feature = "tls")]
@@ -18,21 +21,25 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use steadfast_core::event::DialStage;
+use steadfast_core::event::{DialStage, SessionSnapshot};
 use steadfast_core::secret::Secret;
+use steadfast_machine::Instant;
 use steadfast_protocol::websocket::handshake::RequestError;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(crate) use self::error::DialError;
+pub(crate) use self::plan::DialPlan;
 pub(crate) use self::proxy::Proxy;
 pub use self::proxy::ProxyError;
+pub use self::readiness::ReadinessCheck;
 pub use self::stage_timeouts::StageTimeouts;
 
 #[cfg(feature = "tls")]
 use self::error::CertificateProblem;
 use self::error::DialErrorReason;
 use self::options::with_options;
+use self::resolve::{Resolver, SystemResolver};
 use crate::endpoint::{Endpoint, Security};
 use crate::transport::stream::Stream;
 use crate::transport::websocket::WebSocket;
@@ -46,6 +53,7 @@ pub(crate) struct Connector {
     message_bytes_max: u32,
     user_timeout: Option<Duration>,
     proxy: Option<Proxy>,
+    readiness: Option<ReadinessCheck>,
     #[cfg(feature = "tls")]
     tls: tls::Tls,
 }
@@ -64,6 +72,7 @@ impl Connector {
             message_bytes_max,
             user_timeout: None,
             proxy: None,
+            readiness: None,
             #[cfg(feature = "tls")]
             tls: tls::Tls::default(),
         }
@@ -90,6 +99,13 @@ impl Connector {
         self
     }
 
+    /// Checks the server before first connections, or not.
+    #[must_use]
+    pub(crate) fn with_readiness(mut self, check: Option<ReadinessCheck>) -> Self {
+        self.readiness = check;
+        self
+    }
+
     /// Trusts the root certificates of a PEM file in addition to those of the system. Returns `None` when the file
     /// contains no certificate, or an invalid one.
     #[cfg(feature = "tls")]
@@ -99,18 +115,54 @@ impl Connector {
         Some(self)
     }
 
+    /// Plans the attempt that a session with this many endpoints starts now.
+    pub(crate) fn plan(
+        &self,
+        snapshot: &SessionSnapshot,
+        endpoints: usize,
+        now: Instant,
+    ) -> DialPlan {
+        DialPlan::new(snapshot, endpoints, self.readiness.as_ref(), now)
+    }
+
     /// Opens a WebSocket to this endpoint.
     ///
     /// # Errors
     ///
     /// The stage that failed, and the reason.
-    pub(crate) async fn dial(&self, endpoint: &Endpoint) -> Result<WebSocket, DialError> {
+    pub(crate) async fn dial(
+        &self,
+        endpoint: &Endpoint,
+        plan: DialPlan,
+    ) -> Result<WebSocket, DialError> {
+        self.dial_resolved_by(&SystemResolver, endpoint, plan).await
+    }
+
+    async fn dial_resolved_by(
+        &self,
+        resolver: &impl Resolver,
+        endpoint: &Endpoint,
+        plan: DialPlan,
+    ) -> Result<WebSocket, DialError> {
         let (host, port) = self.first_hop(endpoint);
         let error = |stage, reason| self.error(stage, endpoint, reason);
-        let addresses = within(self.timeouts.resolve, resolve(host, port))
+        let resolving = resolve::addresses(resolver, host, port, plan.round);
+        let addresses = within(self.timeouts.resolve, resolving)
             .await
             .map_err(|reason| error(DialStage::Resolve, reason))?;
-        let socket = self.connect(endpoint, &addresses).await?;
+        let mut socket = self.connect(endpoint, &addresses).await?;
+        if let Some(check) = self.readiness.as_ref().filter(|_| plan.checks_readiness) {
+            // The upgrade follows on a connection to the same address, and not to another one of the name.
+            let address = socket
+                .peer_addr()
+                .map_err(|cause| error(DialStage::Connect, DialErrorReason::Io(cause)))?;
+            let mut stream = self.open(endpoint, socket).await?;
+            let checking = check.check(&mut stream, endpoint);
+            within(self.timeouts.readiness, checking)
+                .await
+                .map_err(|reason| error(DialStage::Readiness, reason))?;
+            socket = self.connect(endpoint, &[address]).await?;
+        }
         let mut stream = self.open(endpoint, socket).await?;
         let upgrading = upgrade::upgrade(&mut stream, endpoint, &self.header_fields);
         let unread = within(self.timeouts.upgrade, upgrading)
@@ -174,18 +226,6 @@ impl Connector {
     }
 }
 
-/// Resolves the name to addresses, in the order in which they are tried.
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialErrorReason> {
-    let found = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(DialErrorReason::Io)?;
-    let addresses = race::interleave(found);
-    if addresses.is_empty() {
-        return Err(DialErrorReason::NoAddress);
-    }
-    Ok(addresses)
-}
-
 /// Runs one stage with its timeout.
 async fn within<T>(
     time_limit: Duration,
@@ -195,3 +235,6 @@ async fn within<T>(
         .await
         .unwrap_or(Err(DialErrorReason::TimedOut(time_limit)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use steadfast_core::event::{
     DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 use steadfast_core::io::{
-    CallId, CallResult, ConnectionLoss, Input, MessageId, Outgoing, Output, SendResult,
+    Attempt, CallId, CallResult, ConnectionLoss, Input, MessageId, Outgoing, Output, SendResult,
     SubscribeOptions, SubscriptionId,
 };
 use steadfast_core::secret::Secret;
@@ -28,7 +28,7 @@ use steadfast_machine::{Instant, Machine};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
-use self::transport_slot::TransportSlot;
+use self::transport_slot::{Target, TransportSlot};
 use crate::awaited_reply::Withdrawals;
 use crate::builder::defaults;
 use crate::connector::Connector;
@@ -339,11 +339,7 @@ impl<D: Dialect> Driver<D> {
             match output {
                 Output::Dial { attempt, endpoint } => {
                     self.endpoint = endpoint;
-                    if let Some(endpoint) = self.parts.endpoints.get(endpoint) {
-                        let connector = &self.parts.connector;
-                        let limit = &self.parts.dial_limit;
-                        self.slot.dial(attempt, connector, endpoint, limit);
-                    }
+                    self.dial(attempt);
                 }
                 Output::FetchCredentials { id, reason } => {
                     self.parts.credentials.begin(id, reason);
@@ -376,6 +372,22 @@ impl<D: Dialect> Driver<D> {
             }
         }
         self.publish_state();
+    }
+
+    fn dial(&mut self, attempt: Attempt) {
+        let Parts {
+            session,
+            clock,
+            connector,
+            dial_limit,
+            endpoints,
+            ..
+        } = &self.parts;
+        if let Some(endpoint) = endpoints.get(self.endpoint) {
+            let plan = connector.plan(session.snapshot(), endpoints.len(), clock.now());
+            let target = Target::new(connector, endpoint, plan);
+            self.slot.dial(attempt, target, dial_limit);
+        }
     }
 
     fn notify(&self, event: SessionEvent) {

@@ -29,6 +29,9 @@ pub enum BuildError {
     /// The timeout of a stage is zero.
     #[error("invalid timeout of the stage \"{0}\": must be above zero")]
     StageTimeout(DialStage),
+    /// The path of the readiness check is invalid.
+    #[error("invalid readiness check: {0}")]
+    Readiness(HeaderError),
     /// The name or value of a header field is invalid.
     #[error("invalid header field: {0}")]
     Header(#[from] HeaderError),

@@ -18,7 +18,7 @@
 //!   [`OutboxSettings`] is 1.
 //! - **Resumption:** after a reconnect, a subscription continues after the last publication it delivered. If
 //!   publications are missing, it yields [`SubscriptionEvent::Gap`]: reload the application state.
-//! - **Reaching the server:** each attempt resolves the name again and tries all its addresses. [`Builder::proxy`] opens a
+//! - **Reaching the server:** each attempt resolves the name again and races all its addresses. [`Builder::proxy`] opens a
 //!   tunnel through an HTTP proxy; environment variables are not read. Redirects are not followed.
 //!   [`DisconnectCause::Dial`] has the [`DialStage`] and the [`DialErrorKind`] of a failed attempt.
 //! - **Bounds:** every queue is bounded, and [`DialLimit`] caps concurrent connection attempts per process.
@@ -43,7 +43,7 @@ mod transport;
 
 pub use builder::{Builder, defaults};
 pub use client::Client;
-pub use connector::StageTimeouts;
+pub use connector::{ReadinessCheck, StageTimeouts};
 pub use dial_limit::DialLimit;
 pub use driver::Driver;
 pub use endpoint::Endpoint;

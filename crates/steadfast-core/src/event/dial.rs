@@ -14,6 +14,8 @@ pub enum DialStage {
     Proxy,
     /// The TLS handshake.
     Secure,
+    /// The check whether the server is ready, if there is one. It precedes the upgrade.
+    Readiness,
     /// The HTTP upgrade.
     Upgrade,
 }
@@ -25,6 +27,7 @@ impl fmt::Display for DialStage {
             Self::Connect => "TCP connection",
             Self::Proxy => "tunnel",
             Self::Secure => "TLS handshake",
+            Self::Readiness => "readiness check",
             Self::Upgrade => "WebSocket upgrade",
         })
     }
@@ -47,7 +50,7 @@ pub enum DialErrorKind {
     /// The server's certificate is not valid for the endpoint.
     Certificate,
     /// The server rejected the upgrade with this HTTP status, for example 401, 403 or 404. At [`DialStage::Proxy`] the
-    /// status is the proxy's, for example 407.
+    /// status is the proxy's, for example 407; at [`DialStage::Readiness`] that of the check, for example 503.
     HttpStatus(u16),
     /// The response is not the expected one, for example because it is not HTTP.
     InvalidResponse,

@@ -19,6 +19,7 @@ fn stage_of(stage: DialStage, server: &str) -> String {
         DialStage::Resolve => "of",
         DialStage::Connect => "to",
         DialStage::Proxy => "through proxy",
+        DialStage::Readiness => "of",
         DialStage::Secure | DialStage::Upgrade | _ => "with",
     };
     format!("{stage} {preposition} {server}")
@@ -79,6 +80,7 @@ impl DialError {
             DialErrorReason::PathNotFound { .. } => DialErrorKind::HttpStatus(404),
             DialErrorReason::ProxyCredentials { .. } => DialErrorKind::HttpStatus(407),
             DialErrorReason::ProxyRejected { status, .. }
+            | DialErrorReason::NotReady { status, .. }
             | DialErrorReason::Redirected { status, .. } => DialErrorKind::HttpStatus(*status),
             DialErrorReason::Rejected {
                 error: ResponseError::Status(status),
@@ -121,6 +123,7 @@ impl DialError {
             | DialErrorReason::ProxyRejected { .. }
             | DialErrorReason::ProxyTls
             | DialErrorReason::DataInTunnel
+            | DialErrorReason::NotReady { .. }
             | DialErrorReason::Redirected { .. }
             | DialErrorReason::Rejected { .. } => false,
         }
@@ -152,6 +155,7 @@ impl DialError {
             | DialErrorReason::ProxyRejected { .. }
             | DialErrorReason::ProxyTls
             | DialErrorReason::DataInTunnel
+            | DialErrorReason::NotReady { .. }
             | DialErrorReason::Redirected { .. }
             | DialErrorReason::Rejected { .. } => false,
         }
@@ -161,6 +165,7 @@ impl DialError {
     pub(crate) const fn retry_after(&self) -> Option<Duration> {
         match &self.reason {
             DialErrorReason::ProxyRejected { retry_after, .. }
+            | DialErrorReason::NotReady { retry_after, .. }
             | DialErrorReason::Rejected { retry_after, .. } => *retry_after,
             DialErrorReason::TimedOut(_)
             | DialErrorReason::NoAddress

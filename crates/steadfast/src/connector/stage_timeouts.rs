@@ -25,6 +25,8 @@ pub struct StageTimeouts {
     pub proxy: Duration,
     /// Timeout of the TLS handshake.
     pub secure: Duration,
+    /// Timeout of the response to the readiness check, if there is one.
+    pub readiness: Duration,
     /// Timeout of the HTTP upgrade.
     pub upgrade: Duration,
 }
@@ -40,6 +42,7 @@ impl StageTimeouts {
             connect: each,
             proxy: each,
             secure: each,
+            readiness: each,
             upgrade: each,
         }
     }
@@ -72,6 +75,13 @@ impl StageTimeouts {
         self
     }
 
+    /// Sets the timeout of the response to the readiness check.
+    #[must_use]
+    pub const fn readiness(mut self, timeout: Duration) -> Self {
+        self.readiness = timeout;
+        self
+    }
+
     /// Sets the timeout of the HTTP upgrade.
     #[must_use]
     pub const fn upgrade(mut self, timeout: Duration) -> Self {
@@ -86,6 +96,7 @@ impl StageTimeouts {
             (DialStage::Connect, self.connect),
             (DialStage::Proxy, self.proxy),
             (DialStage::Secure, self.secure),
+            (DialStage::Readiness, self.readiness),
             (DialStage::Upgrade, self.upgrade),
         ];
         let zero = stages.into_iter().find(|(_, timeout)| timeout.is_zero())?;

@@ -12,7 +12,7 @@ use steadfast_core::dialect::Dialect;
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame, Input};
 use steadfast_protocol::websocket::MessageKind;
 
-use crate::connector::{Connector, DialError};
+use crate::connector::{Connector, DialError, DialPlan};
 use crate::dial_limit::{DialLimit, Permit};
 use crate::endpoint::Endpoint;
 use crate::transport::websocket::{Arrival, WebSocket};
@@ -37,11 +37,38 @@ enum SlotState {
     /// The dial limit is reached: the attempt waits for a permit, and then dials.
     Queued {
         wait: Pin<Box<dyn Future<Output = Option<Permit>> + Send>>,
-        target: Box<(Connector, Endpoint)>,
+        target: Box<Target>,
         is_reported: bool,
     },
     Dialing(Dialing),
     Open(Box<WebSocket>),
+}
+
+/// What an attempt dials, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    connector: Connector,
+    endpoint: Endpoint,
+    plan: DialPlan,
+}
+
+impl Target {
+    pub(super) fn new(connector: &Connector, endpoint: &Endpoint, plan: DialPlan) -> Self {
+        Self {
+            connector: connector.clone(),
+            endpoint: endpoint.clone(),
+            plan,
+        }
+    }
+
+    /// Dials with a permit, which is released when the dial completes or is dropped.
+    fn dial(self, permit: Option<Permit>) -> Dialing {
+        Box::pin(async move {
+            let outcome = self.connector.dial(&self.endpoint, self.plan).await;
+            drop(permit);
+            outcome
+        })
+    }
 }
 
 type Dialing = Pin<Box<dyn Future<Output = Result<WebSocket, DialError>> + Send>>;
@@ -58,21 +85,14 @@ impl fmt::Debug for SlotState {
 }
 
 impl TransportSlot {
-    pub(super) fn dial(
-        &mut self,
-        attempt: Attempt,
-        connector: &Connector,
-        endpoint: &Endpoint,
-        limit: &DialLimit,
-    ) {
-        let (connector, endpoint) = (connector.clone(), endpoint.clone());
+    pub(super) fn dial(&mut self, attempt: Attempt, target: Target, limit: &DialLimit) {
         self.attempt = attempt;
         self.reported_unsent = 0;
         self.state = match limit.try_acquire() {
-            Some(permit) => SlotState::Dialing(dialing(connector, endpoint, Some(permit))),
+            Some(permit) => SlotState::Dialing(target.dial(Some(permit))),
             None => SlotState::Queued {
                 wait: Box::pin(limit.clone().acquire()),
-                target: Box::new((connector, endpoint)),
+                target: Box::new(target),
                 is_reported: false,
             },
         };
@@ -142,8 +162,8 @@ impl TransportSlot {
                 let Poll::Ready(permit) = wait.as_mut().poll(context) else {
                     return false;
                 };
-                let (connector, endpoint) = (**target).clone();
-                self.state = SlotState::Dialing(dialing(connector, endpoint, permit));
+                let target = (**target).clone();
+                self.state = SlotState::Dialing(target.dial(permit));
                 emit(Input::DialStarted { attempt });
                 true
             }
@@ -177,15 +197,6 @@ impl TransportSlot {
             }
         }
     }
-}
-
-/// Dials with a permit, which is released when the dial completes or is dropped.
-fn dialing(connector: Connector, endpoint: Endpoint, permit: Option<Permit>) -> Dialing {
-    Box::pin(async move {
-        let outcome = connector.dial(&endpoint).await;
-        drop(permit);
-        outcome
-    })
 }
 
 fn receive<D: Dialect>(

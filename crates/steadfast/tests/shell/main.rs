@@ -1,4 +1,4 @@
-//! Tests of the client on real sockets: the dial limit, proxies, TLS validation, the log, closing a client, and giving up calls.
+//! Tests of the client on real sockets: the dial limit, proxies, readiness checks, TLS validation, the log, closing a client, and giving up calls.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod overflow;
 mod peer;
 mod proxy;
 mod reaching;
+mod readiness;
 mod secrets;
 #[cfg(feature = "tls")]
 mod tls;

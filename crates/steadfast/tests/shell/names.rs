@@ -34,6 +34,7 @@ fn every_type_that_a_user_meets_has_a_name() {
     is_send::<steadfast::DialErrorKind>();
     is_send::<steadfast::DialStage>();
     is_send::<steadfast::Endpoint>();
+    is_send::<steadfast::ReadinessCheck>();
     is_send::<steadfast::StageTimeouts>();
     is_send::<steadfast::error::EndpointError>();
     is_send::<steadfast::error::HeaderError>();

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use steadfast::ReadinessCheck;
 use steadfast::centrifuge::Client;
 
 #[test]
@@ -12,7 +13,8 @@ fn debug_output_and_errors_show_no_token_header_value_query_or_proxy_password() 
         .token("SECRET-token")
         .header("Authorization", "SECRET-header")
         .proxy("http://me:SECRET-proxy@proxy.example.test:3128")
-        .unwrap();
+        .unwrap()
+        .readiness(ReadinessCheck::new("/readyz?key=SECRET-check"));
     let shown = format!("{builder:?}");
     let (client, driver) = builder.build().unwrap();
 

@@ -71,6 +71,16 @@ pub(crate) enum DialErrorReason {
     /// Bytes followed the header of the proxy's response, although the server has not received anything.
     #[error("invalid HTTP response: unexpected data after the header")]
     DataInTunnel,
+    /// The server is not ready.
+    #[error("the server is not ready: HTTP status {status} for {path}")]
+    NotReady {
+        /// The path of the check, without its query.
+        path: String,
+        /// The HTTP status of the response.
+        status: u16,
+        /// Retry delay from the server's `Retry-After` header.
+        retry_after: Option<Duration>,
+    },
     /// A part of the upgrade request is invalid.
     #[error(transparent)]
     Request(RequestError),

@@ -10,7 +10,7 @@ use steadfast_protocol::websocket::handshake::{accept_key, response};
 use tokio::runtime::Builder;
 
 use super::*;
-use crate::connector::{Connector, StageTimeouts};
+use crate::connector::{Connector, DialPlan, StageTimeouts};
 use crate::endpoint::Endpoint;
 
 /// Longest message that the client accepts in these tests.
@@ -248,7 +248,7 @@ fn text(bytes: &[u8]) -> &str {
 
 async fn dial(endpoint: &Endpoint) -> WebSocket {
     Connector::new(StageTimeouts::DEFAULT, Vec::new(), MESSAGE_BYTES_MAX)
-        .dial(endpoint)
+        .dial(endpoint, DialPlan::default())
         .await
         .unwrap()
 }
