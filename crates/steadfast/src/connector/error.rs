@@ -68,10 +68,13 @@ impl DialError {
             }
             DialErrorReason::Io(_)
             | DialErrorReason::Randomness
+            | DialErrorReason::TlsClosed
             | DialErrorReason::ConnectionClosed => DialErrorKind::Io,
             DialErrorReason::TlsName(_)
             | DialErrorReason::TlsSetup(_)
             | DialErrorReason::TlsUnsupported
+            | DialErrorReason::TlsRejected(_)
+            | DialErrorReason::TlsFailed(_)
             | DialErrorReason::TlsRequired
             | DialErrorReason::ProxyTls
             | DialErrorReason::TlsMissing => DialErrorKind::Tls,
@@ -110,6 +113,9 @@ impl DialError {
             | DialErrorReason::TlsName(_)
             | DialErrorReason::TlsSetup(_)
             | DialErrorReason::TlsUnsupported
+            | DialErrorReason::TlsRejected(_)
+            | DialErrorReason::TlsFailed(_)
+            | DialErrorReason::TlsClosed
             | DialErrorReason::TlsRequired
             | DialErrorReason::Certificate(_)
             | DialErrorReason::TlsMissing
@@ -143,6 +149,9 @@ impl DialError {
             | DialErrorReason::Io(_)
             | DialErrorReason::TlsSetup(_)
             | DialErrorReason::TlsUnsupported
+            | DialErrorReason::TlsRejected(_)
+            | DialErrorReason::TlsFailed(_)
+            | DialErrorReason::TlsClosed
             | DialErrorReason::TlsRequired
             | DialErrorReason::Certificate(_)
             | DialErrorReason::Randomness
@@ -173,6 +182,9 @@ impl DialError {
             | DialErrorReason::TlsName(_)
             | DialErrorReason::TlsSetup(_)
             | DialErrorReason::TlsUnsupported
+            | DialErrorReason::TlsRejected(_)
+            | DialErrorReason::TlsFailed(_)
+            | DialErrorReason::TlsClosed
             | DialErrorReason::TlsRequired
             | DialErrorReason::Certificate(_)
             | DialErrorReason::TlsMissing

@@ -95,7 +95,7 @@ fn build_config(
     Ok(config)
 }
 
-/// Converts a handshake error; invalid certificates get a readable reason.
+/// Converts a handshake error; frequent causes get a readable reason.
 fn handshake_error(error: io::Error) -> DialErrorReason {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
@@ -106,7 +106,12 @@ fn handshake_error(error: io::Error) -> DialErrorReason {
         Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
             DialErrorReason::TlsUnsupported
         }
-        Some(_) | None => DialErrorReason::Io(error),
+        Some(rustls::Error::AlertReceived(alert)) => {
+            DialErrorReason::TlsRejected(format!("{alert:?}"))
+        }
+        Some(other) => DialErrorReason::TlsFailed(other.to_string()),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => DialErrorReason::TlsClosed,
+        None => DialErrorReason::Io(error),
     }
 }
 

@@ -273,6 +273,33 @@ async fn a_server_that_expects_tls_and_one_that_does_not_are_reported_with_the_s
     }
 }
 
+#[tokio::test]
+async fn a_server_that_ends_the_handshake_is_reported_with_its_reason() {
+    // A fatal alert with the description `handshake_failure`, as servers send it that require a client's certificate.
+    let alert = serve_bytes(b"\x15\x03\x03\x00\x02\x02\x28").await;
+    let closed = serve_bytes(b"").await;
+
+    for (address, kind, expected) in [
+        (
+            alert,
+            DialErrorKind::Tls,
+            "the server rejected the TLS handshake: ",
+        ),
+        (
+            closed,
+            DialErrorKind::Io,
+            "the server closed the connection during the TLS handshake: check that it speaks TLS on this port",
+        ),
+    ] {
+        let failure = dial(address, None).await.expect("no handshake");
+
+        let stage = format!("TLS handshake with {address} failed: ");
+        assert!(failure.text.starts_with(&(stage + expected)), "{failure:?}");
+        assert_eq!((failure.stage, failure.kind), (DialStage::Secure, kind));
+        assert!(failure.is_retried);
+    }
+}
+
 /// Replies to whatever one client sends with an HTTP error.
 async fn serve_http() -> SocketAddr {
     serve_bytes(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await

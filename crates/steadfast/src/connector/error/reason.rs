@@ -35,6 +35,20 @@ pub(crate) enum DialErrorReason {
         expect(dead_code, reason = "only with TLS")
     )]
     TlsUnsupported,
+    /// The server ended the handshake with this alert, for example because it requires a client's certificate.
+    #[error("the server rejected the TLS handshake: {0}")]
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only with TLS"))]
+    TlsRejected(String),
+    /// The client ended the handshake, for example because it supports none of the server's cipher suites.
+    #[error("failed to negotiate TLS: {0}")]
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only with TLS"))]
+    TlsFailed(String),
+    /// The server closed the connection during the handshake.
+    #[error(
+        "the server closed the connection during the TLS handshake: check that it speaks TLS on this port"
+    )]
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only with TLS"))]
+    TlsClosed,
     /// The response to the unencrypted upgrade is a TLS record.
     #[error("the server speaks TLS on this port: use wss://")]
     TlsRequired,
