@@ -166,28 +166,10 @@ pub(super) fn cause(cause: &DisconnectCause) -> String {
 }
 
 fn cause_text(cause: &DisconnectCause) -> String {
-    match cause {
-        DisconnectCause::Dial { text, .. } | DisconnectCause::ConnectionFailed(text) => {
-            text.clone()
-        }
-        DisconnectCause::LocalNetwork(text) => format!("no local network: {text}"),
-        DisconnectCause::ConnectTimeout => "connection attempt timed out".to_owned(),
-        DisconnectCause::ConnectRejected { code, message } => {
-            format!("connect command rejected with code {code}: {message}")
-        }
-        DisconnectCause::Closed { code, reason } => {
-            format!("closed by the gateway with code {code}: {reason}")
-        }
-        DisconnectCause::PongTimeout(time) => {
-            format!("no data received for {:.1} s", time.as_secs_f64())
-        }
-        DisconnectCause::WriteTimeout(time) => {
-            format!("no write progress for {:.1} s", time.as_secs_f64())
-        }
-        DisconnectCause::Protocol(text) => format!("protocol error: {text}"),
-        DisconnectCause::AttemptsExhausted(attempts) => format!("all {attempts} attempts failed"),
-        other => other.to_string(),
+    if let DisconnectCause::Closed { code, reason } = cause {
+        return format!("closed by the gateway with code {code}: {reason}");
     }
+    cause.to_string()
 }
 
 /// Renders the outcome of a publication, safe for a terminal.

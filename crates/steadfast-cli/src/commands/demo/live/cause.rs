@@ -11,6 +11,7 @@ pub(super) fn describe(cause: &DisconnectCause, is_killed: bool) -> (String, Opt
         DisconnectCause::Closed { code, reason } => (reason.clone(), Some(*code)),
         DisconnectCause::ConnectionFailed(text)
         | DisconnectCause::Dial { text, .. }
+        | DisconnectCause::Credentials(text)
         | DisconnectCause::LocalNetwork(text)
         | DisconnectCause::Protocol(text) => (text.clone(), None),
         DisconnectCause::PongTimeout(time) => (
