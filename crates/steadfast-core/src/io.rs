@@ -63,7 +63,8 @@ pub enum Input<D: Dialect> {
         /// How long queued messages may still be sent, also over a new connection. Zero ends immediately.
         drain: Duration,
     },
-    /// The network is available again: the next attempt is due now.
+    /// The network is available again: the next attempt is due now, one that hangs is replaced, and an open connection is
+    /// probed.
     ReconnectRequested,
     /// The application restarts a failed session.
     RestartRequested,

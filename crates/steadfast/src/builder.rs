@@ -346,6 +346,14 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
+    /// Sets the time from the close frame to the end of the session, if the server does not reply to it;
+    /// [`defaults::CLOSE_TIMEOUT`] by default.
+    #[must_use]
+    pub const fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.link.close_timeout = timeout;
+        self
+    }
+
     /// Sets the time without a connection after which the session is degraded; [`defaults::DEGRADED_AFTER`] by default.
     #[must_use]
     pub const fn degraded_after(mut self, time: Duration) -> Self {
@@ -421,7 +429,7 @@ impl<D: Dialect> Builder<D> {
         }
         let mut settings = self.settings;
         settings.link.endpoints = self.endpoints.len();
-        let outbox = settings.outbox;
+        let (outbox, close_timeout) = (settings.outbox, settings.link.close_timeout);
         let policy = SessionPolicy::new(settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;
         let clock = Clock::start();
@@ -448,6 +456,7 @@ impl<D: Dialect> Builder<D> {
             capacity: capacity.clone(),
             overflow: self.overflow,
             call_timeout: self.call_timeout,
+            close_timeout,
             clock,
             name: Arc::from(format!("{:016x}", random_u64()?)),
             numbers: Arc::new(AtomicU64::new(1)),

@@ -16,7 +16,6 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::awaited_reply::{AwaitedReply, Withdrawals};
-use crate::builder::defaults;
 use crate::driver::Command;
 use crate::error::{CloseError, NotReady, RequestError};
 use crate::events::Events;
@@ -39,6 +38,7 @@ pub struct Client<D: Dialect> {
     pub(crate) capacity: OutboxCapacity,
     pub(crate) overflow: Overflow,
     pub(crate) call_timeout: Duration,
+    pub(crate) close_timeout: Duration,
     pub(crate) clock: Clock,
     /// Random prefix of the generated idempotency keys.
     pub(crate) name: Arc<str>,
@@ -172,6 +172,15 @@ impl<D: Dialect> Client<D> {
         Subscription::new(id, queue, self.commands.clone())
     }
 
+    /// Returns a handle to the same session whose calls have another time limit than `Builder::call_timeout`, for example
+    /// for a method that takes long.
+    #[must_use]
+    pub fn with_call_timeout(&self, timeout: Duration) -> Self {
+        let mut handle = self.clone();
+        handle.call_timeout = timeout;
+        handle
+    }
+
     /// Makes a call, which fails at the latest after the time set with `Builder::call_timeout`, also if nothing polls the
     /// driver.
     ///
@@ -213,7 +222,8 @@ impl<D: Dialect> Client<D> {
         self.send(Command::SetCredentials(Secret::new(credentials.to_owned())))
     }
 
-    /// Signals that the network is available again: reconnects immediately, or probes the open connection.
+    /// Signals that the network is available again: reconnects immediately, replaces an attempt that has not succeeded
+    /// for 1 s, or probes the open connection.
     pub fn reconnect_now(&self) {
         // The signal is dropped if the command queue is full: the driver has not received earlier commands yet.
         let _ = self.send(Command::ReconnectNow);
@@ -235,7 +245,7 @@ impl<D: Dialect> Client<D> {
     /// The session is not closed, because nothing polls its driver.
     pub async fn close(&self, drain: Duration) -> Result<(), CloseError> {
         let after = drain
-            .saturating_add(defaults::CLOSE_TIMEOUT)
+            .saturating_add(self.close_timeout)
             .saturating_add(DRIVER_GRACE);
         let (sender, closed) = oneshot::channel();
         let close = async {

@@ -1,5 +1,7 @@
 //! From the request for a connection to the open transport, and the delay between two attempts.
 
+use std::time::Duration;
+
 use steadfast_machine::{Instant, convert};
 
 use super::{Lifecycle, Link, LinkOutput};
@@ -7,6 +9,10 @@ use crate::backoff::BackoffReason;
 use crate::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
 use crate::io::{Attempt, DialFailure};
 use crate::liveness::Liveness;
+
+/// An attempt that is this old is replaced when the network is available again. A younger one began with that network,
+/// and a caller that repeats itself must not start more than one attempt in this time.
+const REPLACED_AFTER: Duration = Duration::from_secs(1);
 
 impl Link {
     /// The application opens the link, or revokes a close that is in progress.
@@ -37,10 +43,20 @@ impl Link {
         self.dial(now);
     }
 
-    /// The network is available again: starts the next attempt now, or probes the open connection.
+    /// The network is available again: starts the next attempt now, or probes the open connection. An attempt that has
+    /// not succeeded for a while is replaced: its packets may have been lost with the network.
     pub fn reconnect_now(&mut self, now: Instant) {
+        let is_replaced = !self.is_fetching_credentials()
+            && now.saturating_since(self.attempt_started_at) >= REPLACED_AFTER;
         match &mut self.lifecycle {
             Lifecycle::Waiting { .. } => self.dial(now),
+            Lifecycle::Dialing { deadline: Some(_) } | Lifecycle::Handshake { .. }
+                if is_replaced =>
+            {
+                self.abort_transport();
+                self.report_down(false);
+                self.dial(now);
+            }
             Lifecycle::Connected { liveness, .. } => {
                 if liveness.probe_now(now) {
                     self.probe();

@@ -6,6 +6,7 @@ mod credentials;
 mod invariants;
 mod jitter;
 mod liveness;
+mod network_available;
 mod order;
 mod outages;
 mod outbox;
