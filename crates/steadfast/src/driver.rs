@@ -158,6 +158,17 @@ impl<D: Dialect> Waiters<D> {
             }
         })
     }
+
+    /// Removes the calls whose callers gave up, and returns the inputs that withdraw them.
+    fn withdraw_calls(&mut self, withdrawals: &Withdrawals) -> Vec<Input<D>> {
+        if !withdrawals.take() {
+            return Vec::new();
+        }
+        let withdrawn = self.calls.extract_if(.., |_, reply| reply.is_closed());
+        withdrawn
+            .map(|(id, _)| Input::CallWithdrawn { id })
+            .collect()
+    }
 }
 
 /// The future that completes when a reader has freed space in its queue.
@@ -240,12 +251,24 @@ impl<D: Dialect> Driver<D> {
             return false;
         }
         let now = self.parts.clock.now();
-        let Parts { session, inbox, .. } = &mut self.parts;
+        let Parts {
+            session,
+            inbox,
+            withdrawals,
+            ..
+        } = &mut self.parts;
         let (mut received, mut is_orphaned) = (0, false);
         let commands = iter::from_fn(|| match inbox.poll_recv(context) {
             Poll::Ready(Some(command)) => {
                 received += 1;
-                Some(self.waiters.register(command))
+                // A caller that gave up a call and then makes another one needs no space for both.
+                let withdrawn = if matches!(command, Command::Call(..)) {
+                    self.waiters.withdraw_calls(withdrawals)
+                } else {
+                    Vec::new()
+                };
+                let input = self.waiters.register(command);
+                Some(withdrawn.into_iter().chain(input))
             }
             Poll::Ready(None) => {
                 is_orphaned = true;
@@ -291,20 +314,12 @@ impl<D: Dialect> Driver<D> {
 
     /// Withdraws the calls whose callers gave up. Returns `true` when there were some.
     fn withdraw_calls(&mut self) -> bool {
-        if !self.parts.withdrawals.take() {
-            return false;
+        let withdrawn = self.waiters.withdraw_calls(&self.parts.withdrawals);
+        let is_busy = !withdrawn.is_empty();
+        for input in withdrawn {
+            self.handle_input(input);
         }
-        let now = self.parts.clock.now();
-        let session = &mut self.parts.session;
-        let before = self.waiters.calls.len();
-        self.waiters.calls.retain(|id, reply| {
-            let is_withdrawn = reply.is_closed();
-            if is_withdrawn {
-                session.handle(now, Input::CallWithdrawn { id: *id });
-            }
-            !is_withdrawn
-        });
-        self.waiters.calls.len() < before
+        is_busy
     }
 
     /// Waits for the session's next deadline. Returns `true` when the deadline or the timer has expired.
