@@ -1,6 +1,6 @@
 # The targets to type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs pictures precommit compiler machine
+.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix api docs pictures precommit compiler machine
 STEPS ?=
 RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
@@ -43,6 +43,9 @@ hooks: ## install the commit hook in this clone
 
 fix: setup ## format Rust and TOML, fix spelling
 	cargo xtask fix
+
+api: compiler ## accept the public API of the client library: rewrite crates/*/api.txt
+	cargo xtask api --accept
 
 docs: setup ## build the reference of every crate, and check links between documents
 	cargo xtask check --only docs,links

@@ -2,6 +2,7 @@
 //!
 //! `main` only finds the task by its name; each task is a module. Nothing here is part of the product.
 
+mod api;
 mod demo;
 mod layers;
 mod page;
@@ -29,6 +30,7 @@ usage: cargo xtask TASK
   test [--only A,B]          setup, check, then all tests; also --skip A,B, --list
   tidy                       check rules that no linter knows
   layers                     check dependencies between crates, and of pure crates
+  api [--accept]             compare the public API with crates/*/api.txt, or rewrite these lists
   links                      check links between documents
   pictures                   regenerate the pictures of the documents from the real page
   fix                        format Rust and TOML, fix spelling
@@ -62,6 +64,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "bench-servers" => setup::bench_servers(),
         "tidy" => tidy::run(),
         "layers" => layers::run(),
+        "api" => api::run(rest),
         "precommit" => setup::precommit(),
         task => match steps::list(task) {
             Some(steps) => steps::run(&steps, &Choice::parse(rest)?),

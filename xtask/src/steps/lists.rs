@@ -72,6 +72,7 @@ fn checks() -> Vec<Step> {
             "cargo doc --workspace --no-deps --document-private-items",
         )
         .with("RUSTDOCFLAGS", "-D warnings"),
+        own("api"),
         step(
             "licences",
             "cargo deny --log-level error check licenses bans sources",
