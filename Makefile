@@ -1,6 +1,6 @@
 # The targets to type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix api docs pictures precommit compiler machine
+.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix api docs pictures portable precommit compiler machine
 STEPS ?=
 RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
@@ -52,6 +52,9 @@ docs: setup ## build the reference of every crate, and check links between docum
 
 pictures: setup ## regenerate the pictures of the documents from the real page
 	cargo xtask pictures
+
+portable: compiler ## check the client library for Windows and macOS; needs rustup
+	cargo xtask portable
 
 precommit: compiler
 	cargo xtask precommit

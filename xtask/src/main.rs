@@ -33,6 +33,7 @@ usage: cargo xtask TASK
   api [--accept]             compare the public API with crates/*/api.txt, or rewrite these lists
   links                      check links between documents
   pictures                   regenerate the pictures of the documents from the real page
+  portable                   check the client library for Windows and macOS
   fix                        format Rust and TOML, fix spelling
   precommit                  check format and spelling of staged files
   conformance, bench, fuzz, lab, sim, soak

@@ -7,6 +7,7 @@ mod documents;
 mod known_bad;
 mod manifests;
 mod places;
+mod portability;
 mod prose;
 mod source;
 mod words;
@@ -53,7 +54,7 @@ impl fmt::Display for Finding {
 
 type Check = fn(&Tree) -> Vec<Finding>;
 
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 19] = [
     source::headers,
     source::lengths,
     source::names,
@@ -68,6 +69,8 @@ const CHECKS: [Check; 17] = [
     prose::headings,
     places::machines,
     places::assets,
+    portability::conditions,
+    portability::dependencies,
     known_bad::named,
     words::replaced,
     words::doc_comments,

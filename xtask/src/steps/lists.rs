@@ -47,6 +47,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
         "soak" => long(soak()),
         "lab" => long(lab()),
         "pictures" => pictures(),
+        "portable" => portable(),
         "bench" => long(vec![own("bench-servers"), bench(), log_bench()]),
         "links" => vec![links()],
         "fix" => fixes(),
@@ -169,6 +170,22 @@ fn browser(script: &str) -> Step {
         name,
         &format!("npm --prefix tests/browser run --silent {script}"),
     )
+}
+
+/// Checks the client library for other systems, without TLS, which needs a C compiler for each of them.
+fn portable() -> Vec<Step> {
+    let targets = [
+        ("windows", "x86_64-pc-windows-gnu"),
+        ("macos", "aarch64-apple-darwin"),
+    ];
+    let check = |(name, target): (&str, &str)| {
+        let flags = format!("--package steadfast --no-default-features --target {target}");
+        step(name, &format!("cargo check {flags}")).with("RUSTFLAGS", "-D warnings")
+    };
+    let install = targets.map(|(_, target)| target).join(" ");
+    let mut steps = vec![step("targets", &format!("rustup target add {install}"))];
+    steps.extend(targets.map(check));
+    steps
 }
 
 /// Regenerates the pictures of the documents from the current page.
@@ -430,6 +447,7 @@ mod tests {
             "soak",
             "lab",
             "pictures",
+            "portable",
         ];
         for task in tasks {
             let steps = list(task).unwrap();
