@@ -6,6 +6,7 @@
 )]
 
 mod attempt;
+mod auto_traits;
 mod closing;
 mod credentials;
 mod dial_limit;
@@ -16,6 +17,7 @@ mod names;
 mod overflow;
 mod peer;
 mod proxy;
+mod public_api;
 mod reaching;
 mod readiness;
 mod secrets;

@@ -1,0 +1,125 @@
+//! Which types and futures can be sent to other tasks, shared between them, and polled without pinning. The compiler
+//! checks this; the tests check that no type is missing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use steadfast::SessionEvent;
+use steadfast::centrifuge::{Call, Client, Publish, Subscription, SubscriptionEvent};
+
+use crate::public_api::{futures, types, without_generics};
+
+/// The types in full, which a module without other imports permits.
+mod required {
+    use steadfast::centrifuge::Centrifuge;
+
+    /// Requires the traits of each type, and lists the types.
+    macro_rules! require {
+        ($($name:ty: $first:ident $(+ $bound:ident)*;)*) => {
+            $(const _: () = {
+                const fn has<T: $first $(+ $bound)*>() {}
+                has::<$name>();
+            };)*
+            /// The types, as they are written here.
+            pub(super) const TYPES: &[&str] = &[$(stringify!($name)),*];
+        };
+    }
+
+    require! {
+        steadfast::Builder<Centrifuge>: Send + Sync + Unpin;
+        steadfast::Client<Centrifuge>: Send + Sync + Unpin;
+        steadfast::DialLimit: Send + Sync + Unpin;
+        steadfast::Driver<Centrifuge>: Send + Unpin;
+        steadfast::Endpoint: Send + Sync + Unpin;
+        steadfast::Overflow: Send + Sync + Unpin;
+        steadfast::ReadinessCheck: Send + Sync + Unpin;
+        steadfast::Receipt<Centrifuge>: Send + Sync + Unpin;
+        steadfast::StageTimeouts: Send + Sync + Unpin;
+        steadfast::Subscription<Centrifuge>: Send + Sync + Unpin;
+        steadfast::centrifuge::Message<'static>: Send + Sync + Unpin;
+        steadfast::centrifuge::MessageReceipt: Send + Sync + Unpin;
+        steadfast::error::BuildError: Send + Sync + Unpin;
+        steadfast::error::CloseError: Send + Sync + Unpin;
+        steadfast::error::EndpointError: Send + Sync + Unpin;
+        steadfast::error::NotReady: Send + Sync + Unpin;
+        steadfast::error::ProxyError: Send + Sync + Unpin;
+        steadfast::error::RequestError: Send + Sync + Unpin;
+    }
+}
+
+const fn is_send<T: Send>() {}
+const fn is_stream<T: Stream<Item = SubscriptionEvent> + Unpin>() {}
+
+/// Requires that a future can be sent, and returns its name.
+fn sendable<F: Future + Send>(name: &'static str, _future: F) -> String {
+    name.to_owned()
+}
+
+#[test]
+fn every_public_type_says_whether_it_can_be_sent_and_shared() {
+    const { is_send::<SessionEvent>() };
+
+    let required: BTreeSet<String> = required::TYPES
+        .iter()
+        .map(|it| without_generics(it))
+        .collect();
+
+    assert_eq!(required, types());
+}
+
+#[test]
+fn every_future_can_be_sent_to_another_task() {
+    const { is_stream::<Subscription>() };
+    let builder = Client::builder("ws://127.0.0.1:9").unwrap();
+    let (client, driver) = builder.build().unwrap();
+    let mut subscription = client.subscribe("news");
+    let publication_receipt = client.publish("news", &1).unwrap();
+    let receipt = client.send_message_now(publish(), None).unwrap();
+    let call = Call::Presence {
+        channel: "news".to_owned(),
+    };
+
+    let names = BTreeSet::from([
+        sendable("steadfast::Client::ready", client.ready(Duration::ZERO)),
+        sendable("steadfast::Client::rpc", client.rpc("method", &1)),
+        sendable(
+            "steadfast::Client::history",
+            client.history("news", -1, None),
+        ),
+        sendable("steadfast::Client::presence", client.presence("news")),
+        sendable(
+            "steadfast::Client::presence_stats",
+            client.presence_stats("news"),
+        ),
+        sendable("steadfast::Client::close", client.close(Duration::ZERO)),
+        sendable(
+            "steadfast::centrifuge::Message::send",
+            client.message("news", &1).send(),
+        ),
+        sendable("steadfast::Subscription::next", subscription.next()),
+        sendable("Future for steadfast::Driver", driver),
+        sendable("Future for steadfast::Receipt", receipt),
+        sendable(
+            "Future for steadfast::centrifuge::MessageReceipt",
+            publication_receipt,
+        ),
+        sendable(
+            "steadfast::Client::send_message",
+            client.send_message(publish(), None),
+        ),
+        sendable("steadfast::Client::call", client.call(call)),
+        "Stream for steadfast::Subscription".to_owned(),
+    ]);
+
+    assert_eq!(names, futures());
+}
+
+fn publish() -> Publish {
+    Publish {
+        channel: "news".into(),
+        data: Bytes::from_static(b"1"),
+        idempotency_key: "key".to_owned(),
+    }
+}
