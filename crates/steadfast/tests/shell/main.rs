@@ -1,4 +1,5 @@
-//! Tests of the client on real sockets: the dial limit, proxies, readiness checks, TLS validation, the log, closing a client, and giving up calls.
+//! Tests of the client on real sockets: the dial limit, proxies, readiness checks, TLS validation, the log, closing a
+//! client, and giving up what it awaits.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +12,7 @@ mod closing;
 mod credentials;
 mod dial_limit;
 mod drain;
+mod dropped_futures;
 mod heartbeat_log;
 mod logs;
 mod names;

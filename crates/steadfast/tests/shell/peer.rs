@@ -12,7 +12,7 @@ use steadfast_protocol::websocket::{self, Decoder, Opcode, Role};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-const LIMITS: websocket::WebSocketLimits = websocket::WebSocketLimits {
+pub(crate) const LIMITS: websocket::WebSocketLimits = websocket::WebSocketLimits {
     message_bytes_max: 1 << 20,
     frame_bytes_max: 1 << 20,
     fragments_max: 1,
@@ -99,7 +99,7 @@ fn reply(message: &[u8], replies: &mut Vec<u8>, on_request: &mut impl FnMut(&Req
     }
 }
 
-fn acknowledgement() -> Bytes {
+pub(crate) fn acknowledgement() -> Bytes {
     let ack = IdempotentAck {
         offset: 7,
         epoch: "e".to_owned(),
