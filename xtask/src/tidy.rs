@@ -19,6 +19,8 @@ use anyhow::{Result, bail};
 use crate::tools::say;
 use crate::tree::Tree;
 
+pub(crate) use self::manifests::PUBLISHED;
+
 /// One place that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
@@ -54,7 +56,7 @@ impl fmt::Display for Finding {
 
 type Check = fn(&Tree) -> Vec<Finding>;
 
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     source::headers,
     source::lengths,
     source::names,
@@ -62,6 +64,7 @@ const CHECKS: [Check; 19] = [
     source::conversions,
     manifests::layer_lints,
     manifests::reasons,
+    manifests::published,
     manifests::lock_files,
     documents::records,
     documents::pages,

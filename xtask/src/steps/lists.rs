@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::{Lane, Step};
+use crate::tidy::PUBLISHED;
 use crate::tools::target_folder;
 use crate::tree::Tree;
 
@@ -74,6 +75,7 @@ fn checks() -> Vec<Step> {
         )
         .with("RUSTDOCFLAGS", "-D warnings"),
         own("api"),
+        package(),
         step(
             "licences",
             "cargo deny --log-level error check licenses bans sources",
@@ -170,6 +172,13 @@ fn browser(script: &str) -> Step {
         name,
         &format!("npm --prefix tests/browser run --silent {script}"),
     )
+}
+
+/// Packages the client library and what it depends on, without compiling the packages.
+fn package() -> Step {
+    let crates = PUBLISHED.map(|name| ["--package", name].map(str::to_owned));
+    let command = "cargo package --quiet --offline --locked --allow-dirty --no-verify";
+    step("package", command).and(crates.concat())
 }
 
 /// Checks the client library for other systems, without TLS, which needs a C compiler for each of them.

@@ -10,6 +10,46 @@ const RUST_INDEX: &str = "registry+https://github.com/rust-lang/crates.io-index"
 /// The only registry from which npm packages may come.
 const NPM_REGISTRY: &str = "https://registry.npmjs.org/";
 
+/// The crates that are published: the client library and what it depends on.
+pub(crate) const PUBLISHED: [&str; 5] = [
+    "steadfast",
+    "steadfast-clock",
+    "steadfast-core",
+    "steadfast-machine",
+    "steadfast-protocol",
+];
+
+/// By what a registry finds a crate, and what it shows.
+const PUBLISHED_KEYS: [&str; 3] = ["description", "keywords", "categories"];
+
+/// The texts that both licences require in every copy.
+const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
+
+/// A published crate has what a registry shows and the texts of its licences. Whether it can be packaged is checked by
+/// the step `package`.
+pub(crate) fn published(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for name in PUBLISHED {
+        let path = format!("crates/{name}/Cargo.toml");
+        let Some(text) = tree.text(&path) else {
+            continue;
+        };
+        let has = |key: &&str| {
+            text.lines()
+                .any(|line| line.starts_with(&format!("{key} = ")))
+        };
+        let missing = PUBLISHED_KEYS.iter().filter(|key| !has(key));
+        found.extend(missing.map(|key| Finding::whole(&path, format!("no `{key}`"))));
+        let folder = format!("crates/{name}");
+        let missing = LICENCES.iter().filter(|file| {
+            let copy = tree.text(&format!("{folder}/{file}"));
+            copy.is_none() || copy != tree.text(file)
+        });
+        found.extend(missing.map(|file| Finding::whole(&folder, format!("no link to {file}"))));
+    }
+    found
+}
+
 /// Crates of one layer have the same `clippy.toml`, because clippy reads only the nearest file and merges none.
 pub(crate) fn layer_lints(tree: &Tree) -> Vec<Finding> {
     [layers::PURE, layers::SHELLS]
@@ -165,6 +205,44 @@ mod tests {
         assert_eq!(findings(layer_lints, &good), [""; 0]);
         assert_eq!(findings(layer_lints, &bad).len(), 1, "different");
         assert_eq!(findings(layer_lints, &crates).len(), 1, "missing");
+    }
+
+    #[test]
+    fn a_published_crate_without_metadata_or_licence_is_found() {
+        let manifest =
+            "[package]\ndescription = \"a\"\nkeywords = [\"a\"]\ncategories = [\"os\"]\n";
+        let licences = [
+            ("LICENSE-APACHE", "a"),
+            ("LICENSE-MIT", "b"),
+            ("crates/steadfast-clock/LICENSE-APACHE", "a"),
+        ];
+        let good = [
+            licences.as_slice(),
+            &[
+                ("crates/steadfast-clock/Cargo.toml", manifest),
+                ("crates/steadfast-clock/LICENSE-MIT", "b"),
+            ],
+        ];
+        let bad = [
+            licences.as_slice(),
+            &[
+                (
+                    "crates/steadfast-clock/Cargo.toml",
+                    "[package]\ndescription = \"a\"\n",
+                ),
+                ("crates/steadfast-clock/LICENSE-MIT", "of another time"),
+            ],
+        ];
+
+        assert_eq!(findings(published, &good.concat()), [""; 0]);
+        assert_eq!(
+            findings(published, &bad.concat()),
+            [
+                "crates/steadfast-clock/Cargo.toml: no `keywords`",
+                "crates/steadfast-clock/Cargo.toml: no `categories`",
+                "crates/steadfast-clock: no link to LICENSE-MIT",
+            ]
+        );
     }
 
     #[test]

@@ -1,20 +1,13 @@
-//! Checks that the crates of the client library use what only some systems have under a condition for these systems.
+//! Checks that the published crates, which compile for every system, use what only some systems have under a condition
+//! for these systems.
 //!
 //! The compiler finds the rest, with `make portable`; this check needs no other target, and so runs with all others.
 
 use std::ops::Range;
 
 use super::Finding;
+use super::manifests::PUBLISHED;
 use crate::tree::Tree;
-
-/// The crates that compile for every system: the client library and what it depends on.
-const PORTABLE: [&str; 5] = [
-    "steadfast",
-    "steadfast-clock",
-    "steadfast-core",
-    "steadfast-machine",
-    "steadfast-protocol",
-];
 
 const LINUX: &str = "target_os = \"linux\"";
 const UNIX: &str = "unix";
@@ -36,7 +29,7 @@ const RESERVED_CRATES: [&str; 3] = ["libc", "nix", "rustix"];
 /// What only some systems have is used under `cfg` in an item, or in a module that is declared under it.
 pub(crate) fn conditions(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
-    for name in PORTABLE {
+    for name in PUBLISHED {
         let folder = format!("crates/{name}/src/");
         for (path, text) in tree
             .texts_ending(".rs")
@@ -57,7 +50,7 @@ pub(crate) fn conditions(tree: &Tree) -> Vec<Finding> {
 /// A crate that only some systems need is a dependency of these systems.
 pub(crate) fn dependencies(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
-    for name in PORTABLE {
+    for name in PUBLISHED {
         let path = format!("crates/{name}/Cargo.toml");
         let mut section = "";
         for (number, line) in tree.text(&path).unwrap_or_default().lines().enumerate() {
