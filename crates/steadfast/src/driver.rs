@@ -373,7 +373,9 @@ impl<D: Dialect> Driver<D> {
                     }
                 }
                 Output::CompleteMessage { id, outcome } => {
-                    if let Some((receipt, _place)) = self.waiters.messages.remove(&id) {
+                    if let Some((receipt, place)) = self.waiters.messages.remove(&id) {
+                        // A caller that learns of the outcome finds the space free.
+                        drop(place);
                         // The receipt may have been dropped.
                         let _ = receipt.send(outcome);
                     }

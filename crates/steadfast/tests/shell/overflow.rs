@@ -2,7 +2,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use steadfast::centrifuge::{Client, MessageReceipt, SendError, SendResult};
@@ -114,4 +115,41 @@ async fn a_wait_for_space_ends_when_the_client_is_closed() {
     });
 
     assert!(matches!(waiting, Err(RequestError::Closed)), "{waiting:?}");
+}
+
+/// Publishes when it is woken, and keeps whether the outbox had space.
+struct PublishWhenWoken {
+    client: Client,
+    had_space: Mutex<Option<bool>>,
+}
+
+impl Wake for PublishWhenWoken {
+    fn wake(self: Arc<Self>) {
+        let published = self.client.publish("news", &2);
+        *self.had_space.lock().unwrap() = Some(published.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_learns_of_an_outcome_finds_the_space_of_its_publication_free() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { serve_connection(&listener, |_| {}).await });
+    let builder = Client::builder(&url).unwrap().outbox(outbox(1));
+    let (client, driver) = builder.build().unwrap();
+    let mut receipt = pin!(client.publish("news", &1).unwrap());
+    let woken = Arc::new(PublishWhenWoken {
+        client: client.clone(),
+        had_space: Mutex::new(None),
+    });
+    let waker = Waker::from(Arc::clone(&woken));
+    let polled = receipt.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+
+    tokio::spawn(driver);
+    client.ready(Duration::MAX).await.unwrap();
+    client.close(Duration::from_mins(1)).await.unwrap();
+
+    assert_eq!(*woken.had_space.lock().unwrap(), Some(true));
+    assert_eq!(server.await.unwrap(), Some(1_000));
 }
