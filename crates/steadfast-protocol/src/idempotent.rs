@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::codec::json::{Context, Object, Payload, Text, parse, shape};
+use crate::codec::json::{Context, Object, Payload, Text, fill, shape};
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::PayloadKind;
@@ -76,7 +76,8 @@ pub fn decode_publish(
     limits: &Limits,
 ) -> Result<IdempotentPublish, IdempotentPublishError> {
     let (at, text) = payload_text(argument, limits)?;
-    let shape: PublishShape<'_> = parse(text, at.line).map_err(IdempotentPublishError::Payload)?;
+    let mut shape = PublishShape::default();
+    fill(&mut shape, text, at.line).map_err(IdempotentPublishError::Payload)?;
     let key = at
         .text("idempotency_key", &shape.key, Limits::IDEMPOTENCY_KEY_BYTES)
         .map_err(key_error)?;
@@ -121,7 +122,8 @@ pub fn decode_ack(
     limits: &Limits,
 ) -> Result<IdempotentAck, IdempotentPublishError> {
     let (at, text) = payload_text(result, limits)?;
-    let shape: AckShape<'_> = parse(text, at.line).map_err(IdempotentPublishError::Payload)?;
+    let mut shape = AckShape::default();
+    fill(&mut shape, text, at.line).map_err(IdempotentPublishError::Payload)?;
     let epoch = at
         .name("epoch", &shape.epoch)
         .map_err(IdempotentPublishError::Payload)?;

@@ -19,5 +19,7 @@ pub(super) use commands::Commands;
 pub(crate) use encode::Object;
 pub(super) use encode::{append_command, append_reply};
 pub(super) use replies::Replies;
-pub(crate) use shape::{Context, Field, Payload, Text, parse, shape};
+pub(crate) use shape::{
+    Alternative, Context, Field, Payload, Shape, Text, fill, keep_first, read_shape, shape,
+};
 pub(super) use skipped::SkippedCommand;

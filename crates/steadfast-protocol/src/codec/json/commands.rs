@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::invalid::command_id;
-use super::shape::{Context, OptionalPayload, Payload, Text, entries, parse, shape};
+use super::shape::{Context, OptionalPayload, Payload, Text, entries, fill, shape};
 use super::skipped::SkippedCommand;
 use crate::codec::CommandPosition;
 use crate::error::DecodeError;
@@ -92,8 +92,8 @@ impl<'a> Commands<'a> {
             return Err(skipped.finish(number, self.limits.message_bytes));
         }
         let text = std::str::from_utf8(line).map_err(DecodeError::NotUtf8)?;
-        let shape: CommandShape<'a> =
-            parse(text, number).map_err(|error| error.of_command(command_id(text)))?;
+        let mut shape = CommandShape::default();
+        fill(&mut shape, text, number).map_err(|error| error.of_command(command_id(text)))?;
         let context = Context {
             message: self.payload,
             limits: self.limits,
@@ -103,88 +103,70 @@ impl<'a> Commands<'a> {
         let id = shape.id;
         Ok(Command {
             id,
-            request: request(context, shape).map_err(|error| error.of_command(id))?,
+            request: request(context, &shape).map_err(|error| error.of_command(id))?,
         })
     }
 }
 
 /// Selects the method of a command: the first in the order of the protocol's fields; without an id only `send`.
-fn request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, DecodeError> {
-    if at.id == 0 {
-        return match shape.send {
-            Some(send) => Ok(Request::Send(SendRequest {
-                data: at.payload(send.data)?,
-            })),
-            None => Ok(Request::Pong),
-        };
+fn request<'a>(at: Context<'a>, shape: &CommandShape<'a>) -> Result<Request, DecodeError> {
+    let method = shape.method.as_ref().filter(|_| at.id > 0);
+    match (method, &shape.send) {
+        (Some(method), send) if send.is_none() || !method.follows_send() => {
+            method_request(at, method)
+        }
+        (_, Some(send)) => Ok(Request::Send(SendRequest {
+            data: at.payload(send.data)?,
+        })),
+        (_, None) if at.id > 0 => Err(DecodeError::NoMethod { id: at.id }),
+        (_, None) => Ok(Request::Pong),
     }
-    if let Some(connect) = shape.connect {
-        return Ok(Request::Connect(connect_request(at, &connect)?));
-    }
-    if let Some(subscribe) = shape.subscribe {
-        return Ok(Request::Subscribe(subscribe_request(at, &subscribe)?));
-    }
-    if let Some(unsubscribe) = shape.unsubscribe {
-        return Ok(Request::Unsubscribe(channel_request(at, &unsubscribe)?));
-    }
-    if let Some(publish) = shape.publish {
-        return Ok(Request::Publish(PublishRequest {
-            channel: at.channel(&publish.channel)?,
-            data: at.payload(publish.data)?,
-            payload_kind: PayloadKind::Json,
-            kind: publish.kind,
-        }));
-    }
-    rare_request(at, shape)
 }
 
-/// The methods of [`request`] that are off the hot path.
-fn rare_request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, DecodeError> {
-    if let Some(presence) = shape.presence {
-        return Ok(Request::Presence(channel_request(at, &presence)?));
+impl MethodShape<'_> {
+    /// Whether `send` precedes this method in the order of the protocol's fields.
+    const fn follows_send(&self) -> bool {
+        match self {
+            Self::Connect(_)
+            | Self::Subscribe(_)
+            | Self::Unsubscribe(_)
+            | Self::Publish(_)
+            | Self::Presence(_)
+            | Self::PresenceStats(_)
+            | Self::History(_)
+            | Self::Ping(_) => false,
+            Self::Rpc(_) | Self::Refresh(_) | Self::SubRefresh(_) => true,
+        }
     }
-    if let Some(stats) = shape.presence_stats {
-        return Ok(Request::PresenceStats(channel_request(at, &stats)?));
-    }
-    if let Some(history) = shape.history {
-        return Ok(Request::History(HistoryRequest {
-            channel: at.channel(&history.channel)?,
-            limit: history.limit,
-            since: history
-                .since
-                .map(|since| position(at, &since.epoch, since.offset))
-                .transpose()?,
-            reverse: history.reverse,
-        }));
-    }
-    if shape.ping.is_some() {
-        return Ok(Request::Ping);
-    }
-    if let Some(send) = shape.send {
-        return Ok(Request::Send(SendRequest {
-            data: at.payload(send.data)?,
-        }));
-    }
-    if let Some(rpc) = shape.rpc {
-        let method = at.name("method", &rpc.method)?;
-        return Ok(Request::Rpc(RpcRequest {
-            method,
-            data: at.payload(rpc.data)?,
-        }));
-    }
-    if let Some(refresh) = shape.refresh {
-        return Ok(Request::Refresh(RefreshRequest {
-            token: at.token(&refresh.token)?,
-        }));
-    }
-    if let Some(refresh) = shape.sub_refresh {
-        let channel = at.channel(&refresh.channel)?;
-        return Ok(Request::SubRefresh(SubRefreshRequest {
-            channel,
-            token: at.token(&refresh.token)?,
-        }));
-    }
-    Err(DecodeError::NoMethod { id: at.id })
+}
+
+fn method_request<'a>(at: Context<'a>, method: &MethodShape<'a>) -> Result<Request, DecodeError> {
+    Ok(match method {
+        MethodShape::Connect(shape) => Request::Connect(connect_request(at, shape)?),
+        MethodShape::Subscribe(shape) => Request::Subscribe(subscribe_request(at, shape)?),
+        MethodShape::Unsubscribe(shape) => Request::Unsubscribe(channel_request(at, shape)?),
+        MethodShape::Publish(shape) => Request::Publish(PublishRequest {
+            channel: at.channel(&shape.channel)?,
+            data: at.payload(shape.data)?,
+            payload_kind: PayloadKind::Json,
+            kind: shape.kind,
+        }),
+        MethodShape::Presence(shape) => Request::Presence(channel_request(at, shape)?),
+        MethodShape::PresenceStats(shape) => Request::PresenceStats(channel_request(at, shape)?),
+        MethodShape::History(shape) => Request::History(history_request(at, shape)?),
+        MethodShape::Ping(EmptyShape {}) => Request::Ping,
+        MethodShape::Rpc(shape) => Request::Rpc(RpcRequest {
+            method: at.name("method", &shape.method)?,
+            data: at.payload(shape.data)?,
+        }),
+        MethodShape::Refresh(shape) => Request::Refresh(RefreshRequest {
+            token: at.token(&shape.token)?,
+        }),
+        MethodShape::SubRefresh(shape) => Request::SubRefresh(SubRefreshRequest {
+            channel: at.channel(&shape.channel)?,
+            token: at.token(&shape.token)?,
+        }),
+    })
 }
 
 fn connect_request<'a>(
@@ -242,6 +224,20 @@ fn channel_request(
     })
 }
 
+fn history_request(
+    at: Context<'_>,
+    shape: &HistoryShape<'_>,
+) -> Result<HistoryRequest, DecodeError> {
+    let since = shape.since.as_ref();
+    let since = since.map(|since| position(at, &since.epoch, since.offset));
+    Ok(HistoryRequest {
+        channel: at.channel(&shape.channel)?,
+        limit: shape.limit,
+        since: since.transpose()?,
+        reverse: shape.reverse,
+    })
+}
+
 fn position(at: Context<'_>, epoch: &Text<'_>, offset: u64) -> Result<Position, DecodeError> {
     Ok(Position {
         epoch: at.name("epoch", epoch)?,
@@ -253,18 +249,20 @@ shape! {
     /// A command; see [`Command`].
     CommandShape<'a> {
         "id" => id: u32,
-        "connect" => connect: Option<ConnectShape<'a>>,
-        "subscribe" => subscribe: Option<SubscribeShape<'a>>,
-        "unsubscribe" => unsubscribe: Option<ChannelShape<'a>>,
-        "publish" => publish: Option<PublishShape<'a>>,
-        "presence" => presence: Option<ChannelShape<'a>>,
-        "presence_stats" => presence_stats: Option<ChannelShape<'a>>,
-        "history" => history: Option<HistoryShape<'a>>,
-        "ping" => ping: Option<EmptyShape>,
         "send" => send: Option<DataShape<'a>>,
-        "rpc" => rpc: Option<RpcShape<'a>>,
-        "refresh" => refresh: Option<RefreshShape<'a>>,
-        "sub_refresh" => sub_refresh: Option<SubRefreshShape<'a>>,
+        one_of method: MethodShape {
+            "connect" => connect: Connect(ConnectShape<'a>),
+            "subscribe" => subscribe: Subscribe(SubscribeShape<'a>),
+            "unsubscribe" => unsubscribe: Unsubscribe(ChannelShape<'a>),
+            "publish" => publish: Publish(PublishShape<'a>),
+            "presence" => presence: Presence(ChannelShape<'a>),
+            "presence_stats" => presence_stats: PresenceStats(ChannelShape<'a>),
+            "history" => history: History(HistoryShape<'a>),
+            "ping" => ping: Ping(EmptyShape),
+            "rpc" => rpc: Rpc(RpcShape<'a>),
+            "refresh" => refresh: Refresh(RefreshShape<'a>),
+            "sub_refresh" => sub_refresh: SubRefresh(SubRefreshShape<'a>),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::lines::Lines;
-use super::shape::{Context, OptionalPayload, Text, entries, list, parse};
+use super::shape::{Context, OptionalPayload, Text, entries, fill, list};
 use crate::codes::error_text;
 use crate::error::DecodeError;
 use crate::limits::Limits;
@@ -16,8 +16,8 @@ use crate::message::{
 mod shapes;
 
 use shapes::{
-    ClientInfoShape, ConnectShape, ErrorShape, HistoryShape, PublicationShape, PushShape,
-    RefreshShape, ReplyShape, SubscribeShape,
+    ClientInfoShape, ConnectShape, EmptyShape, ErrorShape, EventShape, HistoryShape, InfoShape,
+    PublicationShape, PushShape, RefreshShape, ReplyShape, ResultShape, SubscribeShape,
 };
 
 /// The replies of one message, decoded one at a time.
@@ -32,18 +32,17 @@ impl Iterator for Replies<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self
-                .lines
-                .next()?
-                .and_then(|(line, number)| self.decode(line, number))
-                .transpose()
-            {
-                Some(Ok(reply)) => return Some(Ok(reply)),
-                Some(Err(error)) => {
+            let (line, number) = match self.lines.next()? {
+                Ok(line) => line,
+                Err(error) => return Some(Err(error)),
+            };
+            match self.decode(line, number) {
+                Ok(Some(reply)) => return Some(Ok(reply)),
+                Ok(None) => self.unknown_pushes += 1,
+                Err(error) => {
                     self.lines.stop();
                     return Some(Err(error));
                 }
-                None => self.unknown_pushes += 1,
             }
         }
     }
@@ -66,7 +65,8 @@ impl<'a> Replies<'a> {
         if text.is_empty() {
             return Err(DecodeError::Empty);
         }
-        let shape: ReplyShape<'a> = parse(text, line)?;
+        let mut shape = ReplyShape::default();
+        fill(&mut shape, text, line)?;
         let at = Context {
             message: self.lines.message(),
             limits: self.lines.limits(),
@@ -74,14 +74,15 @@ impl<'a> Replies<'a> {
             line,
         };
         if at.id == 0 {
-            return match shape.push {
-                Some(push) => Ok(event(at, push)?.map(Reply::Push)),
+            return match &shape.push {
+                Some(shape) => Ok(push(at, shape)?.map(Reply::Push)),
                 None => Ok(Some(Reply::Ping)),
             };
         }
-        let outcome = match shape.error {
-            Some(error) => Err(reply_error(at, &error)?),
-            None => Ok(result(at, shape)?),
+        let outcome = match (&shape.error, &shape.result) {
+            (Some(error), _) => Err(reply_error(at, error)?),
+            (None, Some(shape)) => Ok(result(at, shape)?),
+            (None, None) => return Err(DecodeError::NoResult { id: at.id }),
         };
         Ok(Some(Reply::Response { id: at.id, outcome }))
     }
@@ -103,107 +104,78 @@ fn reply_error(at: Context<'_>, shape: &ErrorShape<'_>) -> Result<ReplyError, De
 }
 
 /// Decodes a result; the field that is present determines its kind.
-fn result<'a>(at: Context<'a>, shape: ReplyShape<'a>) -> Result<ReplyResult, DecodeError> {
-    if let Some(connect) = shape.connect {
-        return Ok(ReplyResult::Connect(connect_result(at, &connect)?));
-    }
-    if let Some(subscribe) = shape.subscribe {
-        return Ok(ReplyResult::Subscribe(subscribe_result(at, &subscribe)?));
-    }
-    if shape.unsubscribe.is_some() {
-        return Ok(ReplyResult::Unsubscribe);
-    }
-    if shape.publish.is_some() {
-        return Ok(ReplyResult::Publish);
-    }
-    if let Some(presence) = shape.presence {
-        return Ok(ReplyResult::Presence(entries(
+fn result<'a>(at: Context<'a>, shape: &ResultShape<'a>) -> Result<ReplyResult, DecodeError> {
+    Ok(match shape {
+        ResultShape::Connect(shape) => ReplyResult::Connect(connect_result(at, shape)?),
+        ResultShape::Subscribe(shape) => ReplyResult::Subscribe(subscribe_result(at, shape)?),
+        ResultShape::Unsubscribe(EmptyShape {}) => ReplyResult::Unsubscribe,
+        ResultShape::Publish(EmptyShape {}) => ReplyResult::Publish,
+        ResultShape::Presence(shape) => ReplyResult::Presence(entries(
             at,
             "presence",
-            presence.presence.0,
+            shape.presence.0,
             at.limits.name_bytes,
             |at, shape| client_info(at, &shape),
-        )?));
-    }
-    if let Some(stats) = shape.presence_stats {
-        return Ok(ReplyResult::PresenceStats(PresenceStats {
-            num_clients: stats.num_clients,
-            num_users: stats.num_users,
-        }));
-    }
-    if let Some(history) = shape.history {
-        return Ok(ReplyResult::History(history_result(at, &history)?));
-    }
-    if shape.ping.is_some() {
-        return Ok(ReplyResult::Ping);
-    }
-    if let Some(rpc) = shape.rpc {
-        return Ok(ReplyResult::Rpc(at.payload(rpc.data)?));
-    }
-    if let Some(refresh) = shape.refresh {
-        return Ok(ReplyResult::Refresh(refresh_result(at, &refresh)?));
-    }
-    if let Some(refresh) = shape.sub_refresh {
-        return Ok(ReplyResult::SubRefresh(SubRefreshResult {
-            expires: refresh.expires,
-            ttl: refresh.ttl,
-        }));
-    }
-    Err(DecodeError::NoResult { id: at.id })
+        )?),
+        ResultShape::PresenceStats(shape) => ReplyResult::PresenceStats(PresenceStats {
+            num_clients: shape.num_clients,
+            num_users: shape.num_users,
+        }),
+        ResultShape::History(shape) => ReplyResult::History(history_result(at, shape)?),
+        ResultShape::Ping(EmptyShape {}) => ReplyResult::Ping,
+        ResultShape::Rpc(shape) => ReplyResult::Rpc(at.payload(shape.data)?),
+        ResultShape::Refresh(shape) => ReplyResult::Refresh(refresh_result(at, shape)?),
+        ResultShape::SubRefresh(shape) => ReplyResult::SubRefresh(SubRefreshResult {
+            expires: shape.expires,
+            ttl: shape.ttl,
+        }),
+    })
 }
 
 /// Decodes a push; `None` for an unknown kind.
-fn event<'a>(at: Context<'a>, shape: PushShape<'a>) -> Result<Option<Push>, DecodeError> {
-    let event = if let Some(shape) = shape.publication {
-        PushEvent::Publication(publication(at, shape)?)
-    } else if let Some(join) = shape.join {
-        PushEvent::Join(
-            join.info
-                .map(|info| client_info(at, &info))
-                .transpose()?
-                .unwrap_or_default(),
-        )
-    } else if let Some(leave) = shape.leave {
-        PushEvent::Leave(
-            leave
-                .info
-                .map(|info| client_info(at, &info))
-                .transpose()?
-                .unwrap_or_default(),
-        )
-    } else if let Some(end) = shape.unsubscribe {
-        PushEvent::Unsubscribe {
-            code: end.code,
-            reason: at.long_text("reason", &end.reason)?,
-        }
-    } else if let Some(message) = shape.message {
-        PushEvent::Message(at.payload(message.data)?)
-    } else if let Some(subscribe) = shape.subscribe {
-        PushEvent::Subscribe {
-            recoverable: subscribe.recoverable,
-            position: position(at, &subscribe.epoch, subscribe.offset)?,
-            positioned: subscribe.positioned,
-            data: at.optional_payload(subscribe.data.0)?,
-        }
-    } else if let Some(connect) = shape.connect {
-        PushEvent::Connect(connect_result(at, &connect)?)
-    } else if let Some(end) = shape.disconnect {
-        PushEvent::Disconnect {
-            code: end.code,
-            reason: at.long_text("reason", &end.reason)?,
-        }
-    } else if let Some(refresh) = shape.refresh {
-        PushEvent::Refresh {
-            expires: refresh.expires,
-            ttl: refresh.ttl,
-        }
-    } else {
+fn push<'a>(at: Context<'a>, shape: &PushShape<'a>) -> Result<Option<Push>, DecodeError> {
+    let Some(event_shape) = &shape.event else {
         return Ok(None);
     };
+    let event = event(at, event_shape)?;
     Ok(Some(Push {
         channel: at.channel_name(&shape.channel)?,
         event,
     }))
+}
+
+fn event<'a>(at: Context<'a>, shape: &EventShape<'a>) -> Result<PushEvent, DecodeError> {
+    Ok(match shape {
+        EventShape::Publication(shape) => PushEvent::Publication(publication(at, shape)?),
+        EventShape::Join(shape) => PushEvent::Join(member(at, shape)?),
+        EventShape::Leave(shape) => PushEvent::Leave(member(at, shape)?),
+        EventShape::Unsubscribe(shape) => PushEvent::Unsubscribe {
+            code: shape.code,
+            reason: at.long_text("reason", &shape.reason)?,
+        },
+        EventShape::Message(shape) => PushEvent::Message(at.payload(shape.data)?),
+        EventShape::Subscribe(shape) => PushEvent::Subscribe {
+            recoverable: shape.recoverable,
+            position: position(at, &shape.epoch, shape.offset)?,
+            positioned: shape.positioned,
+            data: at.optional_payload(shape.data.0)?,
+        },
+        EventShape::Connect(shape) => PushEvent::Connect(connect_result(at, shape)?),
+        EventShape::Disconnect(shape) => PushEvent::Disconnect {
+            code: shape.code,
+            reason: at.long_text("reason", &shape.reason)?,
+        },
+        EventShape::Refresh(shape) => PushEvent::Refresh {
+            expires: shape.expires,
+            ttl: shape.ttl,
+        },
+    })
+}
+
+/// Decodes the client that a push is about; a push without one is about an unknown client.
+fn member(at: Context<'_>, shape: &InfoShape<'_>) -> Result<ClientInfo, DecodeError> {
+    let info = shape.info.as_ref().map(|info| client_info(at, info));
+    Ok(info.transpose()?.unwrap_or_default())
 }
 
 fn connect_result<'a>(
@@ -262,17 +234,23 @@ fn publications<'a>(
     at: Context<'a>,
     raw: OptionalPayload<'a>,
 ) -> Result<Vec<Publication>, DecodeError> {
-    list(at, "publications", raw.0, publication)
+    list(at, "publications", raw.0, |at, shape| {
+        publication(at, &shape)
+    })
 }
 
 fn publication<'a>(
     at: Context<'a>,
-    shape: PublicationShape<'a>,
+    shape: &PublicationShape<'a>,
 ) -> Result<Publication, DecodeError> {
     Ok(Publication {
         data: at.payload(shape.data)?,
         payload_kind: PayloadKind::Json,
-        info: shape.info.map(|info| client_info(at, &info)).transpose()?,
+        info: shape
+            .info
+            .as_ref()
+            .map(|info| client_info(at, info))
+            .transpose()?,
         offset: shape.offset,
         tags: entries(
             at,

@@ -3,103 +3,114 @@
 //! A shape describes an object on the wire: all fields are optional, null is the same as absent, unknown fields are
 //! ignored, and a repeated field is an error. Only objects are accepted; an array is an error.
 
+mod alternative;
 mod entries;
 mod field;
+mod filling;
 mod numbers;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+pub(crate) use alternative::{Alternative, keep_first};
 pub(crate) use entries::{entries, list};
 pub(crate) use field::{Field, OptionalPayload, Payload, Text};
+pub(crate) use filling::{Shape, fill, read_shape};
 
 use self::numbers::has_oversized_number;
-use super::invalid::is_json;
-use crate::error::{DecodeError, JsonErrorKind};
+use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::ChannelName;
 
 /// Declares shapes: structs with their deserialization.
+///
+/// The fields of `one_of` are alternatives, of which a shape keeps only the first in the order of their declaration: an
+/// object has one of them, so that its shape is small. All that are present are read, so that each must be valid.
 macro_rules! shape {
-    ($(#[$about:meta])* $name:ident<$lifetime:lifetime> { $( $wire:literal => $field:ident: $kind:ty, )* }) => {
+    (
+        $(#[$about:meta])* $name:ident<$lifetime:lifetime> {
+            $( $wire:literal => $field:ident: $kind:ty, )*
+            $( one_of $choice:ident: $choices:ident { $( $choice_wire:literal => $choice_field:ident: $variant:ident($choice_kind:ty), )* } )?
+        }
+    ) => {
         $(#[$about])*
         #[derive(Debug, Default)]
-        pub(crate) struct $name<$lifetime> { $( pub(crate) $field: $kind, )* }
+        pub(crate) struct $name<$lifetime> {
+            $( pub(crate) $field: $kind, )*
+            $( pub(crate) $choice: Option<$choices<$lifetime>>, )?
+        }
 
-        crate::codec::json::shape!(@read $name, $name<$lifetime>, $lifetime, $( $wire => $field: $kind, )*);
+        $(
+            #[doc = concat!("The alternatives of [`", stringify!($name), "`], the first one first.")]
+            #[derive(Debug)]
+            pub(crate) enum $choices<$lifetime> { $( $variant($choice_kind), )* }
+
+            impl crate::codec::json::Alternative for $choices<'_> {
+                const FIELDS: &'static [&'static str] = &[ $( $choice_wire, )* ];
+
+                fn field(&self) -> &'static str {
+                    match self { $( Self::$variant(_) => $choice_wire, )* }
+                }
+            }
+        )?
+
+        crate::codec::json::shape!(
+            @read $name, $name<$lifetime>, $lifetime, $( $wire => $field, )*
+            $( one_of $choice: $choices { $( $choice_wire => $choice_field: $variant($choice_kind), )* } )?
+        );
     };
     ($(#[$about:meta])* $name:ident { $( $wire:literal => $field:ident: $kind:ty, )* }) => {
         $(#[$about])*
         #[derive(Debug, Default)]
         pub(crate) struct $name { $( pub(crate) $field: $kind, )* }
 
-        crate::codec::json::shape!(@read $name, $name, 'de, $( $wire => $field: $kind, )*);
+        crate::codec::json::shape!(@read $name, $name, 'de, $( $wire => $field, )*);
     };
-    (@read $name:ident, $full:ty, $lifetime:lifetime, $( $wire:literal => $field:ident: $kind:ty, )*) => {
-        impl<$lifetime> serde::Deserialize<$lifetime> for $full {
-            fn deserialize<D: serde::Deserializer<$lifetime>>(deserializer: D) -> Result<Self, D::Error> {
-                struct ShapeVisitor;
-
-                impl<$lifetime> serde::de::Visitor<$lifetime> for ShapeVisitor {
-                    type Value = $full;
-
-                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str("an object")
-                    }
-
-                    fn visit_map<A: serde::de::MapAccess<$lifetime>>(self, mut map: A) -> Result<$full, A::Error> {
-                        $( let mut $field: Option<$kind> = None; )*
-                        while let Some(crate::codec::json::Text(key)) = map.next_key()? {
-                            match &*key {
-                                $( $wire => {
-                                    if $field.is_some() {
-                                        return Err(serde::de::Error::duplicate_field($wire));
-                                    }
-                                    $field = Some(crate::codec::json::Field::read(&mut map)?);
-                                } )*
-                                _ => {
-                                    map.next_value::<serde::de::IgnoredAny>()?;
-                                }
+    (
+        @read $name:ident, $full:ty, $lifetime:lifetime, $( $wire:literal => $field:ident, )*
+        $( one_of $choice:ident: $choices:ident { $( $choice_wire:literal => $choice_field:ident: $variant:ident($choice_kind:ty), )* } )?
+    ) => {
+        impl<$lifetime> crate::codec::json::Shape<$lifetime> for $full {
+            fn fill<A: serde::de::MapAccess<$lifetime>>(&mut self, mut map: A) -> Result<(), A::Error> {
+                // Whether each field was read.
+                $( let mut $field = false; )*
+                $( $( let mut $choice_field = false; )* )?
+                while let Some(crate::codec::json::Text(key)) = map.next_key()? {
+                    match &*key {
+                        $( $wire => {
+                            if std::mem::replace(&mut $field, true) {
+                                return Err(serde::de::Error::duplicate_field($wire));
                             }
+                            crate::codec::json::Field::read(&mut self.$field, &mut map)?;
+                        } )*
+                        $( $( $choice_wire => {
+                            if std::mem::replace(&mut $choice_field, true) {
+                                return Err(serde::de::Error::duplicate_field($choice_wire));
+                            }
+                            let mut choice: Option<$choice_kind> = None;
+                            crate::codec::json::Field::read(&mut choice, &mut map)?;
+                            if let Some(choice) = choice {
+                                crate::codec::json::keep_first(&mut self.$choice, $choices::$variant(choice));
+                            }
+                        } )* )?
+                        _ => {
+                            map.next_value::<serde::de::IgnoredAny>()?;
                         }
-                        Ok($name { $( $field: $field.unwrap_or_default(), )* })
                     }
                 }
-
-                deserializer.deserialize_map(ShapeVisitor)
+                Ok(())
             }
         }
 
-        impl<$lifetime> crate::codec::json::Field<$lifetime> for Option<$full> {
-            fn read<A: serde::de::MapAccess<$lifetime>>(map: &mut A) -> Result<Self, A::Error> {
-                map.next_value()
+        impl<$lifetime> serde::Deserialize<$lifetime> for $full {
+            fn deserialize<D: serde::Deserializer<$lifetime>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::codec::json::read_shape(deserializer)
             }
         }
     };
 }
 
 pub(crate) use shape;
-
-/// Reads one object from the complete text. `line` is reported in errors.
-pub(crate) fn parse<'de, T: Deserialize<'de>>(
-    text: &'de str,
-    line: usize,
-) -> Result<T, DecodeError> {
-    serde_json::from_str(text).map_err(|error| DecodeError::Malformed {
-        line,
-        column: error.column(),
-        kind: match error.classify() {
-            serde_json::error::Category::Eof => JsonErrorKind::Truncated,
-            serde_json::error::Category::Data => JsonErrorKind::Field,
-            // Only the value of a field is wrong if the text is JSON.
-            serde_json::error::Category::Syntax if is_json(text) => JsonErrorKind::Value,
-            serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
-                JsonErrorKind::Syntax
-            }
-        },
-    })
-}
 
 /// The origin of a shape, for the checks when the shape is converted to a message.
 #[derive(Clone, Copy, Debug)]

@@ -8,17 +8,19 @@ shape! {
         "id" => id: u32,
         "error" => error: Option<ErrorShape<'a>>,
         "push" => push: Option<PushShape<'a>>,
-        "connect" => connect: Option<ConnectShape<'a>>,
-        "subscribe" => subscribe: Option<SubscribeShape<'a>>,
-        "unsubscribe" => unsubscribe: Option<EmptyShape>,
-        "publish" => publish: Option<EmptyShape>,
-        "presence" => presence: Option<PresenceShape<'a>>,
-        "presence_stats" => presence_stats: Option<PresenceStatsShape>,
-        "history" => history: Option<HistoryShape<'a>>,
-        "ping" => ping: Option<EmptyShape>,
-        "rpc" => rpc: Option<DataShape<'a>>,
-        "refresh" => refresh: Option<RefreshShape<'a>>,
-        "sub_refresh" => sub_refresh: Option<ExpiryShape>,
+        one_of result: ResultShape {
+            "connect" => connect: Connect(ConnectShape<'a>),
+            "subscribe" => subscribe: Subscribe(SubscribeShape<'a>),
+            "unsubscribe" => unsubscribe: Unsubscribe(EmptyShape),
+            "publish" => publish: Publish(EmptyShape),
+            "presence" => presence: Presence(PresenceShape<'a>),
+            "presence_stats" => presence_stats: PresenceStats(PresenceStatsShape),
+            "history" => history: History(HistoryShape<'a>),
+            "ping" => ping: Ping(EmptyShape),
+            "rpc" => rpc: Rpc(DataShape<'a>),
+            "refresh" => refresh: Refresh(RefreshShape<'a>),
+            "sub_refresh" => sub_refresh: SubRefresh(ExpiryShape),
+        }
     }
 }
 
@@ -35,15 +37,17 @@ shape! {
     /// A push with one field for its kind.
     PushShape<'a> {
         "channel" => channel: Text<'a>,
-        "pub" => publication: Option<PublicationShape<'a>>,
-        "join" => join: Option<InfoShape<'a>>,
-        "leave" => leave: Option<InfoShape<'a>>,
-        "unsubscribe" => unsubscribe: Option<EndShape<'a>>,
-        "message" => message: Option<DataShape<'a>>,
-        "subscribe" => subscribe: Option<SubscribePushShape<'a>>,
-        "connect" => connect: Option<ConnectShape<'a>>,
-        "disconnect" => disconnect: Option<EndShape<'a>>,
-        "refresh" => refresh: Option<ExpiryShape>,
+        one_of event: EventShape {
+            "pub" => publication: Publication(PublicationShape<'a>),
+            "join" => join: Join(InfoShape<'a>),
+            "leave" => leave: Leave(InfoShape<'a>),
+            "unsubscribe" => unsubscribe: Unsubscribe(EndShape<'a>),
+            "message" => message: Message(DataShape<'a>),
+            "subscribe" => subscribe: Subscribe(SubscribePushShape<'a>),
+            "connect" => connect: Connect(ConnectShape<'a>),
+            "disconnect" => disconnect: Disconnect(EndShape<'a>),
+            "refresh" => refresh: Refresh(ExpiryShape),
+        }
     }
 }
 

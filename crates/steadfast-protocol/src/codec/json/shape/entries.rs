@@ -8,7 +8,8 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Context, Text, parse};
+use super::filling::parse;
+use super::{Context, Text};
 use crate::error::DecodeError;
 
 /// Converts one value of the object or list.

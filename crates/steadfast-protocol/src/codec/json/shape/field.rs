@@ -7,10 +7,12 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::filling::{FillOption, Shape};
+
 /// A value of a shape's field.
 pub(crate) trait Field<'de>: Sized {
-    /// Reads the current value of the map.
-    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
+    /// Reads the current value of the map, if it is not null.
+    fn read<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error>;
 }
 
 /// Implements [`Field`] for values for which null is the same as absent.
@@ -18,8 +20,11 @@ macro_rules! null_is_absent {
     ($($kind:ty),+) => {
         $(
             impl<'de> Field<'de> for $kind {
-                fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-                    Ok(map.next_value::<Option<$kind>>()?.unwrap_or_default())
+                fn read<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+                    if let Some(value) = map.next_value()? {
+                        *self = value;
+                    }
+                    Ok(())
                 }
             }
         )+
@@ -61,8 +66,9 @@ impl<'de> Deserialize<'de> for Text<'de> {
 pub(crate) struct Payload<'a>(pub(crate) Option<&'a RawValue>);
 
 impl<'de> Field<'de> for Payload<'de> {
-    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-        Ok(Self(Some(map.next_value()?)))
+    fn read<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+        self.0 = Some(map.next_value()?);
+        Ok(())
     }
 }
 
@@ -71,7 +77,14 @@ impl<'de> Field<'de> for Payload<'de> {
 pub(crate) struct OptionalPayload<'a>(pub(crate) Option<&'a RawValue>);
 
 impl<'de> Field<'de> for OptionalPayload<'de> {
-    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-        Ok(Self(map.next_value()?))
+    fn read<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+        self.0 = map.next_value()?;
+        Ok(())
+    }
+}
+
+impl<'de, S: Shape<'de>> Field<'de> for Option<S> {
+    fn read<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+        map.next_value_seed(FillOption(self))
     }
 }
