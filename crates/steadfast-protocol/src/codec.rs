@@ -9,6 +9,7 @@
 use bytes::Bytes;
 
 use crate::error::DecodeError;
+use crate::idempotent::PublishArgument;
 use crate::limits::Limits;
 use crate::message::{Command, Reply};
 use crate::websocket::MessageKind;
@@ -112,6 +113,21 @@ impl Encoding {
     pub fn append_command(self, out: &mut Vec<u8>, command: &Command) {
         match self {
             Self::Json => json::append_command(out, command),
+        }
+    }
+
+    /// Appends a call of a method: the same bytes as [`Self::append_command`], without copying the arguments first.
+    pub fn append_rpc_command(self, out: &mut Vec<u8>, id: u32, method: &str, data: &[u8]) {
+        match self {
+            Self::Json => json::append_rpc_command(out, id, method, data),
+        }
+    }
+
+    /// Appends a call of `gw.publish`: the same bytes as [`Self::append_command`] with the argument of
+    /// [`append_publish`](crate::idempotent::append_publish), without copying it first.
+    pub fn append_publish_command(self, out: &mut Vec<u8>, id: u32, publish: PublishArgument<'_>) {
+        match self {
+            Self::Json => json::append_publish_command(out, id, publish),
         }
     }
 

@@ -16,6 +16,9 @@ pub const METHOD: &str = "gw.publish";
 /// Kind of every payload that is published with this method: the argument is JSON in every encoding.
 pub const PAYLOAD_KIND: PayloadKind = PayloadKind::Json;
 
+/// Bytes of a result without the epoch, whose length varies, so that memory is allocated once.
+const ACK_BYTES: usize = r#"{"offset":18446744073709551615,"epoch":"","duplicate":false}"#.len();
+
 /// The argument of `gw.publish`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdempotentPublish {
@@ -25,6 +28,27 @@ pub struct IdempotentPublish {
     pub data: Bytes,
     /// Identifies a repeated publish: 1 to 64 bytes of UTF-8, see [`Limits::IDEMPOTENCY_KEY_BYTES`].
     pub idempotency_key: String,
+}
+
+/// The argument of `gw.publish` as a client sends it, borrowed: nothing is copied to send it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishArgument<'a> {
+    /// Channel name.
+    pub channel: &'a str,
+    /// Payload as raw JSON; empty when absent.
+    pub data: &'a [u8],
+    /// Identifies a repeated publish: 1 to 64 bytes of UTF-8, see [`Limits::IDEMPOTENCY_KEY_BYTES`].
+    pub idempotency_key: &'a str,
+}
+
+impl<'a> From<&'a IdempotentPublish> for PublishArgument<'a> {
+    fn from(publish: &'a IdempotentPublish) -> Self {
+        Self {
+            channel: &publish.channel,
+            data: &publish.data,
+            idempotency_key: &publish.idempotency_key,
+        }
+    }
 }
 
 /// The result of `gw.publish`.
@@ -57,12 +81,18 @@ pub enum IdempotentPublishError {
 }
 
 /// Appends the argument as raw JSON.
+/// [`Encoding::append_publish_command`](crate::codec::Encoding::append_publish_command) appends the whole command.
 pub fn append_publish(out: &mut Vec<u8>, publish: &IdempotentPublish) {
     let mut object = Object::new(out);
-    object.text("channel", &publish.channel);
-    object.raw("data", &publish.data);
-    object.text("idempotency_key", &publish.idempotency_key);
+    fill_publish(&mut object, PublishArgument::from(publish));
     object.end();
+}
+
+/// Writes the fields of the argument.
+pub(crate) fn fill_publish(object: &mut Object<'_>, publish: PublishArgument<'_>) {
+    object.text("channel", publish.channel);
+    object.raw("data", publish.data);
+    object.text("idempotency_key", publish.idempotency_key);
 }
 
 /// Decodes the argument; the publication's payload is a slice of the argument.
@@ -105,6 +135,7 @@ fn key_error(error: DecodeError) -> IdempotentPublishError {
 
 /// Appends the result as raw JSON. All three fields are always written, so that a client needs no defaults.
 pub fn append_ack(out: &mut Vec<u8>, ack: &IdempotentAck) {
+    out.reserve(ACK_BYTES + ack.epoch.len());
     let mut object = Object::new(out);
     object.number_always("offset", ack.offset);
     object.text_always("epoch", &ack.epoch);

@@ -46,6 +46,21 @@ fn an_idempotent_publish_is_an_rpc_call_as_sdks_send_it() {
     );
 }
 
+/// The hub encodes one for each publication.
+#[test]
+fn an_ack_is_written_into_memory_that_is_allocated_once() {
+    let ack = IdempotentAck {
+        offset: u64::MAX,
+        epoch: "000000000000000e.0".to_owned(),
+        duplicate: false,
+    };
+
+    let mut out = Vec::new();
+    idempotent::append_ack(&mut out, &ack);
+
+    assert_eq!(out.capacity(), out.len());
+}
+
 #[test]
 fn an_ack_always_has_all_three_fields() {
     for (ack, text) in [

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use steadfast_protocol::codec::{CommandPosition, Encoding};
 use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::idempotent::{self, IdempotentPublish, PublishArgument};
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{Command, PublishRequest, Reply, Request};
+use steadfast_protocol::message::{Command, PublishRequest, Reply, Request, RpcRequest};
 
-use strategies::{arb_command, arb_json, arb_reply};
+use strategies::{arb_command, arb_json, arb_reply, arb_text};
 
 /// Generated messages may exceed the defaults; their sizes are not what is tested here.
 const WIDE: Limits = Limits {
@@ -32,6 +33,25 @@ proptest! {
         let read: Vec<Command> = Encoding::Json.decode_commands(&message, &WIDE).collect::<Result<_, _>>().unwrap();
 
         prop_assert_eq!(read, commands);
+    }
+
+    #[test]
+    fn borrowed_calls_are_encoded_as_owned_ones(
+        id in prop_oneof![0..2_u32, any::<u32>()], method in arb_text(), channel in arb_text(), data in arb_json(" \t\r\n"), idempotency_key in arb_text(),
+    ) {
+        let data = Bytes::from(data);
+        let (mut call, mut publish, mut argument) = (Vec::new(), Vec::new(), Vec::new());
+        Encoding::Json.append_rpc_command(&mut call, id, &method, &data);
+        let borrowed = PublishArgument { channel: &channel, data: &data, idempotency_key: &idempotency_key };
+        Encoding::Json.append_publish_command(&mut publish, id, borrowed);
+
+        let owned = |method: &str, data| {
+            let request = RpcRequest { method: method.to_owned(), data };
+            command_message(&[Command { id, request: Request::Rpc(request) }])
+        };
+        prop_assert_eq!(call, owned(&method, data.clone()));
+        idempotent::append_publish(&mut argument, &IdempotentPublish { channel, data, idempotency_key });
+        prop_assert_eq!(publish, owned(idempotent::METHOD, argument.into()));
     }
 
     #[test]

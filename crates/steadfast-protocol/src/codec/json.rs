@@ -17,7 +17,7 @@ mod skipped;
 
 pub(super) use commands::Commands;
 pub(crate) use encode::Object;
-pub(super) use encode::{append_command, append_reply};
+pub(super) use encode::{append_command, append_publish_command, append_reply, append_rpc_command};
 pub(super) use replies::Replies;
 pub(crate) use shape::{
     Alternative, Context, Field, Payload, Shape, Text, fill, keep_first, read_shape, shape,

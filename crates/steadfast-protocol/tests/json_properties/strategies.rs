@@ -145,7 +145,7 @@ fn arb_optional_data() -> impl Strategy<Value = Option<Bytes>> {
 }
 
 /// Generates a text that respects the limits of channels and names: at most 250 bytes.
-fn arb_text() -> impl Strategy<Value = String> {
+pub(crate) fn arb_text() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
         "[a-z:#$]{1,20}",

@@ -8,6 +8,6 @@ mod publication;
 mod reply;
 mod write;
 
-pub(in crate::codec) use command::append_command;
+pub(in crate::codec) use command::{append_command, append_publish_command, append_rpc_command};
 pub(in crate::codec) use reply::append_reply;
 pub(crate) use write::Object;

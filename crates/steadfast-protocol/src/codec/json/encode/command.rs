@@ -1,6 +1,7 @@
 //! Encodes the commands of a client.
 
 use super::Object;
+use crate::idempotent::{self, PublishArgument};
 use crate::message::{
     ChannelRequest, Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest,
 };
@@ -35,10 +36,7 @@ pub(in crate::codec) fn append_command(out: &mut Vec<u8>, command: &Command) {
         }
         Request::Ping => object.object("ping", |_| {}),
         Request::Send(request) => object.object("send", |object| object.raw("data", &request.data)),
-        Request::Rpc(request) => object.object("rpc", |object| {
-            object.raw("data", &request.data);
-            object.text("method", &request.method);
-        }),
+        Request::Rpc(request) => fill_rpc(&mut object, &request.method, &request.data),
         Request::Refresh(request) => {
             object.object("refresh", |object| object.text("token", &request.token));
         }
@@ -49,6 +47,36 @@ pub(in crate::codec) fn append_command(out: &mut Vec<u8>, command: &Command) {
         Request::Pong => {}
     }
     object.end();
+}
+
+/// Appends a call of a method.
+pub(in crate::codec) fn append_rpc_command(out: &mut Vec<u8>, id: u32, method: &str, data: &[u8]) {
+    let mut object = Object::new(out);
+    object.number("id", id);
+    fill_rpc(&mut object, method, data);
+    object.end();
+}
+
+/// Appends a call of `gw.publish`, whose argument is written in place.
+pub(in crate::codec) fn append_publish_command(
+    out: &mut Vec<u8>,
+    id: u32,
+    publish: PublishArgument<'_>,
+) {
+    let mut object = Object::new(out);
+    object.number("id", id);
+    object.object("rpc", |object| {
+        object.object("data", |object| idempotent::fill_publish(object, publish));
+        object.text("method", idempotent::METHOD);
+    });
+    object.end();
+}
+
+fn fill_rpc(command: &mut Object<'_>, method: &str, data: &[u8]) {
+    command.object("rpc", |object| {
+        object.raw("data", data);
+        object.text("method", method);
+    });
 }
 
 fn fill_connect(object: &mut Object<'_>, request: &ConnectRequest) {
