@@ -6,6 +6,7 @@
 //! and hub communicate through the wire protocol only, also in the simulation and in tests.
 
 mod backoff;
+mod deadlines;
 pub mod dialect;
 pub mod endpoints;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod policy;
 pub mod retry_advice;
 pub mod secret;
 pub mod session;
+mod sorted_queue;
 mod subscriptions;
 
 pub use session::Session;

@@ -10,6 +10,7 @@
 //! accepted later ones of the lane that were already in flight. Messages that are sent afterwards do not
 //! overtake it. With `channel_in_flight_max = 1` the order always holds.
 
+mod command_index;
 mod entry;
 mod lane_flow;
 
@@ -18,9 +19,11 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-use crate::dialect::{Delivery, Message};
+use crate::deadlines::Deadlines;
+use crate::dialect::Message;
 use crate::io::{MessageId, Outgoing, SendError};
 use crate::policy::OutboxSettings;
+use command_index::CommandIndex;
 use entry::OutboxEntry;
 use lane_flow::LaneFlows;
 
@@ -30,9 +33,16 @@ pub(crate) struct Outbox<M: Message> {
     settings: OutboxSettings,
     /// Oldest first, in flight or not.
     entries: VecDeque<OutboxEntry<M>>,
+    /// The number of the next message.
+    next_number: u64,
+    commands: CommandIndex,
+    /// The deadlines of all entries that have one.
+    deadlines: Deadlines,
     flows: LaneFlows<M::Lane>,
     bytes: usize,
     in_flight: usize,
+    /// The number of messages without acknowledgement.
+    unacknowledged: usize,
 }
 
 impl<M: Message> Outbox<M> {
@@ -40,9 +50,13 @@ impl<M: Message> Outbox<M> {
         Self {
             settings,
             entries: VecDeque::new(),
-            flows: LaneFlows::default(),
+            next_number: 0,
+            commands: CommandIndex::default(),
+            deadlines: Deadlines::new(),
+            flows: LaneFlows::new(settings.channel_in_flight_max),
             bytes: 0,
             in_flight: 0,
+            unacknowledged: 0,
         }
     }
 
@@ -61,9 +75,14 @@ impl<M: Message> Outbox<M> {
             }
         }
         self.bytes = self.bytes.saturating_add(outgoing.message.bytes());
-        let flow = self.flows.add(outgoing.message.lane());
-        self.entries
-            .push_back(OutboxEntry::new(now, outgoing, flow));
+        let number = self.next_number;
+        self.next_number += 1;
+        let flow = self.flows.add(outgoing.message.lane(), number);
+        let entry = OutboxEntry::new(now, outgoing, number, flow);
+        self.unacknowledged += usize::from(entry.is_unacknowledged());
+        let deadline = entry.deadline(self.settings.resend_window);
+        self.deadlines.replace(number, None, deadline);
+        self.entries.push_back(entry);
         dropped
     }
 
@@ -84,9 +103,7 @@ impl<M: Message> Outbox<M> {
 
     fn remove_oldest_unsent(&mut self) -> Option<MessageId> {
         let index = self.entries.iter().position(OutboxEntry::is_unsent)?;
-        let entry = self.entries.remove(index)?;
-        self.release_entry(&entry);
-        Some(entry.outgoing.id)
+        self.remove(index).map(|entry| entry.outgoing.id)
     }
 
     /// The next message to send, if the in-flight limits and the order allow one; it is then in flight with this
@@ -104,19 +121,36 @@ impl<M: Message> Outbox<M> {
         if self.in_flight >= self.settings.in_flight_max || self.queued() == 0 {
             return None;
         }
-        let (flows, limit) = (&self.flows, self.settings.channel_in_flight_max);
-        let resend_window = self.settings.resend_window;
+        self.flows.end_pauses(now);
         // A paused lane holds back all its messages, so the first sendable one keeps the order.
-        let is_sendable = |it: &&mut OutboxEntry<M>| {
-            let is_unacknowledged = it.outgoing.message.delivery() == Delivery::Unacknowledged;
-            let waits = it.is_in_flight() || (is_write_blocked && is_unacknowledged);
-            !waits && flows.can_send(it.flow, now, limit) && !it.is_expired(now, resend_window)
-        };
-        let entry = self.entries.iter_mut().find(is_sendable)?;
-        entry.send(now, command, &self.settings);
+        let (number, flow) = self.next_sendable(now, is_write_blocked)?;
+        let index = self.position(number)?;
+        let settings = self.settings;
+        self.update(index, |entry| entry.send(now, command, &settings))?;
+        self.commands.push(command, number);
         self.in_flight += 1;
-        self.flows.on_sent(entry.flow);
-        Some(&entry.outgoing.message)
+        self.flows.on_sent(flow, number);
+        self.entries.get(index).map(|entry| &entry.outgoing.message)
+    }
+
+    /// The number of the next message to send, and the index of its lane.
+    fn next_sendable(&self, now: Instant, is_write_blocked: bool) -> Option<(u64, usize)> {
+        let is_held_back = is_write_blocked && self.unacknowledged > 0;
+        let has_expired = self.deadlines.has_passed(now);
+        if !is_held_back && !has_expired {
+            return self.flows.next_waiting(|_| true);
+        }
+        if is_held_back && self.unacknowledged == self.entries.len() {
+            return None;
+        }
+        let resend_window = self.settings.resend_window;
+        let can_send = |entry: &OutboxEntry<M>| {
+            let waits = is_write_blocked && entry.is_unacknowledged();
+            !waits && !entry.is_expired(now, resend_window)
+        };
+        let entry = |number| self.entries.get(self.position(number)?);
+        self.flows
+            .next_waiting(|number| entry(number).is_some_and(can_send))
     }
 
     /// The message that was sent with this command, while it has no outcome.
@@ -128,12 +162,11 @@ impl<M: Message> Outbox<M> {
     /// The server applied the message of this command, possibly after it was resent.
     pub(crate) fn acknowledge(&mut self, command: u32) -> Option<MessageId> {
         let index = self.index_of(command)?;
-        let entry = self.entries.remove(index)?;
+        let entry = self.entries.get(index)?;
         if entry.is_in_flight() {
             self.flows.acknowledge(entry.flow);
         }
-        self.release_entry(&entry);
-        Some(entry.outgoing.id)
+        self.remove(index).map(|entry| entry.outgoing.id)
     }
 
     /// The server temporarily rejected the message: its lane pauses, at least for `retry_after`, and it is
@@ -150,9 +183,7 @@ impl<M: Message> Outbox<M> {
         let index = self.record_rejection(command, may_be_stored)?;
         let entry = self.entries.get(index)?;
         if entry.is_lost() {
-            let entry = self.entries.remove(index)?;
-            self.release_entry(&entry);
-            return Some(entry.outgoing.id);
+            return self.remove(index).map(|entry| entry.outgoing.id);
         }
         let flow = entry.flow;
         let pause = self.flows.on_rejected(flow, self.settings.retry_after);
@@ -169,34 +200,24 @@ impl<M: Message> Outbox<M> {
         rejection: SendError<R>,
     ) -> Option<(MessageId, SendError<R>)> {
         let index = self.record_rejection(command, false)?;
-        let entry = self.entries.remove(index)?;
-        self.release_entry(&entry);
+        let entry = self.remove(index)?;
         Some((entry.outgoing.id, entry.error(rejection)))
     }
 
     /// The connection is lost: no reply can arrive any more. Returns the messages that must not be sent again.
     pub(crate) fn on_connection_lost(&mut self) -> Vec<MessageId> {
-        self.flows.on_connection_lost();
-        self.in_flight = 0;
-        for entry in &mut self.entries {
-            entry.on_connection_lost();
-        }
-        self.remove_lost()
-    }
-
-    /// Removes the messages that the peer may have applied and would apply again.
-    fn remove_lost(&mut self) -> Vec<MessageId> {
-        let mut lost = Vec::new();
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.retain(|entry| {
-            if entry.is_lost() {
-                lost.push(entry.outgoing.id);
-                self.release_entry(entry);
+        self.commands.clear();
+        for index in 0..self.entries.len() {
+            if let Some(entry) = self.entries.get(index)
+                && entry.is_in_flight()
+            {
+                self.release(entry.flow, entry.number);
             }
-            !entry.is_lost()
-        });
-        self.entries = entries;
-        lost
+            self.update(index, OutboxEntry::on_connection_lost);
+        }
+        self.flows.on_connection_lost();
+        // The peer may have applied them, and would apply them again.
+        self.remove_all(OutboxEntry::is_lost, |entry| entry.outgoing.id)
     }
 
     /// Removes messages that expired, or whose resend window has passed: another resend could be applied twice.
@@ -208,25 +229,37 @@ impl<M: Message> Outbox<M> {
         is_write_blocked: bool,
     ) -> Vec<(MessageId, SendError<R>)> {
         self.flows.end_pauses(now);
+        let due: Vec<u64> = self.deadlines.passed(now).collect();
+        if due.is_empty() {
+            return Vec::new();
+        }
+        for number in due {
+            self.time_out(now, number, is_write_blocked);
+        }
+        let resend_window = self.settings.resend_window;
+        self.remove_all(
+            |entry| entry.is_expired(now, resend_window) || entry.is_lost(),
+            |entry| (entry.outgoing.id, entry.error(SendError::Expired)),
+        )
+    }
+
+    /// Ends waiting for an acknowledgement that is overdue.
+    fn time_out(&mut self, now: Instant, number: u64, is_write_blocked: bool) {
+        let Some(index) = self.position(number) else {
+            return;
+        };
         let settings = self.settings;
-        let mut expired = Vec::new();
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.retain_mut(|entry| {
-            if entry.is_ack_overdue(now)
-                && !(is_write_blocked && entry.extend_ack_timeout(now, &settings))
-            {
+        let released = self.update(index, |entry| {
+            let is_released = entry.is_ack_overdue(now)
+                && !(is_write_blocked && entry.extend_ack_timeout(now, &settings));
+            if is_released {
                 entry.time_out();
-                self.release(entry.flow);
             }
-            let is_expired = entry.is_expired(now, settings.resend_window) || entry.is_lost();
-            if is_expired {
-                expired.push((entry.outgoing.id, entry.error(SendError::Expired)));
-                self.release_entry(entry);
-            }
-            !is_expired
+            is_released.then_some(entry.flow)
         });
-        self.entries = entries;
-        expired
+        if let Some(flow) = released.flatten() {
+            self.release(flow, number);
+        }
     }
 
     /// Removes all messages, because the session ends or has failed.
@@ -236,6 +269,9 @@ impl<M: Message> Outbox<M> {
     ) -> Vec<(MessageId, SendError<R>)> {
         self.bytes = 0;
         self.in_flight = 0;
+        self.unacknowledged = 0;
+        self.commands.clear();
+        self.deadlines.clear();
         self.flows.clear();
         let ended = |entry: OutboxEntry<M>| (entry.outgoing.id, entry.error(reason.clone()));
         self.entries.drain(..).map(ended).collect()
@@ -243,12 +279,8 @@ impl<M: Message> Outbox<M> {
 
     /// When a message expires or becomes sendable.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let resend_window = self.settings.resend_window;
-        let entries = self
-            .entries
-            .iter()
-            .filter_map(|entry| entry.deadline(resend_window));
-        entries.chain(self.flows.deadline()).min()
+        let deadlines = [self.deadlines.first(), self.flows.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Messages that were sent and not acknowledged.
@@ -267,36 +299,100 @@ impl<M: Message> Outbox<M> {
     }
 
     fn index_of(&self, command: u32) -> Option<usize> {
-        self.entries
-            .iter()
-            .position(|entry| entry.has_command(command))
+        self.position(self.commands.get(command)?)
+    }
+
+    /// The index of the entry with this number.
+    fn position(&self, number: u64) -> Option<usize> {
+        let first = self.entries.front()?.number;
+        // The place of the entry unless one before it was removed.
+        let place = usize::try_from(number.checked_sub(first)?).ok()?;
+        if self.entries.get(place).map(|entry| entry.number) == Some(number) {
+            return Some(place);
+        }
+        let found = self
+            .entries
+            .binary_search_by_key(&number, |entry| entry.number);
+        found.ok()
+    }
+
+    /// Changes an entry, and its deadline with it.
+    fn update<T>(
+        &mut self,
+        index: usize,
+        update: impl FnOnce(&mut OutboxEntry<M>) -> T,
+    ) -> Option<T> {
+        let resend_window = self.settings.resend_window;
+        let entry = self.entries.get_mut(index)?;
+        let before = entry.deadline(resend_window);
+        let result = update(entry);
+        let after = entry.deadline(resend_window);
+        self.deadlines.replace(entry.number, before, after);
+        Some(result)
     }
 
     /// Records the rejection of a command. Returns the index of its message if this was its newest command;
     /// otherwise the newer command decides the outcome.
     fn record_rejection(&mut self, command: u32, may_be_stored: bool) -> Option<usize> {
         let index = self.index_of(command)?;
-        let entry = self.entries.get_mut(index)?;
-        let was_in_flight = entry.is_in_flight();
-        let is_newest = entry.on_rejected(command, may_be_stored);
-        let released = (was_in_flight && !entry.is_in_flight()).then_some(entry.flow);
-        if let Some(flow) = released {
-            self.release(flow);
+        self.commands.remove(command);
+        let was_in_flight = self.entries.get(index)?.is_in_flight();
+        let is_newest = self.update(index, |entry| entry.on_rejected(command, may_be_stored))?;
+        let entry = self.entries.get(index)?;
+        if was_in_flight && !entry.is_in_flight() {
+            self.release(entry.flow, entry.number);
         }
         is_newest.then_some(index)
     }
 
-    fn release(&mut self, flow: usize) {
+    /// A message is no longer in flight, and waits.
+    fn release(&mut self, flow: usize, number: u64) {
         self.in_flight -= 1;
-        self.flows.release(flow);
+        self.flows.release(flow, number);
     }
 
-    /// Updates the counts for an entry that was removed from the queue.
-    fn release_entry(&mut self, entry: &OutboxEntry<M>) {
-        self.bytes = self.bytes.saturating_sub(entry.outgoing.message.bytes());
-        if entry.is_in_flight() {
-            self.release(entry.flow);
+    fn remove(&mut self, index: usize) -> Option<OutboxEntry<M>> {
+        let entry = self.entries.remove(index)?;
+        self.forget(&entry);
+        Some(entry)
+    }
+
+    /// Removes all entries with this condition, and returns their outcomes in the order of the queue.
+    fn remove_all<T>(
+        &mut self,
+        condition: impl Fn(&OutboxEntry<M>) -> bool,
+        outcome: impl Fn(&OutboxEntry<M>) -> T,
+    ) -> Vec<T> {
+        let mut outcomes = Vec::new();
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.retain(|entry| {
+            let is_removed = condition(entry);
+            if is_removed {
+                outcomes.push(outcome(entry));
+                self.forget(entry);
+            }
+            !is_removed
+        });
+        self.entries = entries;
+        outcomes
+    }
+
+    /// Updates the counts and the indexes for an entry that was removed from the queue.
+    fn forget(&mut self, entry: &OutboxEntry<M>) {
+        let message = &entry.outgoing.message;
+        self.bytes = self.bytes.saturating_sub(message.bytes());
+        self.unacknowledged -= usize::from(entry.is_unacknowledged());
+        let is_in_flight = entry.is_in_flight();
+        self.in_flight -= usize::from(is_in_flight);
+        for command in entry.commands() {
+            self.commands.remove(command);
         }
-        self.flows.remove(entry.flow, entry.outgoing.message.lane());
+        let deadline = entry.deadline(self.settings.resend_window);
+        self.deadlines.replace(entry.number, deadline, None);
+        self.flows
+            .remove(entry.flow, message.lane(), entry.number, is_in_flight);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use steadfast_machine::Instant;
 
+use crate::deadlines::Deadlines;
 use crate::dialect::Call;
 use crate::io::{CallError, CallId};
 
@@ -26,8 +27,10 @@ struct PendingCall<C> {
 #[derive(Debug)]
 pub(crate) struct PendingCalls<C> {
     len_max: usize,
-    /// The oldest call first.
+    /// The oldest call first. Sent calls precede unsent ones, because a connection sends the oldest first.
     pending: VecDeque<PendingCall<C>>,
+    /// The deadlines of all calls, by the numbers of their ids.
+    deadlines: Deadlines,
 }
 
 impl<C: Call> PendingCalls<C> {
@@ -35,6 +38,7 @@ impl<C: Call> PendingCalls<C> {
         Self {
             len_max,
             pending: VecDeque::new(),
+            deadlines: Deadlines::new(),
         }
     }
 
@@ -48,6 +52,7 @@ impl<C: Call> PendingCalls<C> {
         if self.pending.len() >= self.len_max {
             return Err(CallError::Busy);
         }
+        self.deadlines.insert(deadline, id.0);
         self.pending.push_back(PendingCall {
             id,
             call,
@@ -61,7 +66,6 @@ impl<C: Call> PendingCalls<C> {
     /// The next call to send; it then counts as sent with this command. A call whose deadline has passed holds back the
     /// later ones until it is removed, which is due immediately.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&C> {
-        // Sent calls precede unsent ones: a connection sends the oldest first.
         let index = self.pending.partition_point(|it| it.command.is_some());
         let next = self.pending.get_mut(index).filter(|it| now < it.deadline)?;
         next.command = Some(command);
@@ -72,24 +76,42 @@ impl<C: Call> PendingCalls<C> {
     /// Removes a call that the application no longer waits for: an unsent call is not executed, and the reply of a sent
     /// one is ignored.
     pub(crate) fn withdraw(&mut self, id: CallId) {
-        self.pending.retain(|it| it.id != id);
+        let index = self.pending.iter().position(|it| it.id == id);
+        if let Some(index) = index {
+            self.remove(index);
+        }
     }
 
     /// The call of this command.
     pub(crate) fn get(&self, command: u32) -> Option<&C> {
-        let mut pending = self.pending.iter();
-        let found = pending.find(|it| it.command == Some(command))?;
-        Some(&found.call)
+        let pending = self.pending.get(self.index_of(command)?)?;
+        Some(&pending.call)
     }
 
     /// Removes the call of this command, which has its reply.
     pub(crate) fn complete(&mut self, command: u32) -> Option<CallId> {
-        let index = self
-            .pending
-            .iter()
-            .position(|it| it.command == Some(command))?;
+        let index = self.index_of(command)?;
+        self.remove(index).map(|pending| pending.id)
+    }
+
+    fn index_of(&self, command: u32) -> Option<usize> {
+        let oldest = self.pending.front()?.command?;
+        // The id of a command follows that of the one before it, and the largest id is followed by the smallest one: the
+        // distances from the oldest command are in order.
+        let distance = |command: u32| command.wrapping_sub(oldest);
+        let is_older = |it: &PendingCall<C>| {
+            let other = it.command.map(distance);
+            other.is_some_and(|other| other < distance(command))
+        };
+        let index = self.pending.partition_point(is_older);
+        let found = self.pending.get(index)?.command;
+        (found == Some(command)).then_some(index)
+    }
+
+    fn remove(&mut self, index: usize) -> Option<PendingCall<C>> {
         let pending = self.pending.remove(index)?;
-        Some(pending.id)
+        self.deadlines.remove(pending.deadline, pending.id.0);
+        Some(pending)
     }
 
     /// The connection is lost: sent calls that are not idempotent fail.
@@ -98,6 +120,7 @@ impl<C: Call> PendingCalls<C> {
         self.pending.retain_mut(|it| {
             let is_lost = it.command.take().is_some() && !it.call.is_idempotent();
             if is_lost {
+                self.deadlines.remove(it.deadline, it.id.0);
                 let maybe_executed = true;
                 failed.push((it.id, CallError::Interrupted { maybe_executed }));
             }
@@ -109,9 +132,13 @@ impl<C: Call> PendingCalls<C> {
     /// Removes the calls whose deadline has passed.
     pub(crate) fn expire<R>(&mut self, now: Instant) -> Vec<(CallId, CallError<R>)> {
         let mut failed = Vec::new();
+        if !self.deadlines.has_passed(now) {
+            return failed;
+        }
         self.pending.retain(|it| {
             let is_expired = now >= it.deadline;
             if is_expired {
+                self.deadlines.remove(it.deadline, it.id.0);
                 let maybe_executed = it.was_sent && !it.call.is_idempotent();
                 failed.push((it.id, CallError::TimedOut { maybe_executed }));
             }
@@ -132,17 +159,131 @@ impl<C: Call> PendingCalls<C> {
             };
             (it.id, error)
         };
+        self.deadlines.clear();
         self.pending.drain(..).map(ended).collect()
     }
 
     /// Whether a call was sent on this connection and has no result.
     pub(crate) fn has_in_flight(&self) -> bool {
-        // Sent calls precede unsent ones.
         self.pending.front().is_some_and(|it| it.command.is_some())
     }
 
     /// The earliest deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.pending.iter().map(|it| it.deadline).min()
+        self.deadlines.first()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dialect::centrifuge::Call;
+
+    const CALLS_MAX: usize = 8;
+
+    /// One step of a run; a number selects a call.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Enqueue { is_idempotent: bool },
+        Send,
+        Complete,
+        Withdraw,
+        LoseConnection,
+        Expire,
+    }
+
+    impl PendingCalls<Call> {
+        fn apply(&mut self, step: Step, pick: u64, command: &mut u32) {
+            let now = Instant::from_nanos(pick % 30);
+            let index = usize::try_from(pick).unwrap() % CALLS_MAX;
+            match step {
+                Step::Enqueue { is_idempotent } => {
+                    let deadline = Instant::from_nanos(pick % 50);
+                    let _ = self.enqueue::<()>(CallId(pick), call(is_idempotent), deadline);
+                }
+                Step::Send => {
+                    // A call whose deadline has passed is not sent.
+                    if self.send_next(Instant::START, *command).is_some() {
+                        *command = command.checked_add(1).unwrap_or(1);
+                    }
+                }
+                Step::Complete => {
+                    let sent = self
+                        .pending
+                        .get(index)
+                        .and_then(|it| Some((it.id, it.command?)));
+                    if let Some((id, command)) = sent {
+                        assert_eq!(self.complete(command), Some(id));
+                        assert_eq!(self.complete(command), None);
+                    }
+                }
+                Step::Withdraw => {
+                    if let Some(id) = self.pending.get(index).map(|it| it.id) {
+                        self.withdraw(id);
+                    }
+                }
+                Step::LoseConnection => {
+                    self.on_connection_lost::<()>();
+                }
+                Step::Expire => {
+                    self.expire::<()>(now);
+                    assert!(self.deadline().is_none_or(|at| at > now), "still due");
+                }
+            }
+        }
+    }
+
+    fn call(is_idempotent: bool) -> Call {
+        if is_idempotent {
+            Call::Presence {
+                channel: "c".to_owned(),
+            }
+        } else {
+            Call::Rpc {
+                method: "m".to_owned(),
+                data: Bytes::from_static(b"1"),
+            }
+        }
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => any::<bool>().prop_map(|is_idempotent| Step::Enqueue { is_idempotent }),
+            4 => Just(Step::Send),
+            2 => Just(Step::Complete),
+            1 => Just(Step::Withdraw),
+            1 => Just(Step::LoseConnection),
+            1 => Just(Step::Expire),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn each_call_is_found_by_its_command_and_the_earliest_deadline_is_known(
+            steps in proptest::collection::vec((step(), any::<u64>()), 1..100),
+        ) {
+            let mut calls = PendingCalls::new(CALLS_MAX);
+            // The ids of commands start again during the run.
+            let mut command = u32::MAX - 5;
+            for (step, pick) in steps {
+                calls.apply(step, pick, &mut command);
+
+                let deadlines = calls.pending.iter().map(|it| (it.deadline, it.id.0));
+                let mut deadlines: Vec<_> = deadlines.collect();
+                deadlines.sort_unstable();
+                prop_assert_eq!(calls.deadlines.all(), deadlines);
+            }
+
+            calls.close(&CallError::<()>::Closed);
+            prop_assert_eq!(calls.deadline(), None);
+        }
     }
 }

@@ -12,6 +12,8 @@ use crate::policy::OutboxSettings;
 #[derive(Debug)]
 pub(super) struct OutboxEntry<M> {
     pub(super) outgoing: Outgoing<M>,
+    /// Numbers increase in the order of the queue.
+    pub(super) number: u64,
     /// The index of the lane's flow control.
     pub(super) flow: usize,
     /// The end of the time to live.
@@ -33,10 +35,11 @@ struct InFlight {
 }
 
 impl<M: Message> OutboxEntry<M> {
-    pub(super) fn new(now: Instant, outgoing: Outgoing<M>, flow: usize) -> Self {
+    pub(super) fn new(now: Instant, outgoing: Outgoing<M>, number: u64, flow: usize) -> Self {
         Self {
             expires_at: outgoing.ttl.map(|ttl| now + ttl),
             outgoing,
+            number,
             flow,
             in_flight: None,
             timed_out_commands: Vec::new(),
@@ -54,10 +57,15 @@ impl<M: Message> OutboxEntry<M> {
         self.in_doubt_since.is_none()
     }
 
-    /// Whether the message was sent with this command on this connection.
-    pub(super) fn has_command(&self, command: u32) -> bool {
-        self.in_flight.is_some_and(|it| it.command == command)
-            || self.timed_out_commands.contains(&command)
+    /// Whether the peer does not acknowledge the message.
+    pub(super) fn is_unacknowledged(&self) -> bool {
+        self.outgoing.message.delivery() == Delivery::Unacknowledged
+    }
+
+    /// The commands that the message was sent with on this connection, and that have no final reply.
+    pub(super) fn commands(&self) -> impl Iterator<Item = u32> {
+        let in_flight = self.in_flight.map(|it| it.command);
+        self.timed_out_commands.iter().copied().chain(in_flight)
     }
 
     /// Marks the message as in flight. Each resend doubles the ack timeout, so that a slow server is not flooded.

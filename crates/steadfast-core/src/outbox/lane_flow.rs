@@ -5,10 +5,12 @@
 //! is acknowledged, so that no further message can overtake the rejected one. The same applies after a lost
 //! connection, when a server is most likely to reject.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use steadfast_machine::Instant;
+
+use crate::sorted_queue::SortedQueue;
 
 /// The maximum of a doubled pause; a longer pause is not doubled.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
@@ -16,8 +18,8 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
 /// Flow control of one lane.
 #[derive(Debug, Default)]
 struct LaneFlow {
-    /// The number of messages of the lane.
-    entries: usize,
+    /// The numbers of the messages that are not in flight, the oldest first.
+    waiting: VecDeque<u64>,
     in_flight: usize,
     /// Only one message is in flight at a time, until a message is acknowledged.
     is_throttled: bool,
@@ -29,28 +31,60 @@ struct LaneFlow {
     paused_until: Option<Instant>,
 }
 
-/// Flow control of all lanes. An index that [`Self::add`] returned is valid until the lane's last
-/// message is removed.
-#[derive(Debug)]
-pub(super) struct LaneFlows<L> {
-    all: Vec<LaneFlow>,
-    free: Vec<usize>,
-    by_lane: BTreeMap<L, usize>,
-}
+impl LaneFlow {
+    fn has_entries(&self) -> bool {
+        self.in_flight > 0 || !self.waiting.is_empty()
+    }
 
-impl<L> Default for LaneFlows<L> {
-    fn default() -> Self {
-        Self {
-            all: Vec::new(),
-            free: Vec::new(),
-            by_lane: BTreeMap::new(),
+    /// The oldest message that waits, if another one may be sent, with at most `limit` in flight.
+    fn sendable(&self, limit: usize) -> Option<u64> {
+        let limit = if self.is_throttled { 1 } else { limit };
+        let can_send = self.in_flight < limit && self.paused_until.is_none();
+        self.waiting.front().copied().filter(|_| can_send)
+    }
+
+    /// Adds a message to those that wait, in the order of the numbers.
+    fn wait(&mut self, number: u64) {
+        let index = self.waiting.partition_point(|it| *it < number);
+        self.waiting.insert(index, number);
+    }
+
+    fn stop_waiting(&mut self, number: u64) {
+        if let Ok(index) = self.waiting.binary_search(&number) {
+            self.waiting.remove(index);
         }
     }
 }
 
+/// Flow control of all lanes. An index that [`Self::add`] returned is valid until the lane's last
+/// message is removed.
+#[derive(Debug)]
+pub(super) struct LaneFlows<L> {
+    /// The maximum number of messages of a lane in flight.
+    in_flight_max: usize,
+    all: Vec<LaneFlow>,
+    free: Vec<usize>,
+    by_lane: BTreeMap<L, usize>,
+    /// The lanes that may send, with the oldest message that waits in each.
+    sendable: SortedQueue<(u64, usize)>,
+    /// The lanes that are paused, with the ends of their pauses.
+    pauses: SortedQueue<(Instant, usize)>,
+}
+
 impl<L: Ord + Clone> LaneFlows<L> {
-    /// Adds a message of this lane, and returns the lane's index.
-    pub(super) fn add(&mut self, lane: &L) -> usize {
+    pub(super) const fn new(in_flight_max: usize) -> Self {
+        Self {
+            in_flight_max,
+            all: Vec::new(),
+            free: Vec::new(),
+            by_lane: BTreeMap::new(),
+            sendable: SortedQueue::new(),
+            pauses: SortedQueue::new(),
+        }
+    }
+
+    /// Adds a message of this lane, which is newer than all others, and returns the lane's index.
+    pub(super) fn add(&mut self, lane: &L, number: u64) -> usize {
         let index = if let Some(index) = self.by_lane.get(lane) {
             *index
         } else {
@@ -61,42 +95,64 @@ impl<L: Ord + Clone> LaneFlows<L> {
             self.by_lane.insert(lane.clone(), index);
             index
         };
-        self.update(index, |flow| flow.entries += 1);
+        self.update(index, |flow| flow.waiting.push_back(number));
         index
     }
 
-    /// Removes a message that is not in flight.
-    pub(super) fn remove(&mut self, index: usize, lane: &L) {
-        let Some(flow) = self.all.get_mut(index) else {
-            return;
-        };
-        flow.entries -= 1;
-        if flow.entries == 0 {
-            *flow = LaneFlow::default();
+    /// Removes a message of this lane.
+    pub(super) fn remove(&mut self, index: usize, lane: &L, number: u64, is_in_flight: bool) {
+        let mut is_unused = false;
+        self.update(index, |flow| {
+            if is_in_flight {
+                flow.in_flight -= 1;
+            } else {
+                flow.stop_waiting(number);
+            }
+            if !flow.has_entries() {
+                *flow = LaneFlow::default();
+                is_unused = true;
+            }
+        });
+        if is_unused {
             self.by_lane.remove(lane);
             self.free.push(index);
         }
     }
 
-    /// Whether another message may be sent, with at most `limit` in flight.
-    pub(super) fn can_send(&self, index: usize, now: Instant, limit: usize) -> bool {
-        self.all.get(index).is_some_and(|flow| {
-            let limit = if flow.is_throttled { 1 } else { limit };
-            flow.in_flight < limit && flow.paused_until.is_none_or(|until| now >= until)
-        })
+    /// Returns the oldest message that may be sent and satisfies the condition, with its lane's index.
+    pub(super) fn next_waiting(&self, can_send: impl Fn(u64) -> bool) -> Option<(u64, usize)> {
+        let mut next: Option<(u64, usize)> = None;
+        for (oldest, index) in self.sendable.iter() {
+            // All others are newer.
+            if next.is_some_and(|(number, _)| number < *oldest) {
+                break;
+            }
+            let waiting = self.all.get(*index).map(|flow| flow.waiting.iter());
+            let found = waiting.and_then(|mut numbers| numbers.find(|it| can_send(**it)));
+            next = found
+                .map(|number| (*number, *index))
+                .into_iter()
+                .chain(next)
+                .min();
+        }
+        next
     }
 
     /// A message was sent.
-    pub(super) fn on_sent(&mut self, index: usize) {
+    pub(super) fn on_sent(&mut self, index: usize, number: u64) {
         self.update(index, |flow| {
+            flow.stop_waiting(number);
             flow.in_flight += 1;
             flow.is_trial_in_flight = flow.is_throttled;
         });
     }
 
-    /// A message is no longer in flight.
-    pub(super) fn release(&mut self, index: usize) {
-        self.update(index, |flow| flow.in_flight -= 1);
+    /// A message is no longer in flight, and waits.
+    pub(super) fn release(&mut self, index: usize, number: u64) {
+        self.update(index, |flow| {
+            flow.in_flight -= 1;
+            flow.wait(number);
+        });
     }
 
     /// The server acknowledged a message that was in flight.
@@ -134,36 +190,88 @@ impl<L: Ord + Clone> LaneFlows<L> {
         });
     }
 
-    /// Nothing is in flight any more. The next connection is used without a pause, but throttled.
+    /// The connection is lost, and every message waits. The next connection is used without a pause, but throttled.
     pub(super) fn on_connection_lost(&mut self) {
-        for flow in &mut self.all {
-            flow.in_flight = 0;
-            flow.is_throttled = flow.entries > 0;
-            flow.is_trial_in_flight = false;
-            flow.paused_until = None;
+        for index in 0..self.all.len() {
+            self.update(index, |flow| {
+                flow.is_throttled = flow.has_entries();
+                flow.is_trial_in_flight = false;
+                flow.paused_until = None;
+            });
         }
     }
 
     /// The earliest end of a pause.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.all.iter().filter_map(|flow| flow.paused_until).min()
+        self.pauses.first().map(|(until, _)| *until)
     }
 
     /// Ends the pauses that have passed.
     pub(super) fn end_pauses(&mut self, now: Instant) {
-        for flow in &mut self.all {
-            flow.paused_until = flow.paused_until.filter(|until| now < *until);
+        while let Some((until, index)) = self.pauses.first().copied()
+            && now >= until
+        {
+            self.update(index, |flow| flow.paused_until = None);
         }
     }
 
     /// Removes all lanes.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.in_flight_max);
     }
 
+    /// Changes the flow control of a lane, and what depends on it.
     fn update(&mut self, index: usize, update: impl FnOnce(&mut LaneFlow)) {
-        if let Some(flow) = self.all.get_mut(index) {
-            update(flow);
+        let Some(flow) = self.all.get_mut(index) else {
+            return;
+        };
+        let (sendable, paused_until) = (flow.sendable(self.in_flight_max), flow.paused_until);
+        update(flow);
+        let key = |number| (number, index);
+        let sendable_now = flow.sendable(self.in_flight_max);
+        self.sendable
+            .replace(sendable.map(key), sendable_now.map(key));
+        let key = |until| (until, index);
+        self.pauses
+            .replace(paused_until.map(key), flow.paused_until.map(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    impl<L: Ord + Clone> LaneFlows<L> {
+        /// Whether a message of this lane may be sent.
+        pub(in crate::outbox) fn can_send(&self, index: usize) -> bool {
+            let flow = self.all.get(index);
+            flow.is_some_and(|flow| flow.sendable(self.in_flight_max).is_some())
+        }
+
+        /// Compares the state with all messages: lane, number, and whether they are in flight.
+        pub(in crate::outbox) fn check(&self, entries: &[(usize, u64, bool)]) {
+            for (index, flow) in self.all.iter().enumerate() {
+                let own = entries.iter().filter(|(lane, ..)| *lane == index);
+                let (in_flight, waiting): (Vec<_>, Vec<_>) = own.partition(|(.., it)| *it);
+                assert_eq!(flow.in_flight, in_flight.len());
+                let waiting: VecDeque<u64> = waiting.iter().map(|(_, it, _)| *it).collect();
+                assert_eq!(flow.waiting, waiting);
+            }
+            let flows = || self.all.iter().zip(0..);
+            let sendable = flows().filter_map(|(flow, index)| {
+                let oldest = flow.sendable(self.in_flight_max)?;
+                Some((oldest, index))
+            });
+            let sendable: BTreeSet<(u64, usize)> = sendable.collect();
+            assert!(self.sendable.iter().eq(&sendable));
+            let pauses = flows().filter_map(|(flow, index)| Some((flow.paused_until?, index)));
+            let pauses: BTreeSet<(Instant, usize)> = pauses.collect();
+            assert!(self.pauses.iter().eq(&pauses));
+            let used = flows().filter(|(flow, _)| flow.has_entries()).count();
+            assert_eq!(self.by_lane.len(), used);
+            assert_eq!(self.free.len(), self.all.len() - used);
         }
     }
 }
