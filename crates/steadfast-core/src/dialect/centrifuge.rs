@@ -170,7 +170,9 @@ impl Dialect for Centrifuge {
         request: Request<'_, Self>,
         wire: &mut Wire,
     ) -> Option<Acknowledgement> {
-        self.command(id, write::protocol_request(request), wire);
+        wire.batch(&self.batch_rules(), |out| {
+            write::append_command(out, id, request);
+        });
         None
     }
 

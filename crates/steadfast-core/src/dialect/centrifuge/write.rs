@@ -1,14 +1,13 @@
 //! Requests of a session as commands, and which of them a server accepts.
 
-use bytes::Bytes;
-use steadfast_protocol::idempotent::{self, IdempotentPublish};
+use steadfast_protocol::idempotent::PublishArgument;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    ChannelRequest, HistoryRequest, RefreshRequest, Request as ProtocolRequest, RpcRequest,
+    ChannelRequest, Command, HistoryRequest, RefreshRequest, Request as ProtocolRequest,
     SubscribeRequest,
 };
 
-use super::{Call, Centrifuge, Publish};
+use super::{Call, Centrifuge, ENCODING};
 use crate::dialect::{Request, Unsendable};
 
 /// Bytes of a command in addition to its names and data.
@@ -17,10 +16,39 @@ const ENVELOPE_BYTES: usize = 256;
 /// The longest escape sequence of one byte in a name, as in `\u0001`.
 const ESCAPE_BYTES: usize = 6;
 
-pub(super) fn protocol_request(request: Request<'_, Centrifuge>) -> ProtocolRequest {
-    match request {
-        Request::Call(call) => call_request(call),
-        Request::Message(publish) => publish_request(publish),
+/// Appends a request as a command. What is sent often is not copied first.
+pub(super) fn append_command(out: &mut Vec<u8>, id: u32, request: Request<'_, Centrifuge>) {
+    let request = match request {
+        Request::Message(publish) => {
+            let argument = PublishArgument {
+                channel: publish.channel.as_str(),
+                data: &publish.data,
+                idempotency_key: &publish.idempotency_key,
+            };
+            return ENCODING.append_publish_command(out, id, argument);
+        }
+        Request::Call(Call::Rpc { method, data }) => {
+            return ENCODING.append_rpc_command(out, id, method, data);
+        }
+        Request::Call(Call::History {
+            channel,
+            limit,
+            since,
+            reverse,
+        }) => ProtocolRequest::History(HistoryRequest {
+            channel: channel.clone(),
+            limit: *limit,
+            since: since.clone(),
+            reverse: *reverse,
+        }),
+        Request::Call(Call::Presence { channel }) => ProtocolRequest::Presence(ChannelRequest {
+            channel: channel.clone(),
+        }),
+        Request::Call(Call::PresenceStats { channel }) => {
+            ProtocolRequest::PresenceStats(ChannelRequest {
+                channel: channel.clone(),
+            })
+        }
         Request::Subscribe(channel, position) => ProtocolRequest::Subscribe(SubscribeRequest {
             channel: channel.name.as_str().to_owned(),
             recover: position.is_some(),
@@ -36,47 +64,8 @@ pub(super) fn protocol_request(request: Request<'_, Centrifuge>) -> ProtocolRequ
         Request::Unsubscribe(channel) => ProtocolRequest::Unsubscribe(ChannelRequest {
             channel: channel.name.as_str().to_owned(),
         }),
-    }
-}
-
-fn publish_request(publish: &Publish) -> ProtocolRequest {
-    let mut argument = Vec::new();
-    let publish = IdempotentPublish {
-        channel: publish.channel.as_str().to_owned(),
-        data: publish.data.clone(),
-        idempotency_key: publish.idempotency_key.clone(),
     };
-    idempotent::append_publish(&mut argument, &publish);
-    ProtocolRequest::Rpc(RpcRequest {
-        method: idempotent::METHOD.to_owned(),
-        data: Bytes::from(argument),
-    })
-}
-
-fn call_request(call: &Call) -> ProtocolRequest {
-    match call {
-        Call::Rpc { method, data } => ProtocolRequest::Rpc(RpcRequest {
-            method: method.clone(),
-            data: data.clone(),
-        }),
-        Call::History {
-            channel,
-            limit,
-            since,
-            reverse,
-        } => ProtocolRequest::History(HistoryRequest {
-            channel: channel.clone(),
-            limit: *limit,
-            since: since.clone(),
-            reverse: *reverse,
-        }),
-        Call::Presence { channel } => ProtocolRequest::Presence(ChannelRequest {
-            channel: channel.clone(),
-        }),
-        Call::PresenceStats { channel } => ProtocolRequest::PresenceStats(ChannelRequest {
-            channel: channel.clone(),
-        }),
-    }
+    ENCODING.append_command(out, &Command { id, request });
 }
 
 /// Whether a server that accepts messages of this size accepts the request.
