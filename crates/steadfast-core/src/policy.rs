@@ -14,6 +14,7 @@ pub use endpoints::{EndpointsPolicy, EndpointsSettings, FailbackSettings};
 /// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid {setting}: {problem}")]
+#[non_exhaustive]
 pub struct PolicyError {
     /// What is out of range.
     pub setting: SessionSetting,
@@ -107,6 +108,7 @@ pub struct SessionSettings {
 /// A setting of a session, or of its endpoints, that can be out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the settings document the fields")]
+#[non_exhaustive]
 pub enum SessionSetting {
     Endpoints,
     Name,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What to do after a connection ended or something was rejected, and how soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryAdvice {
     /// What has to change before the next attempt.
     pub action: Action,

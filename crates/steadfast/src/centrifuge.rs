@@ -109,12 +109,10 @@ impl Client {
             method: method.to_owned(),
             data: Bytes::from(data),
         };
-        match self.call(call).await? {
-            Response::Rpc(data) => Ok(data),
-            Response::History(_) | Response::Presence(_) | Response::PresenceStats(_) => {
-                Err(CallError::UnexpectedReply)
-            }
-        }
+        let Response::Rpc(data) = self.call(call).await? else {
+            return Err(CallError::UnexpectedReply);
+        };
+        Ok(data)
     }
 
     /// Returns up to `limit` publications after `since`, oldest first; a `limit` of -1 requests the server's maximum.
@@ -134,12 +132,10 @@ impl Client {
             since,
             reverse: false,
         };
-        match self.call(call).await? {
-            Response::History(result) => Ok(result),
-            Response::Rpc(_) | Response::Presence(_) | Response::PresenceStats(_) => {
-                Err(CallError::UnexpectedReply)
-            }
-        }
+        let Response::History(result) = self.call(call).await? else {
+            return Err(CallError::UnexpectedReply);
+        };
+        Ok(result)
     }
 
     /// Returns the clients that are subscribed to a channel.
@@ -151,12 +147,10 @@ impl Client {
         let call = Call::Presence {
             channel: channel.to_owned(),
         };
-        match self.call(call).await? {
-            Response::Presence(clients) => Ok(clients),
-            Response::Rpc(_) | Response::History(_) | Response::PresenceStats(_) => {
-                Err(CallError::UnexpectedReply)
-            }
-        }
+        let Response::Presence(clients) = self.call(call).await? else {
+            return Err(CallError::UnexpectedReply);
+        };
+        Ok(clients)
     }
 
     /// Returns the number of clients and users that are subscribed to a channel.
@@ -168,12 +162,10 @@ impl Client {
         let call = Call::PresenceStats {
             channel: channel.to_owned(),
         };
-        match self.call(call).await? {
-            Response::PresenceStats(stats) => Ok(stats),
-            Response::Rpc(_) | Response::History(_) | Response::Presence(_) => {
-                Err(CallError::UnexpectedReply)
-            }
-        }
+        let Response::PresenceStats(stats) = self.call(call).await? else {
+            return Err(CallError::UnexpectedReply);
+        };
+        Ok(stats)
     }
 }
 

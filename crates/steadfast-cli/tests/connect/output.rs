@@ -116,7 +116,7 @@ fn text_is_published_as_a_json_string_and_the_command_says_so() {
 }
 
 #[test]
-fn a_rejected_publication_fails_with_the_reason_in_both_forms() {
+fn a_publication_that_cannot_be_sent_fails_with_the_reason_in_both_forms() {
     let gateway = Gateway::start();
     let channel = "c".repeat(300);
 
@@ -124,7 +124,7 @@ fn a_rejected_publication_fails_with_the_reason_in_both_forms() {
     let json = gateway.run(&["--publish", &channel, "1", "--json"]);
 
     assert_eq!((code(&text), code(&json)), (Some(1), Some(1)));
-    let reason = "rejected by the gateway with code 107";
+    let reason = "not sent: the name has 300 bytes, above the limit of 255 bytes";
     assert!(stderr(&text).contains(reason), "{}", stderr(&text));
     let failure: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(failure["event"], "failed");

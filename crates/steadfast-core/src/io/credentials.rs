@@ -6,6 +6,7 @@ use crate::secret::Secret;
 
 /// Where the credentials of a client come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CredentialsSource {
     /// The same for each connection, until the application replaces them; empty for none. The session fails if the
     /// peer rejects them.
@@ -32,6 +33,7 @@ pub enum RenewalReason {
 
 /// Why credentials could not be fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CredentialsError {
     /// A human-readable description, without secrets.
     pub text: String,

@@ -23,6 +23,7 @@ pub struct DialFailure {
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectionLoss {
     /// The server sent a close frame.
     CloseFrame {

@@ -7,6 +7,7 @@ use super::{ABOVE_ZERO, Rule, SessionSetting, above_zero};
 /// The range of the delay before the next attempt. The delay is uniform over the range, in addition to
 /// [`BackoffSettings::floor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BackoffRange {
     /// A share of the time without a connection, which bounds every wait by the outage: a client whose last connection
     /// was stable starts its next attempt at the latest `floor` and this share of the outage after the server is

@@ -379,6 +379,7 @@ impl World {
             Ok(Acknowledgement {
                 position,
                 duplicate,
+                ..
             }) => {
                 self.totals.acknowledged += 1;
                 self.totals.duplicates += u64::from(*duplicate);

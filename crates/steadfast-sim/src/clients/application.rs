@@ -183,6 +183,7 @@ impl Application {
             Ok(Acknowledgement {
                 position,
                 duplicate,
+                ..
             }) => {
                 totals.acknowledged += 1;
                 totals.duplicates_acknowledged += u64::from(*duplicate);

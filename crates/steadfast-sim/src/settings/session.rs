@@ -172,7 +172,10 @@ impl SessionParameters {
     pub(crate) fn reconnect_delay_max(&self) -> Duration {
         let backoff = &self.settings.link.backoff;
         let (BackoffRange::Proportional { max: longest, .. }
-        | BackoffRange::Exponential { cap: longest, .. }) = backoff.range;
+        | BackoffRange::Exponential { cap: longest, .. }) = backoff.range
+        else {
+            unreachable!("sessions have one of these ranges");
+        };
         backoff.floor + longest.max(backoff.going_away_jitter)
     }
 

@@ -104,6 +104,7 @@ impl EventOutput {
             Ok(Acknowledgement {
                 position,
                 duplicate,
+                ..
             }) => json!({
                 "event": "acknowledged", "channel": channel, "offset": position.offset,
                 "epoch": position.epoch, "duplicate": duplicate,
@@ -182,6 +183,7 @@ fn publish_outcome_text(outcome: &SendResult) -> String {
         Ok(Acknowledgement {
             position,
             duplicate,
+            ..
         }) => {
             let what = if *duplicate {
                 "acknowledged as a duplicate"

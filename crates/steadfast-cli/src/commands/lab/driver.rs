@@ -130,6 +130,7 @@ fn publish_response(id: &Value, delivery: SendResult) -> Value {
         Ok(Acknowledgement {
             position,
             duplicate,
+            ..
         }) => {
             let Position { epoch, offset } = position;
             let data = json!({"offset": offset, "epoch": epoch, "duplicate": duplicate});

@@ -38,6 +38,7 @@ impl dialect::Message for Publish {
 
 /// What the server says when it has stored a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Acknowledgement {
     /// The position of the publication in its channel.
     pub position: Position,
@@ -48,6 +49,7 @@ pub struct Acknowledgement {
 /// A command to the server that has a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
+#[non_exhaustive]
 pub enum Call {
     /// A method call; not repeated if its reply is lost.
     Rpc {
@@ -84,6 +86,7 @@ impl dialect::Call for Call {
 
 /// The result of a call.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Response {
     /// The result of the method, raw JSON.
     Rpc(Bytes),

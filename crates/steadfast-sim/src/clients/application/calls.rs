@@ -130,7 +130,7 @@ impl Calls {
                 | CallError::Failed(_)
                 | _,
             )
-            | Ok(Response::Rpc(_)) => false,
+            | Ok(Response::Rpc(_) | _) => false,
         };
         if !is_in_time || !is_expected {
             report_unexpected(now, id, &pending, outcome, recorder);
