@@ -1,4 +1,4 @@
-//! The deadlines of numbered items, the earliest first, so that the next one is known without looking at all items.
+//! The deadlines of numbered items, the earliest first, so that the next one is known without a search of all items.
 
 use steadfast_machine::Instant;
 

@@ -33,7 +33,7 @@ pub struct IdempotentPublish {
 /// The argument of `gw.publish` as a client sends it, borrowed: nothing is copied to send it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishArgument<'a> {
-    /// Channel name.
+    /// Name of the channel; the server rejects an empty one, and one of more than [`Limits::CHANNEL_BYTES`].
     pub channel: &'a str,
     /// Payload as raw JSON; empty when absent.
     pub data: &'a [u8],

@@ -1,4 +1,4 @@
-//! The outbox finds the same messages by its indexes as by looking at all of them.
+//! The outbox finds the same messages by its indexes as by searching all of them.
 
 use proptest::prelude::*;
 use steadfast_machine::convert;
@@ -138,7 +138,7 @@ impl Run {
         }
     }
 
-    /// Sends the message that is found by looking at all of them.
+    /// Sends the message that is found by searching all of them.
     fn send(&mut self, is_write_blocked: bool) {
         let (now, command) = (self.now, self.next_command);
         let outbox = &mut self.outbox;
