@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use load::job::{Job, Library, Report, Workload};
 use serde::{Deserialize, Serialize};
-use steadfast::centrifuge::{Acknowledgement};
+use steadfast::centrifuge::Acknowledgement;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -135,10 +135,7 @@ async fn callers(
         }
         Library::Steadfast | Library::SteadfastPublish => {
             let client = crate::steadfast(job.port)?;
-            ensure!(
-                client.ready(READY_TIMEOUT).await,
-                "timed out after 10 s waiting for the session"
-            );
+            client.ready(READY_TIMEOUT).await?;
             for _ in 0..in_flight {
                 let (client, counter) = (client.clone(), Arc::clone(counter));
                 if job.library == Library::Steadfast {
@@ -160,7 +157,10 @@ async fn callers(
     Ok(callers)
 }
 
-async fn call_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Result<()> {
+async fn call_steadfast(
+    client: &steadfast::centrifuge::Client,
+    counter: &CallCounter,
+) -> Result<()> {
     loop {
         let key = counter.key(counter.next_number());
         check(&client.rpc(METHOD, &Argument::new(&key)).await?)?;
@@ -169,7 +169,10 @@ async fn call_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Re
 }
 
 /// Publishes through the client's outbox, which generates the idempotency keys.
-async fn publish_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Result<()> {
+async fn publish_steadfast(
+    client: &steadfast::centrifuge::Client,
+    counter: &CallCounter,
+) -> Result<()> {
     loop {
         let outcome = client.publish(CHANNEL, &DATA)?.await;
         let Ok(Acknowledgement {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures_util::{StreamExt, TryStreamExt};
 use load::job::{Job, Library, Report};
-use steadfast::centrifuge::{SubscriptionEvent};
+use steadfast::centrifuge::SubscriptionEvent;
 use tokio::time::timeout;
 
 /// The channel of all sessions.
@@ -18,7 +18,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The handles of a session that an application would hold.
 enum IdleSession {
     Bare,
-    Steadfast(steadfast::Client, steadfast::Subscription),
+    Steadfast(
+        steadfast::centrifuge::Client,
+        steadfast::centrifuge::Subscription,
+    ),
     Centrifuge(centrifuge::Client, centrifuge::Subscription),
 }
 

@@ -54,8 +54,8 @@ fn url(port: u16) -> String {
 }
 
 /// Starts a session of the client under test. Its jitter is seeded by the system, as in an application.
-fn steadfast(port: u16) -> Result<steadfast::Client> {
-    let (client, driver) = steadfast::Client::builder(&url(port))?.build()?;
+fn steadfast(port: u16) -> Result<steadfast::centrifuge::Client> {
+    let (client, driver) = steadfast::centrifuge::Client::builder(&url(port))?.build()?;
     tokio::spawn(driver);
     Ok(client)
 }

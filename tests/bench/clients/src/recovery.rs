@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use load::job::{Job, Library, RECOVERY_CHANNEL, Report, now_ns};
+use steadfast::SessionEvent;
 use steadfast::centrifuge::{Item, SubscriptionEvent};
-use steadfast::{SessionEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -119,7 +119,7 @@ async fn steadfast(port: u16, publications: u32, subscribed: SubscribedSignal) -
             SubscriptionEvent::Item(Item::Publication(publication)) => {
                 progress.on_publication(publication.offset)?
             }
-            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
+            SubscriptionEvent::Item(_) => {}
             lost @ (SubscriptionEvent::Subscribed { .. }
             | SubscriptionEvent::Gap { .. }
             | SubscriptionEvent::Unsubscribed { .. }
