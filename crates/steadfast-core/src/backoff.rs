@@ -27,14 +27,35 @@ pub(crate) enum BackoffReason {
     ConnectionLost,
     /// The server announced that it goes away, so all its clients reconnect.
     ServerGoingAway {
-        /// The delay that the server requested.
+        /// The delay that the server requested. In [`Backoff::next`], the time until an endpoint is available.
         retry_after: Option<Duration>,
     },
     /// An attempt failed, or the server requested a delay.
     AttemptFailed {
-        /// The delay that the server requested.
+        /// The delay that the server requested. In [`Backoff::next`], the time until an endpoint is available.
         retry_after: Option<Duration>,
     },
+}
+
+impl BackoffReason {
+    /// The delay that servers requested.
+    pub(crate) const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::ConnectionLost => None,
+            Self::ServerGoingAway { retry_after } | Self::AttemptFailed { retry_after } => {
+                retry_after
+            }
+        }
+    }
+
+    /// The same reason with another delay.
+    pub(crate) const fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        match self {
+            Self::ConnectionLost => Self::ConnectionLost,
+            Self::ServerGoingAway { .. } => Self::ServerGoingAway { retry_after },
+            Self::AttemptFailed { .. } => Self::AttemptFailed { retry_after },
+        }
+    }
 }
 
 /// The range of the delays, and their jitter.
@@ -97,17 +118,14 @@ impl Backoff {
             BackoffReason::ServerGoingAway { retry_after } => {
                 let delay = match retry_after {
                     None => self.draw(self.settings.going_away_jitter),
-                    Some(retry_after) => self.jittered_retry_after(retry_after),
+                    Some(retry_after) => retry_after,
                 };
                 delay.max(self.draw_if_grown(from))
             }
             BackoffReason::AttemptFailed { retry_after } => {
                 let delay = self.draw_delay(from);
                 self.on_failure();
-                match retry_after {
-                    None => delay,
-                    Some(retry_after) => delay.max(self.jittered_retry_after(retry_after)),
-                }
+                delay.max(retry_after.unwrap_or_default())
             }
         }
     }
@@ -187,7 +205,8 @@ impl Backoff {
         self.add_jitter(own_delay.max(retry_after))
     }
 
-    fn jittered_retry_after(&mut self, retry_after: Duration) -> Duration {
+    /// The delay before the next attempt at a server that requested this one: limited, and with jitter.
+    pub(crate) fn jittered_retry_after(&mut self, retry_after: Duration) -> Duration {
         let retry_delay = self.cap_retry_after(retry_after).max(self.settings.floor);
         self.add_jitter(retry_delay)
     }

@@ -263,6 +263,20 @@ impl Endpoints {
         }
     }
 
+    /// An attempt ended for a reason that has nothing to do with its endpoint, which is to be tried again in this round.
+    pub fn on_inconclusive(&mut self, id: EndpointId) {
+        if let Some(candidate) = self.candidate(id) {
+            candidate.is_tried = false;
+        }
+    }
+
+    /// The session is closed, or restarted after it gave up. Nothing follows from this for an endpoint: the next attempt
+    /// begins a round.
+    pub fn on_closed(&mut self) {
+        self.connection = None;
+        self.begin_round();
+    }
+
     /// Defers an endpoint for [`EndpointsSettings::hold_down`], although it did not fail an attempt: its server asked
     /// the client to connect elsewhere, or did not respond on an open connection.
     pub fn hold_down(&mut self, now: Instant, id: EndpointId) {

@@ -9,15 +9,17 @@
 //!                         any permanent failure ──▶ Failed ──restart──▶ Dialing
 //! ```
 //!
-//! The link decides when and where to dial, when a connection is given up, and when the next attempt follows. It gives up
-//! only if its policy or a [`RetryAdvice`](crate::retry_advice::RetryAdvice) requires it. What is said over a connection is the business of the layer above: it
-//! calls [`Link::accepted`], [`Link::rejected`] and [`Link::ready`], and executes or passes on the [`LinkOutput`]s. A
-//! link performs no I/O and has no clock.
+//! The link decides when and where to dial, when a connection is given up, and when the next attempt follows; its
+//! [`Endpoints`] choose the server. It gives up only if its policy or a
+//! [`RetryAdvice`](crate::retry_advice::RetryAdvice) requires it. What is said over a connection is the business of the
+//! layer above: it calls [`Link::accepted`], [`Link::rejected`] and [`Link::ready`], and executes or passes on the
+//! [`LinkOutput`]s. A link performs no I/O and has no clock.
 
 mod closing;
 mod connection_loss;
 mod credentials;
 mod dialing;
+mod endpoint_memory;
 mod io;
 mod timers;
 
@@ -30,12 +32,13 @@ pub use io::LinkOutput;
 
 use self::credentials::LinkCredentials;
 use crate::backoff::Backoff;
+use crate::endpoints::{EndpointId, Endpoints};
 use crate::event::{
     ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 use crate::io::Attempt;
 use crate::liveness::{Action, Liveness};
-use crate::policy::LinkSettings;
+use crate::policy::{LinkPolicy, LinkSettings};
 
 /// The state machine of a connection and its successors.
 ///
@@ -49,8 +52,9 @@ pub struct Link {
     /// The attempt in progress, or the last one.
     attempt: Attempt,
     attempt_started_at: Instant,
-    /// Failed attempts since the last connection; they select the next endpoint.
-    failures: u32,
+    endpoints: Endpoints,
+    /// The endpoint of the attempt.
+    endpoint: EndpointId,
     /// Start of the time without a connection.
     disconnected_since: Option<Instant>,
     credentials: LinkCredentials,
@@ -88,7 +92,8 @@ enum Lifecycle {
 
 impl Link {
     /// A link that is not opened yet. The seed determines its jitter and nothing else.
-    pub fn new(settings: LinkSettings, seed: Seed, now: Instant) -> Self {
+    pub fn new(policy: &LinkPolicy, seed: Seed, now: Instant) -> Self {
+        let settings = policy.settings().clone();
         Self {
             lifecycle: Lifecycle::Idle,
             snapshot: SessionSnapshot {
@@ -97,7 +102,8 @@ impl Link {
             },
             attempt: Attempt::default(),
             attempt_started_at: now,
-            failures: 0,
+            endpoints: endpoint_memory::create(&settings, seed.generator().split()),
+            endpoint: EndpointId(0),
             disconnected_since: None,
             credentials: LinkCredentials::default(),
             drain_until: None,
@@ -329,7 +335,6 @@ impl Link {
         self.snapshot.epoch = epoch;
         self.snapshot.attempt = 0;
         self.snapshot.reconnects += u64::from(!is_first);
-        self.failures = 0;
         let phase = self.resuming_phase();
         self.transition(now, SessionState::Connected, phase);
         self.notify(SessionEvent::Connected { epoch, downtime });
@@ -343,6 +348,7 @@ impl Link {
         if std::mem::replace(is_ready, true) {
             return;
         }
+        self.endpoints.on_connected(now, self.endpoint);
         let epoch = self.snapshot.epoch;
         if !self.is_draining() {
             self.transition(now, SessionState::Connected, SessionPhase::Ready);

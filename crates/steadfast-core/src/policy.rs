@@ -75,11 +75,15 @@ pub struct OutboxSettings {
     pub retry_after: Duration,
 }
 
-/// Settings of a link: when a connection is attempted, given up and attempted again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Settings of a link: where and when a connection is attempted, given up and attempted again.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkSettings {
-    /// The number of endpoints; at least 1. They are tried in turn.
-    pub endpoints: usize,
+    /// The priority of each endpoint, in the order of the shell's list; at least one and at most
+    /// [`EndpointsSettings::count_max`]. The endpoint with the lowest number is preferred, and sessions are distributed
+    /// at random over endpoints of equal priority.
+    pub priorities: Vec<u16>,
+    /// Failover and failback between the endpoints.
+    pub endpoints: EndpointsSettings,
     /// From the start of an attempt until the peer has accepted the client; above zero.
     pub connect_timeout: Duration,
     /// The session is degraded after this time without a connection.
@@ -105,12 +109,12 @@ pub struct SessionSettings {
     pub outbox: OutboxSettings,
 }
 
-/// A setting of a session, or of its endpoints, that can be out of range.
+/// A setting of a session that can be out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the settings document the fields")]
 #[non_exhaustive]
 pub enum SessionSetting {
-    Endpoints,
+    Priorities,
     Name,
     MessageBytesMax,
     ConnectTimeout,
@@ -143,11 +147,10 @@ pub enum SessionSetting {
 }
 
 impl SessionSetting {
-    /// The path of the field in [`SessionSettings`], in [`EndpointsSettings`] after `endpoints`, or its name in the settings
-    /// of the dialect.
+    /// The path of the field in [`SessionSettings`] or [`LinkSettings`], or its name in the settings of the dialect.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Endpoints => "endpoints",
+            Self::Priorities => "priorities",
             Self::Name => "name",
             Self::MessageBytesMax => "message_bytes_max",
             Self::ConnectTimeout => "connect_timeout",
@@ -206,18 +209,39 @@ impl SessionPolicy {
                 ABOVE_ZERO,
             ),
         ];
-        let link = &settings.link;
-        let parts = link.rules().into_iter();
-        let parts = parts
-            .chain(link.backoff.rules())
-            .chain(link.liveness.rules())
-            .chain(settings.outbox.rules());
-        check(own.into_iter().chain(parts))?;
+        let own = own.into_iter().chain(settings.outbox.rules());
+        check(settings.link.all_rules().chain(own))?;
         Ok(Self(settings))
+    }
+
+    /// The part of the settings that concerns the link.
+    pub fn link(&self) -> LinkPolicy {
+        LinkPolicy(self.0.link.clone())
     }
 
     /// The validated settings.
     pub const fn settings(&self) -> &SessionSettings {
+        &self.0
+    }
+}
+
+/// Settings of a link that have been validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPolicy(LinkSettings);
+
+impl LinkPolicy {
+    /// Validates settings.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first setting that is invalid.
+    pub fn new(settings: LinkSettings) -> Result<Self, PolicyError> {
+        check(settings.all_rules())?;
+        Ok(Self(settings))
+    }
+
+    /// The validated settings.
+    pub const fn settings(&self) -> &LinkSettings {
         &self.0
     }
 }
@@ -240,12 +264,25 @@ const fn above_zero(setting: SessionSetting, value: Duration) -> Rule {
 }
 
 impl LinkSettings {
-    const fn rules(&self) -> [Rule; 3] {
+    /// The rules of these settings and of their parts.
+    fn all_rules(&self) -> impl Iterator<Item = Rule> {
+        let rules = self.rules().into_iter();
+        let rules = rules.chain(self.endpoints.rules());
+        let rules = rules.chain(self.backoff.rules());
+        rules.chain(self.liveness.rules())
+    }
+
+    const fn rules(&self) -> [Rule; 4] {
         [
             (
-                self.endpoints > 0,
-                SessionSetting::Endpoints,
-                "must be at least 1",
+                !self.priorities.is_empty(),
+                SessionSetting::Priorities,
+                "must contain at least one endpoint",
+            ),
+            (
+                self.priorities.len() <= self.endpoints.count_max,
+                SessionSetting::EndpointsCountMax,
+                "must not be below the number of endpoints",
             ),
             above_zero(SessionSetting::ConnectTimeout, self.connect_timeout),
             above_zero(SessionSetting::CloseTimeout, self.close_timeout),

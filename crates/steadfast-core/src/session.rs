@@ -78,12 +78,12 @@ impl<D: Dialect> Session<D> {
         now: Instant,
     ) -> Self {
         let SessionSettings {
-            link,
+            link: _,
             outbox,
             calls_max,
             subscriptions_max,
         } = policy.settings().clone();
-        let mut link = Link::new(link, seed, now);
+        let mut link = Link::new(&policy.link(), seed, now);
         if credentials == CredentialsSource::Fetched {
             link.fetch_credentials();
         }

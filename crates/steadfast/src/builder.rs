@@ -9,8 +9,8 @@ use steadfast_core::Session;
 use steadfast_core::dialect::Dialect;
 use steadfast_core::io::{CredentialsError, CredentialsSource, RenewalReason};
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, PolicyError,
-    SessionPolicy, SessionSettings,
+    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    OutboxSettings, PolicyError, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::Seed;
@@ -33,7 +33,10 @@ const COMMANDS_MAX: usize = 4_096;
 
 /// Default values of all settings.
 pub mod defaults {
-    use super::{BackoffRange, BackoffSettings, Duration, LivenessSettings, OutboxSettings};
+    use super::{
+        BackoffRange, BackoffSettings, Duration, EndpointsSettings, LivenessSettings,
+        OutboxSettings,
+    };
 
     /// 10 s for an attempt: name resolution, TCP, proxy, TLS, readiness check, upgrade, and the server's reply to the
     /// connect command.
@@ -77,6 +80,17 @@ pub mod defaults {
         stable_after: Duration::from_secs(10),
         retry_after_max: Duration::from_mins(5),
         attempts_max: None,
+    };
+
+    /// At most 16 endpoints. One that failed is tried after the others for 5 to 15 min, so that the clients of a server
+    /// that is available again do not return at one instant. The loss of a connection that lasted 10 s is no failure.
+    /// There is no failback: a session stays at a fallback endpoint until its connection is lost.
+    pub const ENDPOINTS: EndpointsSettings = EndpointsSettings {
+        count_max: 16,
+        stable_after: Duration::from_secs(10),
+        hold_down: Duration::from_mins(5),
+        hold_down_jitter: Duration::from_mins(10),
+        failback: None,
     };
 
     /// A ping after 15 s without received data, and the connection is dropped 10 s later: a dead peer is detected
@@ -156,7 +170,8 @@ impl<D: Dialect> Builder<D> {
             fetch_credentials: None,
             settings: SessionSettings {
                 link: LinkSettings {
-                    endpoints: 1,
+                    priorities: vec![0],
+                    endpoints: defaults::ENDPOINTS,
                     connect_timeout: defaults::CONNECT_TIMEOUT,
                     degraded_after: defaults::DEGRADED_AFTER,
                     close_timeout: defaults::CLOSE_TIMEOUT,
@@ -181,14 +196,35 @@ impl<D: Dialect> Builder<D> {
         })
     }
 
-    /// Adds a fallback server, which is tried when the servers before it are not available.
+    /// Adds a fallback server, which is tried when the servers before it are not available: its priority is the next
+    /// after that of the server that was added last.
     ///
     /// # Errors
     ///
     /// The URL is invalid.
-    pub fn fallback_endpoint(mut self, url: &str) -> Result<Self, BuildError> {
+    pub fn fallback_endpoint(self, url: &str) -> Result<Self, BuildError> {
+        let last = self.settings.link.priorities.last();
+        let priority = last.map_or(0, |last| last.saturating_add(1));
+        self.endpoint(url, priority)
+    }
+
+    /// Adds a server with this priority. That of [`Self::new`] has the priority 0, and the server with the lowest number
+    /// is preferred. Clients are distributed at random over servers of equal priority.
+    ///
+    /// # Errors
+    ///
+    /// The URL is invalid.
+    pub fn endpoint(mut self, url: &str, priority: u16) -> Result<Self, BuildError> {
         self.endpoints.push(url.parse()?);
+        self.settings.link.priorities.push(priority);
         Ok(self)
+    }
+
+    /// Sets failover and failback between several servers; [`defaults::ENDPOINTS`] by default.
+    #[must_use]
+    pub const fn endpoints(mut self, endpoints: EndpointsSettings) -> Self {
+        self.settings.link.endpoints = endpoints;
+        self
     }
 
     pub(crate) const fn dialect(&self) -> &D {
@@ -427,10 +463,8 @@ impl<D: Dialect> Builder<D> {
         for endpoint in &self.endpoints {
             connector.check_request(endpoint)?;
         }
-        let mut settings = self.settings;
-        settings.link.endpoints = self.endpoints.len();
-        let (outbox, close_timeout) = (settings.outbox, settings.link.close_timeout);
-        let policy = SessionPolicy::new(settings)?;
+        let (outbox, close_timeout) = (self.settings.outbox, self.settings.link.close_timeout);
+        let policy = SessionPolicy::new(self.settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;
         let clock = Clock::start();
         let session = Session::new(

@@ -58,6 +58,9 @@ pub use steadfast_core::io::{
     CallError, CallResult, CredentialsError, RenewalReason, SendError, SendResult,
     SubscribeOptions, SubscriptionEvent, UnsubscribeCause,
 };
-pub use steadfast_core::policy::{BackoffRange, BackoffSettings, LivenessSettings, OutboxSettings};
+pub use steadfast_core::policy::{
+    BackoffRange, BackoffSettings, EndpointsSettings, FailbackSettings, LivenessSettings,
+    OutboxSettings,
+};
 pub use steadfast_machine::{Instant, Position};
 pub use subscription::Subscription;

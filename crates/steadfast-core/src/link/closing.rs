@@ -75,7 +75,7 @@ impl Link {
         self.credentials.is_fetching = false;
         self.drain_until = None;
         self.disconnected_since = None;
-        self.failures = 0;
+        self.endpoints.on_closed();
         self.snapshot.attempt = 0;
         self.report_down(false);
         self.outputs.push_back(LinkOutput::Ended { failure: None });

@@ -40,7 +40,7 @@ impl Link {
         }
         match advice.action {
             Action::GiveUp => {
-                self.record_loss(now, &cause);
+                self.record_loss(now, &cause, advice.pace);
                 self.fail(now, cause);
             }
             Action::DiscardPositions => {
@@ -84,13 +84,14 @@ impl Link {
             };
             return self.attempt_failed(now, cause, reason);
         }
-        self.record_loss(now, &cause);
+        self.record_loss(now, &cause, advice.pace);
+        let reason = self.postpone_endpoint(now, reason);
         let until = now + self.backoff.next(reason, now);
         self.wait(now, until, cause);
     }
 
     /// The effects of every loss, whatever the advice is.
-    fn record_loss(&mut self, now: Instant, cause: &DisconnectCause) {
+    fn record_loss(&mut self, now: Instant, cause: &DisconnectCause, pace: Pace) {
         let Lifecycle::Connected {
             since,
             liveness,
@@ -99,10 +100,12 @@ impl Link {
         else {
             return;
         };
-        let stable_for = Self::stable_for(now.saturating_since(*since), *is_ready);
+        let is_ready = *is_ready;
+        let stable_for = Self::stable_for(now.saturating_since(*since), is_ready);
         let detection = now.saturating_since(liveness.last_received_at());
         self.backoff.disconnected(now, stable_for);
         self.disconnected_since = Some(now);
+        self.report_loss(now, is_ready, cause, pace);
         self.report_down(true);
         let epoch = self.snapshot.epoch;
         let cause = cause.clone();

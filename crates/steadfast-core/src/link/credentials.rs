@@ -94,6 +94,7 @@ impl Link {
             return self.attempt_failed(now, cause, reason);
         }
         self.report_down(false);
+        self.endpoints.on_inconclusive(self.endpoint);
         let until = (self.attempt_started_at + self.settings.backoff.floor).max(now);
         self.wait(now, until, cause);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_machine::{Instant, convert};
+use steadfast_machine::Instant;
 
 use super::{Lifecycle, Link, LinkOutput};
 use crate::backoff::BackoffReason;
@@ -73,7 +73,7 @@ impl Link {
     /// The application restarts a failed link; has no effect on any other.
     pub fn restart(&mut self, now: Instant) {
         if matches!(self.lifecycle, Lifecycle::Failed) {
-            self.failures = 0;
+            self.endpoints.on_closed();
             self.disconnected_since.get_or_insert(now);
             self.snapshot.attempt = 0;
             self.backoff.opened(now);
@@ -82,8 +82,7 @@ impl Link {
     }
 
     pub(super) fn dial(&mut self, now: Instant) {
-        let failures = convert::to_usize(self.failures);
-        let endpoint = failures.checked_rem(self.settings.endpoints).unwrap_or(0);
+        let endpoint = self.choose_endpoint(now);
         self.attempt = Attempt(self.attempt.0 + 1);
         self.attempt_started_at = now;
         self.lifecycle = Lifecycle::Dialing {
@@ -180,7 +179,7 @@ impl Link {
     }
 
     /// Schedules the next attempt. The delay counts from the start of this one, so that a slow failure does not add to
-    /// it.
+    /// it. A delay that the server requested postpones attempts at its endpoint only.
     pub(super) fn attempt_failed(
         &mut self,
         now: Instant,
@@ -188,28 +187,29 @@ impl Link {
         reason: BackoffReason,
     ) {
         self.report_down(false);
-        self.failures = self.failures.saturating_add(1);
+        self.report_failed_attempt(now, &cause);
         let limit = self.settings.backoff.attempts_max;
         if limit.is_some_and(|limit| self.snapshot.attempt >= limit) {
             let attempts = self.snapshot.attempt;
             return self.fail(now, DisconnectCause::AttemptsExhausted(attempts));
         }
-        let failures = convert::to_usize(self.failures);
-        let is_round_over = failures.checked_rem(self.settings.endpoints) == Some(0);
-        let has_retry_after = !matches!(reason, BackoffReason::AttemptFailed { retry_after: None });
+        let has_request = !matches!(reason, BackoffReason::AttemptFailed { retry_after: None });
+        let reason = self.postpone_endpoint(now, reason);
         // A delay that the server requested counts from its request.
-        let from = if has_retry_after {
+        let from = if has_request {
             now
         } else {
             self.attempt_started_at
         };
-        // The other endpoints of a round are tried after the minimum delay; the backoff applies between rounds.
-        let delay = if is_round_over || has_retry_after {
+        // The other endpoints of a round are tried after the minimum delay, unless these need the same credentials; the
+        // backoff applies between rounds.
+        let has_credentials = !matches!(cause, DisconnectCause::Credentials(_));
+        let delay = if self.endpoints.is_round_over(now) || !has_credentials {
             self.backoff.next(reason, from)
         } else {
             self.settings.backoff.floor
         };
-        let until = (from + delay).max(now);
+        let until = (from + delay).max(self.endpoints.available_at()).max(now);
         self.wait(now, until, cause);
     }
 

@@ -55,7 +55,7 @@ impl EndpointsPolicy {
 }
 
 impl EndpointsSettings {
-    fn rules(&self) -> [Rule; 4] {
+    pub(super) fn rules(&self) -> [Rule; 4] {
         let is_failback_delayed = self.failback.is_none_or(|it| !it.after.is_zero());
         [
             (

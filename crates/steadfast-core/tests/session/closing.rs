@@ -39,7 +39,7 @@ fn close_ends_within_its_deadline_from_every_phase() {
     resuming.subscribe("chat", 10);
     resuming.advance_to_next_dial();
     resuming.connect();
-    let phases = [
+    let phases = vec![
         failed,
         waiting,
         degraded,

@@ -3,6 +3,7 @@
 mod closing;
 mod coalescing;
 mod credentials;
+mod endpoints;
 mod invariants;
 mod jitter;
 mod liveness;

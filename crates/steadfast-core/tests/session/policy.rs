@@ -28,8 +28,16 @@ const fn exponential(base: u64, factor: u32, cap: u64) -> BackoffRange {
 
 #[test]
 fn a_setting_out_of_range_is_named() {
-    let changes: [(Change, SessionSetting); 11] = [
-        (|it| it.link.endpoints = 0, SessionSetting::Endpoints),
+    let changes: [(Change, SessionSetting); 13] = [
+        (|it| it.link.priorities.clear(), SessionSetting::Priorities),
+        (
+            |it| it.link.priorities = vec![0; 5],
+            SessionSetting::EndpointsCountMax,
+        ),
+        (
+            |it| it.link.endpoints.hold_down = Duration::ZERO,
+            SessionSetting::EndpointsHoldDown,
+        ),
         (
             |it| it.link.connect_timeout = Duration::ZERO,
             SessionSetting::ConnectTimeout,

@@ -239,7 +239,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, u16)>> {
 /// Executes the steps; the script checks the invariants after each.
 fn run(steps: &[(usize, u16)], attempts_max: Option<u32>) -> Script {
     let mut settings = settings();
-    settings.link.endpoints = 2;
+    settings.link.priorities = vec![0, 1];
     settings.link.backoff.attempts_max = attempts_max;
     let mut script = Script::idle(settings, 1);
     for (step, number) in steps {

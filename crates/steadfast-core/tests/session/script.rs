@@ -15,8 +15,8 @@ use steadfast_core::io::{
     RenewalReason, SubscriptionId,
 };
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
-    SessionSettings,
+    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::{Instant, Machine, Seed};
@@ -70,7 +70,14 @@ pub(crate) fn settings() -> SessionSettings {
         calls_max: 16,
         subscriptions_max: 16,
         link: LinkSettings {
-            endpoints: 1,
+            priorities: vec![0],
+            endpoints: EndpointsSettings {
+                count_max: 4,
+                stable_after: Duration::from_secs(10),
+                hold_down: Duration::from_mins(5),
+                hold_down_jitter: Duration::from_mins(10),
+                failback: None,
+            },
             connect_timeout: Duration::from_secs(10),
             degraded_after: Duration::from_mins(2),
             close_timeout: Duration::from_secs(3),
@@ -134,7 +141,11 @@ impl Script {
 
     /// A session that fetches its credentials, and was opened.
     pub(crate) fn with_credentials() -> Self {
-        let mut script = Self::idle_with(settings(), 1, CredentialsSource::Fetched);
+        Self::fetching_credentials(settings())
+    }
+
+    pub(crate) fn fetching_credentials(settings: SessionSettings) -> Self {
+        let mut script = Self::idle_with(settings, 1, CredentialsSource::Fetched);
         script.handle(Input::OpenRequested);
         script
     }

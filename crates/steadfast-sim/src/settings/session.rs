@@ -5,8 +5,8 @@ use std::time::Duration;
 use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
 use steadfast_core::io::CredentialsSource;
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, LinkSettings, LivenessSettings, OutboxSettings, SessionPolicy,
-    SessionSettings,
+    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::Generator;
@@ -21,6 +21,15 @@ pub(crate) const CALLS_MAX: usize = 16;
 pub(crate) fn no_credentials() -> CredentialsSource {
     CredentialsSource::Fixed(Secret::default())
 }
+
+/// A hold-down ends during a run.
+const ENDPOINTS: EndpointsSettings = EndpointsSettings {
+    count_max: 2,
+    stable_after: Duration::from_secs(1),
+    hold_down: Duration::from_secs(1),
+    hold_down_jitter: Duration::from_secs(2),
+    failback: None,
+};
 
 /// The protocol of all sessions.
 pub(crate) fn centrifuge() -> Centrifuge {
@@ -103,7 +112,9 @@ impl SessionParameters {
         Self {
             settings: SessionSettings {
                 link: LinkSettings {
-                    endpoints: nodes,
+                    // Each client prefers another node, see `Settings::node_of`.
+                    priorities: (0..).take(nodes).collect(),
+                    endpoints: ENDPOINTS,
                     connect_timeout: generator.between(millis(1_000), millis(3_000)),
                     degraded_after: millis(30_000),
                     close_timeout: millis(1_000),
