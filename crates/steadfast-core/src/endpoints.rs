@@ -263,6 +263,13 @@ impl Endpoints {
         }
     }
 
+    /// Ends the hold-down of an endpoint: what was reported of it was not its fault.
+    pub fn end_hold_down(&mut self, id: EndpointId) {
+        if let Some(candidate) = self.candidate(id) {
+            candidate.held_until = Instant::START;
+        }
+    }
+
     /// An attempt ended for a reason that has nothing to do with its endpoint, which is to be tried again in this round.
     pub fn on_inconclusive(&mut self, id: EndpointId) {
         if let Some(candidate) = self.candidate(id) {

@@ -55,6 +55,8 @@ pub struct Link {
     endpoints: Endpoints,
     /// The endpoint of the attempt.
     endpoint: EndpointId,
+    /// The endpoint of the last connection, if that was silent: held down, unless the client's own network was the cause.
+    silent_endpoint: Option<EndpointId>,
     /// Start of the time without a connection.
     disconnected_since: Option<Instant>,
     credentials: LinkCredentials,
@@ -104,6 +106,7 @@ impl Link {
             attempt_started_at: now,
             endpoints: endpoint_memory::create(&settings, seed.generator().split()),
             endpoint: EndpointId(0),
+            silent_endpoint: None,
             disconnected_since: None,
             credentials: LinkCredentials::default(),
             drain_until: None,
@@ -327,6 +330,7 @@ impl Link {
         let epoch = ConnectionEpoch(self.snapshot.epoch.0 + 1);
         let is_first = self.snapshot.epoch == ConnectionEpoch::default();
         self.backoff.connected(now);
+        self.silent_endpoint = None;
         let downtime = self
             .disconnected_since
             .take()

@@ -32,11 +32,16 @@ impl Link {
     }
 
     /// The attempt failed. A failure of the client's own network, or to fetch credentials, says nothing about the
-    /// endpoint.
+    /// endpoint. If the attempts after a silent connection fail in the client's network, that was probably why it was
+    /// silent.
     pub(super) fn report_failed_attempt(&mut self, now: Instant, cause: &DisconnectCause) {
         match cause {
             DisconnectCause::Credentials(_) => self.endpoints.on_inconclusive(self.endpoint),
-            DisconnectCause::LocalNetwork(_) => {}
+            DisconnectCause::LocalNetwork(_) => {
+                if let Some(endpoint) = self.silent_endpoint.take() {
+                    self.endpoints.end_hold_down(endpoint);
+                }
+            }
             DisconnectCause::Dial { .. }
             | DisconnectCause::ConnectTimeout
             | DisconnectCause::ConnectRejected { .. }
@@ -65,9 +70,11 @@ impl Link {
         }
         self.endpoints.on_lost(now, self.endpoint);
         let is_faulty = match cause {
-            DisconnectCause::PongTimeout(_)
-            | DisconnectCause::WriteTimeout(_)
-            | DisconnectCause::Protocol(_) => true,
+            DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) => {
+                self.silent_endpoint = Some(self.endpoint);
+                true
+            }
+            DisconnectCause::Protocol(_) => true,
             DisconnectCause::Dial { .. }
             | DisconnectCause::LocalNetwork(_)
             | DisconnectCause::Credentials(_)

@@ -315,6 +315,21 @@ fn a_failure_of_the_clients_own_network_does_not_hold_an_endpoint_down() {
 }
 
 #[test]
+fn a_silent_connection_is_no_fault_of_its_server_if_the_client_has_no_network() {
+    let mut script = stable(1);
+    script.advance_to_next_dial();
+    assert_eq!(dialled(&script), FALLBACK);
+    network_is_down(&mut script);
+
+    script.advance_to_next_dial();
+    assert_eq!(dialled(&script), PREFERRED);
+    network_is_down(&mut script);
+    script.advance_to_next_dial();
+
+    assert_eq!(dialled(&script), PREFERRED);
+}
+
+#[test]
 fn a_failure_to_fetch_credentials_is_followed_by_the_backoff_and_concerns_no_endpoint() {
     let mut script = Script::fetching_credentials(two_endpoints());
     for fetches in 1..6 {
