@@ -220,6 +220,12 @@ impl<M: Message> Outbox<M> {
         self.remove_all(OutboxEntry::is_lost, |entry| entry.outgoing.id)
     }
 
+    /// The session is connected to a server with another log, which does not recognize what was applied before. Returns
+    /// the messages that may have been applied, and must not be sent again.
+    pub(crate) fn on_log_changed(&mut self) -> Vec<MessageId> {
+        self.remove_all(|entry| !entry.is_unsent(), |entry| entry.outgoing.id)
+    }
+
     /// Removes messages that expired, or whose resend window has passed: another resend could be applied twice.
     /// Those that were not acknowledged in time become sendable again, but not while the transport's send buffer is not
     /// empty.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use backoff::{BackoffRange, BackoffSettings};
-pub use endpoints::{EndpointsPolicy, EndpointsSettings, FailbackSettings};
+pub use endpoints::{EndpointLogs, EndpointsPolicy, EndpointsSettings, FailbackSettings};
 
 /// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -101,6 +101,8 @@ pub struct LinkSettings {
 pub struct SessionSettings {
     /// When a connection is attempted, given up and attempted again.
     pub link: LinkSettings,
+    /// Whether the endpoints serve the same log.
+    pub endpoint_logs: EndpointLogs,
     /// The maximum number of pending calls; above zero.
     pub calls_max: usize,
     /// The maximum number of subscriptions; above zero.

@@ -5,6 +5,7 @@
 //! performs no I/O and has no clock.
 
 mod credentials;
+mod endpoint_log;
 mod outgoing;
 mod received;
 mod timers;
@@ -17,13 +18,13 @@ use steadfast_machine::{Instant, Machine, Seed};
 use crate::dialect::{Dialect, EarlyRequests, InFlight, Request, Wire};
 use crate::event::{DisconnectCause, SessionSnapshot};
 use crate::io::{
-    Attempt, CallError, CallId, ConnectionLoss, CredentialsSource, EventOf, Input, Output,
-    SendError, SubscriptionId,
+    Attempt, CallError, CallId, ConnectionLoss, CredentialsSource, EventOf, Input, MessageId,
+    Output, SendError, SubscriptionId,
 };
 use crate::link::{Link, LinkOutput};
 use crate::outbox::Outbox;
 use crate::pending_calls::PendingCalls;
-use crate::policy::{SessionPolicy, SessionSettings};
+use crate::policy::{EndpointLogs, SessionPolicy, SessionSettings};
 use crate::subscriptions::{Effects, Subscriptions};
 use credentials::Credentials;
 
@@ -38,6 +39,9 @@ pub struct Session<D: Dialect> {
     /// The dialect on the current connection.
     connected_dialect: D,
     link: Link,
+    endpoint_logs: EndpointLogs,
+    /// The endpoint of the last connection, to whose log unacknowledged messages belong.
+    log_endpoint: Option<usize>,
     pending: Pending<D>,
     wire: Wire,
     outputs: VecDeque<Output<D>>,
@@ -79,6 +83,7 @@ impl<D: Dialect> Session<D> {
     ) -> Self {
         let SessionSettings {
             link: _,
+            endpoint_logs,
             outbox,
             calls_max,
             subscriptions_max,
@@ -91,6 +96,8 @@ impl<D: Dialect> Session<D> {
             connected_dialect: dialect.clone(),
             dialect,
             link,
+            endpoint_logs,
+            log_endpoint: None,
             pending: Pending {
                 credentials: Credentials::new(credentials),
                 outbox: Outbox::new(outbox),
@@ -170,6 +177,7 @@ impl<D: Dialect> Session<D> {
     fn start_handshake(&mut self, now: Instant) {
         self.wire.clear();
         self.connected_dialect = self.dialect.clone();
+        self.enter_log();
         let early = self
             .connected_dialect
             .start_handshake(self.pending.credentials.current(), &mut self.wire);
@@ -194,11 +202,8 @@ impl<D: Dialect> Session<D> {
         if !was_connected {
             return;
         }
-        for id in self.pending.outbox.on_connection_lost() {
-            let outcome = Err(SendError::Interrupted);
-            self.outputs
-                .push_back(Output::CompleteMessage { id, outcome });
-        }
+        let lost = self.pending.outbox.on_connection_lost();
+        self.interrupt_messages(lost);
         let failed = self.pending.calls.on_connection_lost();
         self.fail_calls(failed);
     }
@@ -215,7 +220,13 @@ impl<D: Dialect> Session<D> {
         self.fail_calls(calls);
     }
 
-    fn fail_messages(&mut self, failed: Vec<(crate::io::MessageId, SendError<D::Refusal>)>) {
+    /// These messages may have been applied, and are not sent again.
+    fn interrupt_messages(&mut self, ids: Vec<MessageId>) {
+        let ids = ids.into_iter();
+        self.fail_messages(ids.map(|id| (id, SendError::Interrupted)).collect());
+    }
+
+    fn fail_messages(&mut self, failed: Vec<(MessageId, SendError<D::Refusal>)>) {
         let failed = failed.into_iter();
         self.outputs.extend(failed.map(|(id, error)| {
             let outcome = Err(error);

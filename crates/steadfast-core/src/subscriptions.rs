@@ -24,6 +24,8 @@ type Key<D> = <<D as Dialect>::Topic as Topic>::Key;
 #[derive(Debug)]
 pub(crate) struct Subscriptions<D: Dialect> {
     len_max: usize,
+    /// The log of the server that is asked for subscriptions.
+    log: usize,
     all: BTreeMap<SubscriptionId, Subscription<D>>,
     by_topic: BTreeMap<Key<D>, SubscriptionId>,
 }
@@ -49,6 +51,7 @@ impl<D: Dialect> Subscriptions<D> {
     pub(crate) const fn new(len_max: usize) -> Self {
         Self {
             len_max,
+            log: 0,
             all: BTreeMap::new(),
             by_topic: BTreeMap::new(),
         }
@@ -95,6 +98,7 @@ impl<D: Dialect> Subscriptions<D> {
         now: Instant,
         command: u32,
     ) -> Option<(&D::Topic, Option<&Position>)> {
+        let log = self.log;
         let next = self.all.values_mut().find(|it| match it.state {
             SubscriptionState::Pending => true,
             SubscriptionState::Delayed(until) => now >= until,
@@ -103,7 +107,7 @@ impl<D: Dialect> Subscriptions<D> {
             | SubscriptionState::Paused => false,
         })?;
         next.on_subscribe_sent(now, command);
-        Some((&next.options.topic, next.position.as_ref()))
+        Some((&next.options.topic, next.position_in(log)))
     }
 
     /// The topic that was requested with this command and has no reply yet.
@@ -132,6 +136,12 @@ impl<D: Dialect> Subscriptions<D> {
         }
     }
 
+    /// The next requests go to a server with this log. A position in another log is not sent to it, and its reply is reported
+    /// as a gap.
+    pub(crate) const fn enter_log(&mut self, log: usize) {
+        self.log = log;
+    }
+
     /// The server lost its state: positions are invalid. The next subscribe reply is reported as a gap.
     pub(crate) fn invalidate_positions(&mut self) {
         for it in self.all.values_mut() {
@@ -154,9 +164,10 @@ impl<D: Dialect> Subscriptions<D> {
         command: u32,
         subscribed: Subscribed<D::Item>,
     ) -> Effects<D> {
+        let log = self.log;
         self.subscribing(command)
             .map_or_else(Effects::default, |(id, it)| {
-                it.on_subscribed(id, subscribed)
+                it.on_subscribed(id, subscribed, log)
             })
     }
 

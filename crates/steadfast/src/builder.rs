@@ -9,7 +9,7 @@ use steadfast_core::Session;
 use steadfast_core::dialect::Dialect;
 use steadfast_core::io::{CredentialsError, CredentialsSource, RenewalReason};
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, LinkSettings, LivenessSettings,
     OutboxSettings, PolicyError, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
@@ -178,6 +178,7 @@ impl<D: Dialect> Builder<D> {
                     backoff: defaults::BACKOFF,
                     liveness: defaults::LIVENESS,
                 },
+                endpoint_logs: EndpointLogs::default(),
                 calls_max: defaults::CALLS_MAX,
                 subscriptions_max: defaults::SUBSCRIPTIONS_MAX,
                 outbox: defaults::OUTBOX,
@@ -224,6 +225,14 @@ impl<D: Dialect> Builder<D> {
     #[must_use]
     pub const fn endpoints(mut self, endpoints: EndpointsSettings) -> Self {
         self.settings.link.endpoints = endpoints;
+        self
+    }
+
+    /// Sets whether the servers serve the same log; [`EndpointLogs::Independent`] by default, so that no publication is
+    /// stored twice.
+    #[must_use]
+    pub const fn endpoint_logs(mut self, logs: EndpointLogs) -> Self {
+        self.settings.endpoint_logs = logs;
         self
     }
 

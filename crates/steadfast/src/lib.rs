@@ -59,8 +59,8 @@ pub use steadfast_core::io::{
     SubscribeOptions, SubscriptionEvent, UnsubscribeCause,
 };
 pub use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointsSettings, FailbackSettings, LivenessSettings,
-    OutboxSettings,
+    BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, FailbackSettings,
+    LivenessSettings, OutboxSettings,
 };
 pub use steadfast_machine::{Instant, Position};
 pub use subscription::Subscription;

@@ -33,6 +33,20 @@ pub struct FailbackSettings {
     pub jitter: Duration,
 }
 
+/// Whether the endpoints of a session serve the same log: the history of their topics, with one order and one set of
+/// offsets and idempotency keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndpointLogs {
+    /// Each endpoint has its own log. When a session is connected to another endpoint than before, messages that may
+    /// have been applied end as interrupted, since they could be applied again, and subscriptions report a gap.
+    #[default]
+    Independent,
+    /// All endpoints serve the same log, for example several addresses of one server. Messages are sent again, and
+    /// subscriptions are resumed, over a connection to any of them.
+    Shared,
+}
+
 /// Settings of endpoints that have been validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointsPolicy(EndpointsSettings);

@@ -42,6 +42,7 @@ impl<D: Dialect> Session<D> {
         match event {
             DialectEvent::Accepted { expires_after } => {
                 self.link.accepted(now);
+                self.adopt_log();
                 self.pending.credentials.on_accepted(now, expires_after);
             }
             DialectEvent::Authenticated { id, expires_after } => {

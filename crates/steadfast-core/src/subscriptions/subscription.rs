@@ -41,6 +41,8 @@ pub(super) struct Subscription<D: Dialect> {
     pub(super) state: SubscriptionState,
     /// The last delivered position; `None` before the first reply, and after it became invalid.
     pub(super) position: Option<Position>,
+    /// The log in which the position counts; `None` before the first reply.
+    log: Option<usize>,
     /// The position that became invalid: the next reply is reported as a gap after it.
     invalidated_position: Option<Position>,
     /// The position at which a message above the limit last ended the connection.
@@ -57,6 +59,7 @@ impl<D: Dialect> Subscription<D> {
     pub(super) fn new(options: SubscribeOptions<D::Topic>) -> Self {
         Self {
             position: options.since.clone(),
+            log: None,
             invalidated_position: None,
             too_large_after: None,
             options,
@@ -78,11 +81,26 @@ impl<D: Dialect> Subscription<D> {
         }
     }
 
+    /// The position to start after in this log. It is kept while another log has not replied, since the session may return
+    /// to the first one.
+    pub(super) fn position_in(&self, log: usize) -> Option<&Position> {
+        self.position.as_ref().filter(|_| self.is_of_log(log))
+    }
+
+    fn is_of_log(&self, log: usize) -> bool {
+        self.log.is_none_or(|own| own == log)
+    }
+
     pub(super) fn on_subscribed(
         &mut self,
         id: SubscriptionId,
         result: Subscribed<D::Item>,
+        log: usize,
     ) -> Effects<D> {
+        if !self.is_of_log(log) {
+            self.invalidate_position();
+        }
+        self.log = Some(log);
         self.state = SubscriptionState::Subscribed;
         self.rejections = 0;
         let mut effects = Effects::default();

@@ -3,6 +3,7 @@
 mod closing;
 mod coalescing;
 mod credentials;
+mod endpoint_logs;
 mod endpoints;
 mod invariants;
 mod jitter;

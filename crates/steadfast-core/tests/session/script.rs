@@ -15,7 +15,7 @@ use steadfast_core::io::{
     RenewalReason, SubscriptionId,
 };
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, LinkSettings, LivenessSettings,
     OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
@@ -67,6 +67,7 @@ pub(crate) const fn liveness() -> LivenessSettings {
 
 pub(crate) fn settings() -> SessionSettings {
     SessionSettings {
+        endpoint_logs: EndpointLogs::Independent,
         calls_max: 16,
         subscriptions_max: 16,
         link: LinkSettings {

@@ -53,6 +53,8 @@ pub(crate) struct Application {
     calls: Calls,
     /// Whether the application has closed its session, and the session has not ended yet.
     pub(crate) is_closing: bool,
+    /// The session is connected to another node than before, and has not reported the connection yet.
+    pub(crate) is_moving: bool,
     /// Padding that is added to each payload.
     padding: String,
     buffer_len_max: usize,
@@ -82,6 +84,7 @@ impl Application {
             published: 0,
             calls: Calls::default(),
             is_closing: false,
+            is_moving: false,
             padding: ".".repeat(padding),
             buffer_len_max: parameters.buffer_len_max,
             is_listener: parameters.is_listener,
@@ -206,7 +209,7 @@ impl Application {
             Err(SendError::Interrupted) => {
                 totals.interrupted += 1;
                 recorder.reference_model.mark_uncertain(&channel, &key);
-                is_expired || self.is_closing
+                is_expired || self.is_closing || self.is_moving
             }
             Err(SendError::Closed) => {
                 totals.dropped_by_close += 1;

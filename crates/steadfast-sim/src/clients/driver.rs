@@ -47,6 +47,8 @@ pub(crate) struct Driver {
     in_doubt: BTreeSet<String>,
     /// The node of the last connection.
     last_node: Option<NodeIndex>,
+    /// The node of the last connection that the session reported: publications in doubt may be stored there.
+    reported_node: Option<NodeIndex>,
     /// The last attempt of the session.
     attempt: Attempt,
     stale_inputs: StaleInputs,
@@ -91,6 +93,7 @@ impl Driver {
             dials: VecDeque::new(),
             in_doubt: BTreeSet::new(),
             last_node: None,
+            reported_node: None,
             attempt: Attempt::default(),
             stale_inputs: StaleInputs::default(),
         })
@@ -151,6 +154,8 @@ impl Driver {
                     }
                     (_, outcome) => outcome,
                 };
+                let reported = self.reported_node;
+                self.application.is_moving = reported.is_some() && reported != self.last_node;
                 let settled =
                     self.application
                         .complete_publication(now, id, &outcome, &mut ctx.recorder());
@@ -238,6 +243,7 @@ impl Driver {
                 if let Transport::Open { connected_at, .. } = &mut self.transport {
                     *connected_at = Some(ctx.now());
                 }
+                self.reported_node = self.last_node;
                 ctx.totals.reconnects += u64::from(downtime.is_some());
             }
             SessionEvent::Lost {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
 use steadfast_core::io::CredentialsSource;
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, LinkSettings, LivenessSettings,
     OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
@@ -121,6 +121,7 @@ impl SessionParameters {
                     backoff,
                     liveness,
                 },
+                endpoint_logs: EndpointLogs::Independent,
                 calls_max: CALLS_MAX,
                 subscriptions_max: 16,
                 outbox,
