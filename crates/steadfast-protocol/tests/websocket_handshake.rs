@@ -262,6 +262,16 @@ fn the_parts_of_a_request_cannot_inject_header_fields() {
         }),
         Err(RequestError::ControlCharacter("Host"))
     );
+    for name in ["", "a b", "a,b", "a\r\nX: y"] {
+        assert_eq!(
+            request(&UpgradeRequest {
+                subprotocols: &["a", name],
+                ..good
+            }),
+            Err(RequestError::Subprotocol),
+            "{name}"
+        );
+    }
     for name in ["A\n", "", "A ", " A", "A: b\tC", "É"] {
         assert_eq!(
             request(&UpgradeRequest {

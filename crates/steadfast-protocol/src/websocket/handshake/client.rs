@@ -33,6 +33,9 @@ pub enum RequestError {
     /// The name of an additional field is empty, or is not an HTTP token.
     #[error("invalid name of an extra field: not an HTTP token")]
     FieldName,
+    /// The name of a subprotocol is empty, or is not an HTTP token.
+    #[error("invalid name of a subprotocol: not an HTTP token")]
+    Subprotocol,
     /// The path does not start with a slash, or contains a space.
     #[error("invalid path: must start with a slash and must not contain spaces")]
     Path,
@@ -92,6 +95,9 @@ pub fn request(parts: &UpgradeRequest<'_>) -> Result<Vec<u8>, RequestError> {
     push_field(&mut out, "Sec-WebSocket-Key", parts.key)?;
     if let Some(origin) = parts.origin {
         push_field(&mut out, "Origin", origin)?;
+    }
+    if !parts.subprotocols.iter().all(|name| is_token(name)) {
+        return Err(RequestError::Subprotocol);
     }
     if !parts.subprotocols.is_empty() {
         push_field(
@@ -162,7 +168,7 @@ pub fn verify_response<'a>(
     Ok(UpgradeResponse { subprotocol })
 }
 
-/// Returns `true` for a valid field name (RFC 9110, section 5.6.2).
+/// Returns `true` for a token (RFC 9110, section 5.6.2), which names of fields and subprotocols are.
 fn is_token(name: &str) -> bool {
     let is_token_byte =
         |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
