@@ -116,11 +116,12 @@ fn other_compiler(metadata: &Metadata) -> Result<Option<String>> {
     }))
 }
 
-/// Writes the API of all crates as JSON.
+/// Writes the API of all crates with all features as JSON.
 fn document() -> Result<()> {
     let packages = CRATES.iter().flat_map(|name| ["--package", name]);
     let status = command("cargo")
         .args(["doc", "--quiet", "--locked", "--no-deps", "--lib"])
+        .arg("--all-features")
         .args(packages)
         .env("RUSTDOC", root().join("xtask/unstable-rustdoc"))
         .env("RUSTDOCFLAGS", RUSTDOC_FLAGS)

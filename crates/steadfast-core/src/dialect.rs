@@ -7,16 +7,17 @@
 //! A session keeps one value of the dialect as it was created, and clones it for each connection: what a dialect learns
 //! from a connection ends with it.
 
+#[cfg(feature = "centrifuge")]
 pub mod centrifuge;
 mod event;
-
+pub mod raw;
 mod wire;
 
 use std::fmt;
 
 use steadfast_machine::Position;
 
-pub use event::{DialectEvent, Subscribed};
+pub use event::{DialectEvent, Outcome, Subscribed};
 pub use wire::{BatchRules, Wire};
 
 use crate::io::{ConnectionLoss, Frame};
@@ -59,13 +60,14 @@ pub trait Dialect: Clone + fmt::Debug {
     ) -> Result<(), String>;
 
     /// Writes a request. `id` is unique on this connection among the requests without a reply; a reply to it is reported
-    /// with the same id. Returns the outcome of a message to which the peer does not reply.
+    /// with the same id. Returns the outcome of a message or subscription to which the peer does not reply; `None` if it
+    /// replies, and for every call.
     fn write(
         &mut self,
         id: u32,
         request: Request<'_, Self>,
         wire: &mut Wire,
-    ) -> Option<Self::Acknowledgement>;
+    ) -> Option<Outcome<Self>>;
 
     /// Whether a request can be sent at all, so that one that the peer would punish fails alone and not the connection.
     ///
@@ -157,6 +159,8 @@ pub trait InFlight<D: Dialect> {
 /// Which requests may be sent before the peer has accepted the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyRequests {
+    /// All: the peer does not have to accept the client, and the handshake is complete.
+    All,
     /// The peer has to accept the client first.
     None,
     /// At most this number of subscriptions, so that they share the round trip of the handshake.

@@ -113,6 +113,8 @@ pub enum DisconnectCause {
         /// The server's error message.
         message: String,
     },
+    /// The server rejected the client in its own words, after the transport had opened.
+    HandshakeRejected(String),
     /// The server closed the connection.
     Closed {
         /// The close code; 1005 if there was none.
@@ -142,6 +144,7 @@ impl fmt::Display for DisconnectCause {
             Self::ConnectRejected { code, message } => {
                 write!(f, "connect command rejected with code {code}: {message}")
             }
+            Self::HandshakeRejected(reason) => write!(f, "rejected by the server: {reason}"),
             Self::Closed { code, reason } if reason.is_empty() => {
                 write!(f, "closed by the server with code {code}")
             }

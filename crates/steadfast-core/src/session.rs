@@ -16,7 +16,7 @@ use std::time::Duration;
 use steadfast_machine::{Instant, Machine, Seed};
 
 use crate::dialect::{Dialect, EarlyRequests, InFlight, Request, Wire};
-use crate::event::{DisconnectCause, SessionSnapshot};
+use crate::event::{DisconnectCause, SessionEvent, SessionSnapshot};
 use crate::io::{
     Attempt, CallError, CallId, ConnectionLoss, CredentialsSource, EventOf, Input, MessageId,
     Output, SendError, SubscriptionId,
@@ -168,7 +168,7 @@ impl<D: Dialect> Session<D> {
                     let unsent = SendError::Failed(cause.clone());
                     self.complete_everything(&unsent, &CallError::Failed(cause));
                 }
-                LinkOutput::Notify(event) => self.outputs.push_back(Output::Notify(event)),
+                LinkOutput::Notify(event) => self.notify(event),
             }
         }
     }
@@ -181,8 +181,13 @@ impl<D: Dialect> Session<D> {
         let early = self
             .connected_dialect
             .start_handshake(self.pending.credentials.current(), &mut self.wire);
-        let EarlyRequests::Subscriptions(limit) = early else {
-            return;
+        let limit = match early {
+            EarlyRequests::All => {
+                self.pending.credentials.on_accepted(now, None);
+                return self.link.accepted(now);
+            }
+            EarlyRequests::None => return,
+            EarlyRequests::Subscriptions(limit) => limit,
         };
         if self.link.is_draining() {
             return;
@@ -206,6 +211,25 @@ impl<D: Dialect> Session<D> {
         self.interrupt_messages(lost);
         let failed = self.pending.calls.on_connection_lost();
         self.fail_calls(failed);
+    }
+
+    /// Reports an event to all listeners, and the end of a connection to the subscriptions that requested it.
+    fn notify(&mut self, event: SessionEvent) {
+        let interruption = match &event {
+            SessionEvent::Lost { cause, .. } => Some((cause, false)),
+            SessionEvent::Failed { cause } => Some((cause, true)),
+            SessionEvent::Attempting { .. }
+            | SessionEvent::Waiting { .. }
+            | SessionEvent::Connected { .. }
+            | SessionEvent::Ready { .. }
+            | SessionEvent::RenewalFailed { .. }
+            | SessionEvent::Closed => None,
+        };
+        if let Some((cause, is_final)) = interruption {
+            let events = self.pending.subscriptions.interrupt(cause, is_final);
+            deliver(&mut self.outputs, events);
+        }
+        self.outputs.push_back(Output::Notify(event));
     }
 
     /// Completes what still waits, so that nothing waits for a restart that may never come.

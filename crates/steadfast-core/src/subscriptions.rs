@@ -13,6 +13,7 @@ use steadfast_machine::{Instant, Position};
 
 use crate::backoff::Backoff;
 use crate::dialect::{Dialect, Subscribed, Topic};
+use crate::event::DisconnectCause;
 use crate::io::{EventOf, SubscribeOptions, SubscriptionEvent, SubscriptionId, UnsubscribeCause};
 use crate::retry_advice::{Action, RetryAdvice};
 use subscription::{Subscription, SubscriptionState};
@@ -140,6 +141,17 @@ impl<D: Dialect> Subscriptions<D> {
     /// as a gap.
     pub(crate) const fn enter_log(&mut self, log: usize) {
         self.log = log;
+    }
+
+    /// The connection is lost, or the session has failed: the events of the subscriptions that requested a report.
+    pub(crate) fn interrupt(
+        &mut self,
+        cause: &DisconnectCause,
+        is_final: bool,
+    ) -> Vec<(SubscriptionId, EventOf<D>)> {
+        let all = self.all.iter_mut();
+        let events = all.filter_map(|(id, it)| Some((*id, it.interrupt(cause, is_final)?)));
+        events.collect()
     }
 
     /// The server lost its state: positions are invalid. The next subscribe reply is reported as a gap.

@@ -16,7 +16,7 @@ use steadfast_protocol::message::{Command, ConnectRequest, Request as ProtocolRe
 pub use types::{Acknowledgement, Call, Channel, Item, Publish, Response};
 
 use super::{
-    BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Request, Unsendable, Wire,
+    BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Outcome, Request, Unsendable, Wire,
 };
 use crate::io::{ConnectionLoss, Frame};
 use crate::policy::{PolicyError, SessionSetting};
@@ -169,7 +169,7 @@ impl Dialect for Centrifuge {
         id: u32,
         request: Request<'_, Self>,
         wire: &mut Wire,
-    ) -> Option<Acknowledgement> {
+    ) -> Option<Outcome<Self>> {
         wire.batch(&self.batch_rules(), |out| {
             write::append_command(out, id, request);
         });

@@ -81,3 +81,12 @@ pub struct Subscribed<I> {
     /// Items before those that the peer sends afterwards, with their offsets.
     pub items: Vec<(Option<u64>, I)>,
 }
+
+/// The outcome of a request to which the peer does not reply; it is known as soon as the request is written.
+#[derive(Debug)]
+pub enum Outcome<D: Dialect> {
+    /// Of a message whose delivery is [`Delivery::Unacknowledged`](super::Delivery::Unacknowledged).
+    Acknowledged(D::Acknowledgement),
+    /// Of a subscription.
+    Subscribed(Subscribed<D::Item>),
+}

@@ -18,4 +18,34 @@ impl Frame {
             Self::Text(payload) | Self::Binary(payload) => payload,
         }
     }
+
+    /// The text of a text message; `None` for a binary message, and for text that is not UTF-8, which no transport
+    /// delivers.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(payload) => str::from_utf8(payload).ok(),
+            Self::Binary(_) => None,
+        }
+    }
+}
+
+impl From<&str> for Frame {
+    /// A text message.
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+impl From<String> for Frame {
+    /// A text message.
+    fn from(text: String) -> Self {
+        Self::Text(Bytes::from(text))
+    }
+}
+
+impl From<Bytes> for Frame {
+    /// A binary message.
+    fn from(payload: Bytes) -> Self {
+        Self::Binary(payload)
+    }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use steadfast_machine::Position;
 
 use crate::dialect::Unsendable;
+use crate::event::DisconnectCause;
 
 /// The options of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct SubscribeOptions<T> {
     /// The number of events that may wait for the application; at least 1. Above it, the client unsubscribes at the
     /// server, and resumes from its position once half of the buffer is free. A single reply may exceed the limit.
     pub buffer_len_max: usize,
+    /// Deliver [`SubscriptionEvent::Interrupted`]; not by default.
+    pub reports_interruptions: bool,
 }
 
 impl<T> SubscribeOptions<T> {
@@ -26,7 +29,15 @@ impl<T> SubscribeOptions<T> {
             topic,
             since: None,
             buffer_len_max: buffer_len_max.max(1),
+            reports_interruptions: false,
         }
+    }
+
+    /// Delivers [`SubscriptionEvent::Interrupted`], in order with the items.
+    #[must_use]
+    pub fn report_interruptions(mut self) -> Self {
+        self.reports_interruptions = true;
+        self
     }
 
     /// Starts after this position, for example the last one of an earlier run of the program.
@@ -58,6 +69,14 @@ pub enum SubscriptionEvent<I, R> {
         from: Option<Position>,
         /// Items after this position follow.
         to: Position,
+    },
+    /// The connection ended, or the session has failed: nothing follows until the subscription is active again. Only with
+    /// [`SubscribeOptions::report_interruptions`].
+    Interrupted {
+        /// Why the connection ended, or the session failed.
+        cause: DisconnectCause,
+        /// The session has failed: the subscription becomes active again only if the application restarts the session.
+        is_final: bool,
     },
     /// An item of the topic.
     Item(I),

@@ -45,6 +45,7 @@ impl Link {
             DisconnectCause::Dial { .. }
             | DisconnectCause::ConnectTimeout
             | DisconnectCause::ConnectRejected { .. }
+            | DisconnectCause::HandshakeRejected(_)
             | DisconnectCause::Closed { .. }
             | DisconnectCause::ConnectionFailed(_)
             | DisconnectCause::PongTimeout(_)
@@ -80,6 +81,7 @@ impl Link {
             | DisconnectCause::Credentials(_)
             | DisconnectCause::ConnectTimeout
             | DisconnectCause::ConnectRejected { .. }
+            | DisconnectCause::HandshakeRejected(_)
             | DisconnectCause::Closed { .. }
             | DisconnectCause::ConnectionFailed(_)
             | DisconnectCause::AttemptsExhausted(_) => false,

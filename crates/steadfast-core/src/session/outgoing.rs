@@ -3,7 +3,7 @@
 use steadfast_machine::Instant;
 
 use super::Session;
-use crate::dialect::{Dialect, Request};
+use crate::dialect::{Dialect, Outcome, Request};
 use crate::io::{
     CallError, CallId, Outgoing, Output, SendError, SendResult, SubscribeOptions,
     SubscriptionEvent, SubscriptionId, UnsubscribeCause,
@@ -60,7 +60,11 @@ impl<D: Dialect> Session<D> {
         };
         self.wire.take_id();
         let request = Request::Subscribe(topic, position);
-        self.connected_dialect.write(id, request, &mut self.wire);
+        let outcome = self.connected_dialect.write(id, request, &mut self.wire);
+        if let Some(Outcome::Subscribed(subscribed)) = outcome {
+            let effects = self.pending.subscriptions.on_subscribed(id, subscribed);
+            self.apply_effects(effects);
+        }
         true
     }
 
@@ -131,8 +135,8 @@ impl<D: Dialect> Session<D> {
             self.wire.take_id();
             let request = Request::Message(message);
             match self.connected_dialect.write(id, request, &mut self.wire) {
-                None => newest = Some(id),
-                Some(outcome) => self.acknowledge(id, Ok(outcome)),
+                Some(Outcome::Acknowledged(outcome)) => self.acknowledge(id, Ok(outcome)),
+                Some(Outcome::Subscribed(_)) | None => newest = Some(id),
             }
         }
     }

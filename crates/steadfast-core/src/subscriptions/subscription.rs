@@ -6,6 +6,7 @@ use steadfast_machine::{Instant, Position};
 
 use super::Effects;
 use crate::dialect::{Dialect, Subscribed};
+use crate::event::DisconnectCause;
 use crate::io::{EventOf, SubscribeOptions, SubscriptionEvent, SubscriptionId};
 
 /// The first delay before a subscription is requested again; doubles up to [`RETRY_DELAY_MAX`].
@@ -34,6 +35,17 @@ pub(super) enum SubscriptionState {
     Paused,
 }
 
+/// What a subscription has reported about its connection, if it reports interruptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reported {
+    /// No connection yet, or the end of the last one.
+    Interrupted,
+    /// The subscription is active.
+    Active,
+    /// The session has failed.
+    Failed,
+}
+
 /// The desired state of a subscription, and its progress.
 #[derive(Debug)]
 pub(super) struct Subscription<D: Dialect> {
@@ -49,6 +61,8 @@ pub(super) struct Subscription<D: Dialect> {
     too_large_after: Option<Position>,
     /// It was active before, so the next reply resumes it.
     has_subscribed: bool,
+    /// What was last reported about the connection.
+    reported: Reported,
     /// Delivered events that the application has not consumed.
     pub(super) buffered: usize,
     /// Consecutive temporary rejections.
@@ -65,6 +79,7 @@ impl<D: Dialect> Subscription<D> {
             options,
             state: SubscriptionState::Pending,
             has_subscribed: false,
+            reported: Reported::Interrupted,
             buffered: 0,
             rejections: 0,
         }
@@ -149,6 +164,7 @@ impl<D: Dialect> Subscription<D> {
         };
         self.position = Some(position);
         self.has_subscribed = true;
+        self.reported = Reported::Active;
         self.buffered += 1;
         effects.events.push((id, event));
         for (offset, item) in result.items {
@@ -193,6 +209,35 @@ impl<D: Dialect> Subscription<D> {
         }
         self.state = SubscriptionState::Paused;
         Some(self.options.topic.clone())
+    }
+
+    /// The event that reports the end of a connection, or that the session has failed, if the application requested it
+    /// and does not know it already. A failure that it has not read yet is not reported again, so that a session that is
+    /// restarted in vain fills no buffer.
+    pub(super) fn interrupt(
+        &mut self,
+        cause: &DisconnectCause,
+        is_final: bool,
+    ) -> Option<EventOf<D>> {
+        if !self.options.reports_interruptions {
+            return None;
+        }
+        let is_known = match (self.reported, is_final) {
+            (Reported::Active, _) | (Reported::Interrupted, true) => false,
+            (Reported::Interrupted | Reported::Failed, false) => true,
+            (Reported::Failed, true) => self.buffered > 0,
+        };
+        if is_known {
+            return None;
+        }
+        self.reported = if is_final {
+            Reported::Failed
+        } else {
+            Reported::Interrupted
+        };
+        self.buffered += 1;
+        let cause = cause.clone();
+        Some(SubscriptionEvent::Interrupted { cause, is_final })
     }
 
     /// Invalidates the position; the next reply is reported as a gap after it.

@@ -1,0 +1,112 @@
+//! How a connection ends, and what follows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use steadfast_core::dialect::raw::{Input, RawSettings};
+use steadfast_core::event::{DialErrorKind, DialStage, SessionEvent, SessionState};
+use steadfast_core::io::DialFailure;
+use steadfast_core::retry_advice::RetryAdvice;
+
+use crate::script::{Script, raw, text};
+
+/// The longest delay before the next attempt over many losses with this code.
+fn longest_delay(code: Option<u16>) -> Duration {
+    let mut script = Script::connected(raw());
+    let delays = (0..50).map(|_| {
+        script.advance(Duration::from_secs(1));
+        script.receive(text("a"));
+        let lost_at = script.now;
+        script.lose_with(code);
+        assert_eq!(script.snapshot().state, SessionState::Reconnecting);
+        script.redial();
+        let delay = script.now.saturating_since(lost_at);
+        // So that the losses do not add up.
+        for _ in 0..200 {
+            script.advance(Duration::from_secs(1));
+            script.receive(text("a"));
+        }
+        delay
+    });
+    delays.max().expect("some")
+}
+
+#[test]
+fn every_code_is_followed_by_another_attempt_and_that_of_a_shutdown_by_a_spread_one() {
+    for code in (1000..=1015).chain(3000..3003).chain(4000..4003) {
+        let longest = longest_delay(Some(code));
+
+        let is_spread = matches!(code, 1001 | 1012);
+        let limit = if is_spread { 5_000 } else { 1_050 };
+        assert!(
+            longest <= Duration::from_millis(limit),
+            "{code}: {longest:?}"
+        );
+        assert_eq!(longest > Duration::from_secs(2), is_spread, "{code}");
+    }
+    assert!(longest_delay(None) <= Duration::from_millis(1_050));
+}
+
+#[test]
+fn the_application_can_require_that_a_code_ends_the_session() {
+    let close_codes = BTreeMap::from([(4001, RetryAdvice::GIVE_UP)]);
+    let mut script = Script::connected(RawSettings {
+        close_codes,
+        ..raw()
+    });
+    script.lose_with(Some(4002));
+    assert_eq!(script.snapshot().state, SessionState::Reconnecting);
+    script.redial();
+
+    script.lose_with(Some(4001));
+
+    assert_eq!(script.snapshot().state, SessionState::Failed);
+    let words = script.words();
+    let end =
+        ["interrupted", "failed"].map(|it| format!("{it}: closed by the server with code 4001"));
+    assert!(words.ends_with(&end), "{words:?}");
+}
+
+#[test]
+fn a_failure_is_reported_again_only_after_the_last_one_was_read() {
+    let close_codes = BTreeMap::from([(4001, RetryAdvice::GIVE_UP)]);
+    let mut script = Script::new(RawSettings {
+        close_codes,
+        ..raw()
+    });
+    let reader = script.read(16);
+    let fail = |script: &mut Script| {
+        let loss = DialFailure {
+            stage: DialStage::Connect,
+            kind: DialErrorKind::Refused,
+            text: "refused".to_owned(),
+            is_local: false,
+            is_final: true,
+            retry_after: None,
+        };
+        script.fail_dial(loss);
+        script.handle(Input::RestartRequested);
+        script.words()
+    };
+
+    assert_eq!(fail(&mut script), ["failed: refused"]);
+    assert!(fail(&mut script).is_empty(), "the first one was not read");
+    script.consume(reader, 1);
+    assert_eq!(fail(&mut script), ["failed: refused"]);
+}
+
+#[test]
+fn a_close_by_the_application_sends_what_is_queued_first_and_is_no_loss() {
+    let mut script = Script::connected(raw());
+    script.send_buffer(1);
+    script.send(text("last"));
+    script.handle(Input::CloseRequested {
+        drain: Duration::from_secs(5),
+    });
+    script.send_buffer(0);
+    script.lose_with(Some(1000));
+
+    assert_eq!(script.sent, [text("last")]);
+    assert_eq!(script.events.last(), Some(&SessionEvent::Closed));
+    assert_eq!(script.words(), ["subscribed 0"]);
+}

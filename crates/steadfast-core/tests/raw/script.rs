@@ -1,0 +1,290 @@
+//! A session and its outputs, in virtual time, with the server's side played by the test.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_core::dialect::raw::{
+    Handshake, HandshakeRule, Input, Outgoing, Output, Raw, RawSettings, SendResult, Session,
+    SubscriptionEvent,
+};
+use steadfast_core::event::{SessionEvent, SessionSnapshot};
+use steadfast_core::io::{
+    Attempt, ConnectionLoss, CredentialsSource, DialFailure, Frame, MessageId, SubscribeOptions,
+    SubscriptionId,
+};
+use steadfast_core::policy::{
+    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    OutboxSettings, SessionPolicy, SessionSettings,
+};
+use steadfast_core::retry_advice::RetryAdvice;
+use steadfast_core::secret::Secret;
+use steadfast_machine::{Instant, Machine, Seed};
+
+/// The timeout of an attempt.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The maximum number of queued messages.
+pub(crate) const MESSAGES_MAX: usize = 4;
+
+/// The largest message that the server accepts.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 100;
+
+pub(crate) struct Script {
+    session: Session,
+    pub(crate) now: Instant,
+    attempt: Attempt,
+    /// What the session has sent over the current connection.
+    pub(crate) sent: Vec<Frame>,
+    pub(crate) received: Vec<SubscriptionEvent>,
+    pub(crate) outcomes: Vec<(MessageId, SendResult)>,
+    pub(crate) events: Vec<SessionEvent>,
+    next_number: u64,
+}
+
+pub(crate) fn raw() -> RawSettings {
+    RawSettings {
+        login: None,
+        first_messages: Vec::new(),
+        handshake: None,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        close_codes: BTreeMap::new(),
+    }
+}
+
+/// A client that logs in, and a server that replies with `ok`, or with anything that begins with `no`.
+pub(crate) fn with_login() -> RawSettings {
+    let evaluate = |frame: &Frame| match frame.payload().as_ref() {
+        b"ok" => Handshake::Accepted,
+        other if other.starts_with(b"no") => Handshake::Rejected {
+            reason: String::from_utf8_lossy(other).into_owned(),
+            advice: RetryAdvice::GIVE_UP,
+        },
+        _ => Handshake::Continues,
+    };
+    RawSettings {
+        first_messages: vec![text("login"), text("subscribe")],
+        handshake: Some(HandshakeRule::new(evaluate)),
+        ..raw()
+    }
+}
+
+fn credentials() -> CredentialsSource {
+    CredentialsSource::Fixed(Secret::new("key".to_owned()))
+}
+
+fn settings() -> SessionSettings {
+    SessionSettings {
+        calls_max: 1,
+        subscriptions_max: 1,
+        link: LinkSettings {
+            priorities: vec![0],
+            endpoints: EndpointsSettings {
+                count_max: 1,
+                stable_after: Duration::from_secs(10),
+                hold_down: Duration::from_mins(5),
+                hold_down_jitter: Duration::from_mins(10),
+                failback: None,
+            },
+            connect_timeout: CONNECT_TIMEOUT,
+            degraded_after: Duration::from_mins(2),
+            close_timeout: Duration::from_secs(3),
+            backoff: BackoffSettings {
+                floor: Duration::from_millis(50),
+                range: BackoffRange::Proportional {
+                    percent: 50,
+                    min: Duration::from_secs(1),
+                    max: Duration::from_secs(20),
+                },
+                going_away_jitter: Duration::from_secs(5),
+                stable_after: Duration::from_secs(10),
+                retry_after_max: Duration::from_mins(5),
+                attempts_max: None,
+            },
+            liveness: LivenessSettings {
+                ping_after_idle: Duration::from_secs(15),
+                pong_timeout: Duration::from_secs(10),
+                ping_after_request: Duration::from_secs(2),
+                pong_timeout_min: Duration::from_secs(2),
+                write_timeout: Duration::from_secs(10),
+                clock_jump_grace: Duration::from_secs(2),
+            },
+        },
+        outbox: OutboxSettings {
+            messages_max: MESSAGES_MAX,
+            bytes_max: 1 << 16,
+            in_flight_max: 8,
+            channel_in_flight_max: 8,
+            ack_timeout: Duration::from_secs(10),
+            resend_window: Duration::from_secs(100),
+            retry_after: Duration::from_millis(500),
+        },
+    }
+}
+
+impl Script {
+    /// A session that was opened and is dialling.
+    pub(crate) fn new(raw: RawSettings) -> Self {
+        let policy = SessionPolicy::new(settings()).expect("valid");
+        let dialect = Raw::new(raw).expect("valid");
+        let (seed, now) = (Seed::new(1), Instant::START);
+        let mut script = Self {
+            session: Session::new(&policy, dialect, credentials(), seed, now),
+            now,
+            attempt: Attempt::default(),
+            sent: Vec::new(),
+            received: Vec::new(),
+            outcomes: Vec::new(),
+            events: Vec::new(),
+            next_number: 0,
+        };
+        script.handle(Input::OpenRequested);
+        script
+    }
+
+    /// A session with a reader, whose transport is open.
+    pub(crate) fn connected(raw: RawSettings) -> Self {
+        let mut script = Self::new(raw);
+        script.read(16);
+        script.dial();
+        script
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.session.handle(self.now, input);
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Dial { attempt, .. } => {
+                    self.attempt = attempt;
+                    self.sent.clear();
+                }
+                Output::Transmit { frame, .. } => self.sent.push(frame),
+                Output::Deliver { event, .. } => self.received.push(event),
+                Output::CompleteMessage { id, outcome } => self.outcomes.push((id, outcome)),
+                Output::Notify(event) => self.events.push(event),
+                Output::Abort { .. } | Output::Probe { .. } | Output::Close { .. } => {}
+                Output::CompleteCall { outcome, .. } => panic!("{outcome:?}"),
+                Output::FetchCredentials { reason, .. } => panic!("{reason:?}"),
+            }
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> &SessionSnapshot {
+        self.session.snapshot()
+    }
+
+    /// Advances the time, and calls the session at each of its deadlines.
+    pub(crate) fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.session.poll_timeout().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.handle(Input::Tick);
+        }
+        self.now = end;
+    }
+
+    /// The transport of the current attempt opens.
+    pub(crate) fn dial(&mut self) {
+        let attempt = self.attempt;
+        self.handle(Input::Dialled { attempt });
+    }
+
+    /// The next attempt is due, and its transport opens.
+    pub(crate) fn redial(&mut self) {
+        let at = self.session.poll_timeout().expect("it tries again");
+        self.now = at.max(self.now);
+        self.handle(Input::Tick);
+        self.dial();
+    }
+
+    /// The server sends a message.
+    pub(crate) fn receive(&mut self, frame: Frame) {
+        let attempt = self.attempt;
+        self.handle(Input::BytesReceived { attempt });
+        self.handle(Input::Received { attempt, frame });
+    }
+
+    pub(crate) fn lose(&mut self) {
+        self.lose_as(ConnectionLoss::Failed("reset".to_owned()));
+    }
+
+    pub(crate) fn lose_with(&mut self, code: Option<u16>) {
+        let reason = String::new();
+        self.lose_as(ConnectionLoss::CloseFrame { code, reason });
+    }
+
+    pub(crate) fn lose_as(&mut self, loss: ConnectionLoss) {
+        let attempt = self.attempt;
+        self.handle(Input::Lost { attempt, loss });
+    }
+
+    /// The transport of the current attempt does not open.
+    pub(crate) fn fail_dial(&mut self, failure: DialFailure) {
+        let attempt = self.attempt;
+        self.handle(Input::DialFailed { attempt, failure });
+    }
+
+    /// The socket has not accepted this number of bytes.
+    pub(crate) fn send_buffer(&mut self, bytes: u64) {
+        let attempt = self.attempt;
+        self.handle(Input::SendBuffer { attempt, bytes });
+    }
+
+    pub(crate) fn send(&mut self, message: Frame) -> MessageId {
+        self.send_for(message, None)
+    }
+
+    pub(crate) fn send_for(&mut self, message: Frame, ttl: Option<Duration>) -> MessageId {
+        self.next_number += 1;
+        let id = MessageId(self.next_number);
+        self.handle(Input::SendRequested(Outgoing {
+            id,
+            message,
+            ttl,
+            drops_oldest: false,
+        }));
+        id
+    }
+
+    /// The application receives all messages, with a buffer of this many events.
+    pub(crate) fn read(&mut self, buffer_len_max: usize) -> SubscriptionId {
+        self.next_number += 1;
+        let id = SubscriptionId(self.next_number);
+        let options = SubscribeOptions::all_frames(buffer_len_max);
+        self.handle(Input::SubscribeRequested { id, options });
+        id
+    }
+
+    pub(crate) fn consume(&mut self, id: SubscriptionId, items: usize) {
+        self.handle(Input::Consumed { id, items });
+    }
+
+    /// The events that were delivered since the last call, as words.
+    pub(crate) fn words(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.received)
+            .into_iter()
+            .map(word)
+            .collect()
+    }
+}
+
+fn word(event: SubscriptionEvent) -> String {
+    match event {
+        SubscriptionEvent::Subscribed { position } => format!("subscribed {}", position.offset),
+        SubscriptionEvent::Resumed { position } => format!("resumed {}", position.offset),
+        SubscriptionEvent::Gap { from, to } => {
+            let from = from.map_or(0, |from| from.offset);
+            format!("gap {from} to {}", to.offset)
+        }
+        SubscriptionEvent::Interrupted { cause, is_final } => {
+            let what = if is_final { "failed" } else { "interrupted" };
+            format!("{what}: {cause}")
+        }
+        SubscriptionEvent::Item(frame) => String::from_utf8_lossy(frame.payload()).into_owned(),
+        other @ (SubscriptionEvent::Unsubscribed(_) | _) => format!("{other:?}"),
+    }
+}
+
+pub(crate) fn text(text: &str) -> Frame {
+    Frame::Text(Bytes::copy_from_slice(text.as_bytes()))
+}
