@@ -150,6 +150,7 @@ pub struct Builder<D: Dialect> {
     header_fields: Vec<(String, Secret)>,
     proxy: Option<Proxy>,
     readiness: Option<ReadinessCheck>,
+    subprotocols: Vec<String>,
     #[cfg(feature = "tls")]
     root_certificates: Vec<u8>,
     seed: Option<u64>,
@@ -191,6 +192,7 @@ impl<D: Dialect> Builder<D> {
             header_fields: Vec::new(),
             proxy: None,
             readiness: None,
+            subprotocols: Vec::new(),
             #[cfg(feature = "tls")]
             root_certificates: Vec::new(),
             seed: None,
@@ -236,11 +238,13 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
+    #[cfg(any(feature = "centrifuge", feature = "websocket"))]
     pub(crate) const fn dialect(&self) -> &D {
         &self.dialect
     }
 
     /// Sets the dialect; an error is returned by [`Self::build`].
+    #[cfg(any(feature = "centrifuge", feature = "websocket"))]
     pub(crate) fn with_dialect(mut self, dialect: Result<D, PolicyError>) -> Self {
         match dialect {
             Ok(dialect) => self.dialect = dialect,
@@ -295,6 +299,15 @@ impl<D: Dialect> Builder<D> {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let value = Secret::new(value.to_owned());
         self.header_fields.push((name.to_owned(), value));
+        self
+    }
+
+    /// Offers a subprotocol in the HTTP upgrade request (`Sec-WebSocket-Protocol`); may be called more than once, the
+    /// preferred one first. A server that selects none of them, or one that was not offered, is handled as RFC 6455
+    /// requires: the first is accepted, the second is a failed attempt. None is offered by default.
+    #[must_use]
+    pub fn subprotocol(mut self, name: &str) -> Self {
+        self.subprotocols.push(name.to_owned());
         self
     }
 
@@ -501,6 +514,7 @@ impl<D: Dialect> Builder<D> {
             call_timeout: self.call_timeout,
             close_timeout,
             clock,
+            #[cfg(feature = "centrifuge")]
             name: Arc::from(format!("{:016x}", random_u64()?)),
             numbers: Arc::new(AtomicU64::new(1)),
         };
@@ -540,6 +554,7 @@ impl<D: Dialect> Builder<D> {
         )
         .with_proxy(self.proxy.clone())
         .with_readiness(self.readiness.clone())
+        .with_subprotocols(self.subprotocols.clone())
         .with_user_timeout(ping_after_idle.saturating_add(pong_timeout));
         #[cfg(feature = "tls")]
         if !self.root_certificates.is_empty() {
@@ -556,7 +571,7 @@ fn random_u64() -> Result<u64, BuildError> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "centrifuge"))]
 mod tests {
     use super::*;
     use crate::centrifuge::Client;

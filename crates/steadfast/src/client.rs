@@ -41,6 +41,7 @@ pub struct Client<D: Dialect> {
     pub(crate) close_timeout: Duration,
     pub(crate) clock: Clock,
     /// Random prefix of the generated idempotency keys.
+    #[cfg(feature = "centrifuge")]
     pub(crate) name: Arc<str>,
     pub(crate) numbers: Arc<AtomicU64>,
 }
@@ -197,9 +198,9 @@ impl<D: Dialect> Client<D> {
         self.send(Command::Call(id, call, deadline, sender))
             .map_err(|error| match error {
                 RequestError::Busy | RequestError::OutboxFull => CallError::Busy,
-                RequestError::Closed | RequestError::Json(_) | RequestError::IdempotencyKey(_) => {
-                    CallError::Closed
-                }
+                #[cfg(feature = "centrifuge")]
+                RequestError::Json(_) | RequestError::IdempotencyKey(_) => CallError::Closed,
+                RequestError::Closed => CallError::Closed,
             })?;
         let reply = AwaitedReply::<D>::new(reply, Arc::clone(&self.withdrawals));
         let outcome = timeout(self.call_timeout.saturating_add(DRIVER_GRACE), reply).await;
@@ -269,6 +270,7 @@ impl<D: Dialect> Client<D> {
             .map_err(|_elapsed| CloseError { after })
     }
 
+    #[cfg(feature = "centrifuge")]
     pub(crate) fn new_idempotency_key(&self) -> String {
         format!("{}-{}", self.name, self.next_number())
     }

@@ -50,6 +50,8 @@ pub(crate) struct Connector {
     timeouts: StageTimeouts,
     /// Additional header fields of the upgrade, for example an authorisation.
     header_fields: Vec<(String, Secret)>,
+    /// Offered in the upgrade, the preferred one first.
+    subprotocols: Vec<String>,
     message_bytes_max: u32,
     user_timeout: Option<Duration>,
     proxy: Option<Proxy>,
@@ -69,6 +71,7 @@ impl Connector {
         Self {
             timeouts,
             header_fields,
+            subprotocols: Vec::new(),
             message_bytes_max,
             user_timeout: None,
             proxy: None,
@@ -80,7 +83,14 @@ impl Connector {
 
     /// Checks the request that [`Self`] will send to an endpoint.
     pub(crate) fn check_request(&self, endpoint: &Endpoint) -> Result<(), RequestError> {
-        upgrade::request(endpoint, &self.header_fields, "").map(drop)
+        upgrade::request(endpoint, &self.header_fields, &self.subprotocols, "").map(drop)
+    }
+
+    /// Offers these subprotocols in the upgrade, the preferred one first; none without this.
+    #[must_use]
+    pub(crate) fn with_subprotocols(mut self, subprotocols: Vec<String>) -> Self {
+        self.subprotocols = subprotocols;
+        self
     }
 
     /// Sets how long sent bytes may stay unacknowledged before the kernel drops the connection (`TCP_USER_TIMEOUT`, on
@@ -164,7 +174,8 @@ impl Connector {
             socket = self.connect(endpoint, &[address]).await?;
         }
         let mut stream = self.open(endpoint, socket).await?;
-        let upgrading = upgrade::upgrade(&mut stream, endpoint, &self.header_fields);
+        let (fields, subprotocols) = (&self.header_fields, &self.subprotocols);
+        let upgrading = upgrade::upgrade(&mut stream, endpoint, fields, subprotocols);
         let unread = within(self.timeouts.upgrade, upgrading)
             .await
             .map_err(|reason| error(DialStage::Upgrade, reason))?;

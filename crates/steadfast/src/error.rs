@@ -36,6 +36,7 @@ pub enum BuildError {
     #[error("invalid header field: {0}")]
     Header(#[from] HeaderError),
     /// The application data cannot be serialized as JSON.
+    #[cfg(feature = "centrifuge")]
     #[error("failed to serialize the data as JSON")]
     Json(#[from] serde_json::Error),
     /// The PEM text of the root certificates contains no certificate, or an invalid one.
@@ -87,9 +88,11 @@ fn reason(cause: Option<&DisconnectCause>) -> String {
 #[non_exhaustive]
 pub enum RequestError {
     /// The data cannot be serialized as JSON.
+    #[cfg(feature = "centrifuge")]
     #[error("failed to serialize the data as JSON")]
     Json(#[from] serde_json::Error),
     /// The idempotency key is empty or longer than 64 bytes.
+    #[cfg(feature = "centrifuge")]
     #[error("invalid idempotency key: must have 1 to 64 bytes, has {0}")]
     IdempotencyKey(usize),
     /// The outbox has no space for the message: wait with [`Client::send_message`](crate::Client::send_message), or send less.
@@ -108,7 +111,9 @@ impl RequestError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::OutboxFull | Self::Busy => true,
-            Self::Json(_) | Self::IdempotencyKey(_) | Self::Closed => false,
+            #[cfg(feature = "centrifuge")]
+            Self::Json(_) | Self::IdempotencyKey(_) => false,
+            Self::Closed => false,
         }
     }
 }

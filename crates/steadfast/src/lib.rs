@@ -1,6 +1,7 @@
 //! Client library for long-lived connections: automatic reconnection, resumable subscriptions, idempotent publishing.
 //!
-//! [`centrifuge::Client`] is a client of the Steadfast gateway. Other protocols implement
+//! `centrifuge::Client` is a client of the Steadfast gateway (feature `centrifuge`, enabled by default), and
+//! `websocket::Client` of any WebSocket server (feature `websocket`). Other protocols implement
 //! [`Dialect`](dialect::Dialect) and use the same engine: [`Client`] is a cloneable handle, and [`Driver`] is the future
 //! that owns the session: [`Builder::connect`] spawns it on the current tokio runtime.
 //!
@@ -11,7 +12,7 @@
 //!   25 s, even while the client is sending. While a publication or call is in flight, it drops the connection after
 //!   12 s, or about 4 s once the round-trip time is known. See [`LivenessSettings`].
 //! - **Publishing:** each publication has an idempotency key and exactly one outcome, an acknowledgement or a
-//!   [`SendError`]. [`centrifuge::Message::send`] waits while the outbox is full, `publish` fails instead.
+//!   [`SendError`]. `send` waits while the outbox is full, `publish` fails instead.
 //!   Unacknowledged publications are resent in order for up to 90 s; the gateway stores each of them once.
 //! - **Ordering:** publications of a channel are stored in the order of the `publish` calls. If the server temporarily
 //!   rejects a publication, later publications in flight may be stored first, unless `channel_in_flight_max` in
@@ -27,6 +28,7 @@
 
 mod awaited_reply;
 mod builder;
+#[cfg(feature = "centrifuge")]
 pub mod centrifuge;
 mod client;
 mod connector;
@@ -40,6 +42,8 @@ mod outbox_capacity;
 mod receipt;
 mod subscription;
 mod transport;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 pub use builder::{Builder, defaults};
 pub use client::Client;
@@ -62,5 +66,6 @@ pub use steadfast_core::policy::{
     BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, FailbackSettings,
     LivenessSettings, OutboxSettings,
 };
+pub use steadfast_core::retry_advice;
 pub use steadfast_machine::{Instant, Position};
 pub use subscription::Subscription;

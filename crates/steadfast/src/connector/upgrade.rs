@@ -15,18 +15,21 @@ pub(super) async fn upgrade(
     stream: &mut Stream,
     endpoint: &Endpoint,
     fields: &[(String, Secret)],
+    subprotocols: &[String],
 ) -> Result<Vec<u8>, DialErrorReason> {
     let key = handshake::key(random()?);
-    let request = request(endpoint, fields, &key).map_err(DialErrorReason::Request)?;
-    let evaluate = |response: &Response<'_, '_>| evaluate(response, endpoint, &key);
+    let request =
+        request(endpoint, fields, subprotocols, &key).map_err(DialErrorReason::Request)?;
+    let evaluate = |response: &Response<'_, '_>| evaluate(response, endpoint, subprotocols, &key);
     let ((), unread) = exchange(stream, &request, evaluate).await?;
     Ok(unread)
 }
 
-/// The request for an upgrade with these additional fields.
+/// The request for an upgrade with these additional fields and these offered subprotocols.
 pub(super) fn request(
     endpoint: &Endpoint,
     fields: &[(String, Secret)],
+    subprotocols: &[String],
     key: &str,
 ) -> Result<Vec<u8>, RequestError> {
     let extra: Vec<(&str, &str)> = fields
@@ -38,15 +41,20 @@ pub(super) fn request(
         path: endpoint.path(),
         key,
         origin: None,
-        subprotocols: &[],
+        subprotocols: &offered(subprotocols),
         extra_fields: &extra,
     })
+}
+
+fn offered(subprotocols: &[String]) -> Vec<&str> {
+    subprotocols.iter().map(String::as_str).collect()
 }
 
 /// Checks whether the response accepts the upgrade.
 fn evaluate(
     response: &Response<'_, '_>,
     endpoint: &Endpoint,
+    subprotocols: &[String],
     key: &str,
 ) -> Result<(), DialErrorReason> {
     let status = response.code.unwrap_or(0);
@@ -54,7 +62,7 @@ fn evaluate(
         .headers
         .iter()
         .map(|field| (field.name, field.value));
-    match handshake::verify_response(status, named, key, &[]) {
+    match handshake::verify_response(status, named, key, &offered(subprotocols)) {
         Ok(_) => Ok(()),
         Err(ResponseError::Status(404)) => Err(DialErrorReason::PathNotFound {
             path: endpoint.path_without_query().to_owned(),
@@ -87,7 +95,7 @@ mod tests {
 
     fn rejection(bytes: &[u8]) -> DialErrorReason {
         let endpoint: Endpoint = "ws://localhost/other?token=secret".parse().unwrap();
-        response::parse(bytes, |response| evaluate(response, &endpoint, "key")).unwrap_err()
+        response::parse(bytes, |response| evaluate(response, &endpoint, &[], "key")).unwrap_err()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use steadfast::SessionEvent;
 use steadfast::centrifuge::{Call, Client, Publish, Subscription, SubscriptionEvent};
+use steadfast::websocket;
 
 use crate::public_api::{futures, types, without_generics};
 
@@ -46,11 +47,13 @@ mod required {
         steadfast::error::NotReady: Send + Sync + Unpin;
         steadfast::error::ProxyError: Send + Sync + Unpin;
         steadfast::error::RequestError: Send + Sync + Unpin;
+        steadfast::websocket::Event: Send + Sync + Unpin;
+        steadfast::websocket::Inbox: Send + Sync + Unpin;
     }
 }
 
 const fn is_send<T: Send>() {}
-const fn is_stream<T: Stream<Item = SubscriptionEvent> + Unpin>() {}
+const fn is_stream<T: Stream<Item = I> + Unpin, I>() {}
 
 /// Requires that a future can be sent, and returns its name.
 fn sendable<F: Future + Send>(name: &'static str, _future: F) -> String {
@@ -71,7 +74,11 @@ fn every_public_type_says_whether_it_can_be_sent_and_shared() {
 
 #[test]
 fn every_future_can_be_sent_to_another_task() {
-    const { is_stream::<Subscription>() };
+    const { is_stream::<Subscription, SubscriptionEvent>() };
+    const { is_stream::<websocket::Inbox, websocket::Event>() };
+    let builder = websocket::Client::builder("ws://127.0.0.1:9").unwrap();
+    let (any, _driver) = builder.build().unwrap();
+    let mut inbox = any.receive();
     let builder = Client::builder("ws://127.0.0.1:9").unwrap();
     let (client, driver) = builder.build().unwrap();
     let mut subscription = client.subscribe("news");
@@ -110,7 +117,14 @@ fn every_future_can_be_sent_to_another_task() {
             client.send_message(publish(), None),
         ),
         sendable("steadfast::Client::call", client.call(call)),
+        sendable("steadfast::Client::send_text", any.send_text("text")),
+        sendable(
+            "steadfast::Client::send_binary",
+            any.send_binary(Bytes::new()),
+        ),
+        sendable("steadfast::websocket::Inbox::next", inbox.next()),
         "Stream for steadfast::Subscription".to_owned(),
+        "Stream for steadfast::websocket::Inbox".to_owned(),
     ]);
 
     assert_eq!(names, futures());

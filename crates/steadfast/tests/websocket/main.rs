@@ -1,0 +1,12 @@
+//! Tests of the client of any WebSocket server, on real sockets. `server` is the other side, which the tests script.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the support functions of a test fail as loudly as the test"
+)]
+
+mod connecting;
+mod example;
+mod messages;
+mod server;
+mod slow_reader;
