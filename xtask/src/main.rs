@@ -4,6 +4,7 @@
 
 mod api;
 mod demo;
+mod features;
 mod layers;
 mod page;
 mod setup;
@@ -31,6 +32,7 @@ usage: cargo xtask TASK
   tidy                       check rules that no linter knows
   layers                     check dependencies between crates, and of pure crates
   api [--accept]             compare the public API with crates/*/api.txt, or rewrite these lists
+  features                   check that each feature of the client library builds alone
   links                      check links between documents
   pictures                   regenerate the pictures of the documents from the real page
   portable                   check the client library for Windows and macOS
@@ -66,6 +68,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "tidy" => tidy::run(),
         "layers" => layers::run(),
         "api" => api::run(rest),
+        "features" => features::run(),
         "precommit" => setup::precommit(),
         task => match steps::list(task) {
             Some(steps) => steps::run(&steps, &Choice::parse(rest)?),

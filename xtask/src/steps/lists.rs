@@ -69,9 +69,10 @@ fn checks() -> Vec<Step> {
             "clippy",
             "cargo clippy --workspace --all-targets -- -D warnings",
         ),
+        own("features"),
         step(
             "docs",
-            "cargo doc --workspace --no-deps --document-private-items",
+            "cargo doc --workspace --no-deps --document-private-items --features steadfast/websocket",
         )
         .with("RUSTDOCFLAGS", "-D warnings"),
         own("api"),
@@ -188,7 +189,9 @@ fn portable() -> Vec<Step> {
         ("macos", "aarch64-apple-darwin"),
     ];
     let check = |(name, target): (&str, &str)| {
-        let flags = format!("--package steadfast --no-default-features --target {target}");
+        let flags = format!(
+            "--package steadfast --no-default-features --features centrifuge,websocket --target {target}"
+        );
         step(name, &format!("cargo check {flags}")).with("RUSTFLAGS", "-D warnings")
     };
     let install = targets.map(|(_, target)| target).join(" ");
