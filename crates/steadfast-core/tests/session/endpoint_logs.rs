@@ -40,10 +40,10 @@ fn keys(commands: &[Command]) -> Vec<String> {
 /// Whether the subscribe command among these has a position.
 fn has_position(commands: &[Command]) -> Option<bool> {
     commands.iter().find_map(|command| {
-        if let Request::Subscribe(subscribe) = &command.request {
-            return Some(subscribe.recover);
-        }
-        None
+        let Request::Subscribe(subscribe) = &command.request else {
+            return None;
+        };
+        Some(subscribe.recover)
     })
 }
 
@@ -101,6 +101,20 @@ fn back_at_the_same_endpoint_publications_are_sent_again_and_subscriptions_resum
     let events = script.drain_subscription_events();
     let resumed = SubscriptionEvent::Resumed { position: at(3) };
     assert_eq!(events.first(), Some(&resumed));
+}
+
+#[test]
+fn an_endpoint_with_another_log_cannot_continue_a_position_even_if_it_says_so() {
+    let mut script = in_flight(EndpointLogs::Independent);
+    dial_after_loss(&mut script, 1);
+    script.accept_connect();
+    let commands = script.commands();
+
+    accept_subscription(&mut script, &commands, recovered(at(5), &[]));
+
+    let (from, to) = (Some(at(3)), at(5));
+    let gap = SubscriptionEvent::Gap { from, to };
+    assert_eq!(script.drain_subscription_events(), [gap]);
 }
 
 #[test]
