@@ -20,6 +20,7 @@ pub struct EndpointsSettings {
     /// it within this time.
     pub hold_down_jitter: Duration,
     /// When a session returns to an endpoint of better priority; `None` if it stays until its connection is lost.
+    /// A [`crate::Session`] does not use this yet: it stays until its connection is lost.
     pub failback: Option<FailbackSettings>,
 }
 
