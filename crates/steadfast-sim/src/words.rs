@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::{Acknowledgement, SendError, SendResult};
-use steadfast_core::event::{DisconnectCause, SessionSnapshot};
+use steadfast_core::event::SessionSnapshot;
 use steadfast_machine::Instant;
 use steadfast_protocol::message::Position;
 
@@ -56,31 +56,11 @@ pub(crate) fn outcome(outcome: &SendResult) -> String {
         Err(SendError::OutboxFull) => "dropped: the outbox is full".to_owned(),
         Err(SendError::Unsendable(problem)) => format!("dropped: {problem}"),
         Err(SendError::Closed) => "dropped: closed".to_owned(),
-        Err(SendError::Failed(why)) => format!("dropped: {}", cause(why)),
+        Err(SendError::Failed(why)) => format!("dropped: {why}"),
         Err(SendError::Rejected(error)) => {
             format!("rejected with code {}: {}", error.code, error.message)
         }
         Err(other) => format!("dropped: {other:?}"),
-    }
-}
-
-/// Returns why a connection ended.
-pub(crate) fn cause(cause: &DisconnectCause) -> String {
-    match cause {
-        DisconnectCause::Dial { text, .. }
-        | DisconnectCause::Credentials(text)
-        | DisconnectCause::LocalNetwork(text)
-        | DisconnectCause::ConnectionFailed(text)
-        | DisconnectCause::Protocol(text) => text.clone(),
-        DisconnectCause::ConnectTimeout => "the attempt timed out".to_owned(),
-        DisconnectCause::ConnectRejected { code, message } => {
-            format!("rejected with code {code}: {message}")
-        }
-        DisconnectCause::Closed { code, reason } => format!("closed with code {code}: {reason}"),
-        DisconnectCause::PongTimeout(time) => format!("nothing received for {}", seconds(*time)),
-        DisconnectCause::WriteTimeout(time) => format!("nothing written for {}", seconds(*time)),
-        DisconnectCause::AttemptsExhausted(attempts) => format!("{attempts} attempts failed"),
-        other => other.to_string(),
     }
 }
 
@@ -96,7 +76,7 @@ pub(crate) fn session(snapshot: &SessionSnapshot) -> String {
     let cause = snapshot
         .cause
         .as_ref()
-        .map_or_else(|| "nothing".to_owned(), cause);
+        .map_or_else(|| "nothing".to_owned(), ToString::to_string);
     format!(
         "state {state:?}, phase {phase:?}, publications queued {queued}, in flight {in_flight}, last disconnected by: {cause}"
     )

@@ -55,7 +55,6 @@ impl Link {
             {
                 self.abort_transport();
                 self.report_down(false);
-                self.endpoints.on_inconclusive(self.endpoint);
                 self.dial(now);
             }
             Lifecycle::Connected { liveness, .. } => {

@@ -29,10 +29,7 @@ pub(crate) fn check_loss(
 ) {
     match cause {
         DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) if !is_excused => {
-            let details = format!(
-                "session {session} closed a healthy connection: {}",
-                words::cause(cause)
-            );
+            let details = format!("session {session} closed a healthy connection: {cause}");
             ctx.report(Invariant::HealthyPeersKept, details);
         }
         DisconnectCause::PongTimeout(_) => {
@@ -61,7 +58,7 @@ pub(crate) fn check_loss(
 
 /// No session may give up.
 pub(crate) fn on_failed(ctx: &mut Context, session: usize, cause: &DisconnectCause) {
-    let details = format!("session {session} has failed: {}", words::cause(cause));
+    let details = format!("session {session} has failed: {cause}");
     ctx.report(Invariant::SessionsReconnect, details);
 }
 
