@@ -70,7 +70,11 @@ impl Inbox {
         let was_connected = self.is_connected;
         Some(match event {
             SubscriptionEvent::Item(frame) => Event::Message(frame),
-            SubscriptionEvent::Subscribed { position } => {
+            // The reader caught up before anything was discarded.
+            SubscriptionEvent::Resumed { .. } if was_connected => return None,
+            // Without a connection before, it is resumed if messages above the limit ended the last ones at once.
+            SubscriptionEvent::Subscribed { position }
+            | SubscriptionEvent::Resumed { position } => {
                 self.is_connected = true;
                 let skipped = position.offset;
                 Event::Connected { skipped }
@@ -94,8 +98,8 @@ impl Inbox {
                 }
             }
             SubscriptionEvent::Unsubscribed(cause) => Event::Unavailable(cause),
-            // The reader caught up before anything was discarded. Other events are not of this protocol.
-            SubscriptionEvent::Resumed { .. } | _ => return None,
+            // Not of this protocol.
+            _ => return None,
         })
     }
 }

@@ -172,3 +172,24 @@ async fn the_login_contains_the_credentials_that_were_fetched_and_new_ones_after
     let event = within(inbox.next()).await;
     assert_eq!(event, Some(Event::Connected { skipped: 0 }));
 }
+
+#[tokio::test]
+async fn a_server_that_always_begins_with_a_message_above_the_limit_is_reported_each_time() {
+    let server = Server::start().await;
+    let builder = server.client().received_message_bytes_max(4);
+    let (client, driver) = builder.build().unwrap();
+    let mut inbox = client.receive();
+    tokio::spawn(driver);
+
+    for _ in 0..4 {
+        let mut connection = server.accept().await;
+        let event = within(inbox.next()).await;
+        assert_eq!(event, Some(Event::Connected { skipped: 0 }));
+        connection.send_text("12345").await;
+        let event = within(inbox.next()).await;
+        assert!(
+            matches!(event, Some(Event::Disconnected { .. })),
+            "{event:?}"
+        );
+    }
+}
