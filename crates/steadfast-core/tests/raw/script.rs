@@ -14,7 +14,7 @@ use steadfast_core::io::{
     SubscriptionId,
 };
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, LinkSettings, LivenessSettings,
     OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::retry_advice::RetryAdvice;
@@ -75,6 +75,7 @@ fn credentials() -> CredentialsSource {
 
 fn settings() -> SessionSettings {
     SessionSettings {
+        endpoint_logs: EndpointLogs::Independent,
         calls_max: 1,
         subscriptions_max: 1,
         link: LinkSettings {
