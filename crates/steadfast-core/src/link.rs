@@ -315,8 +315,11 @@ impl Link {
         }
     }
 
-    /// The peer accepted the client.
+    /// The peer accepted the client; has no effect unless the link is in a handshake.
     pub fn accepted(&mut self, now: Instant) {
+        if !self.is_in_handshake() {
+            return;
+        }
         let Lifecycle::Handshake { liveness, .. } =
             std::mem::replace(&mut self.lifecycle, Lifecycle::Idle)
         else {

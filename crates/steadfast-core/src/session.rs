@@ -150,6 +150,7 @@ impl<D: Dialect> Session<D> {
                 LinkOutput::Close { attempt } => {
                     // Requests that were collected before are sent before the close frame.
                     self.transmit();
+                    self.pending.credentials.on_connection_ended();
                     self.outputs.push_back(Output::Close {
                         attempt,
                         code: NORMAL_CLOSURE,
@@ -202,7 +203,7 @@ impl<D: Dialect> Session<D> {
     /// The transport is gone. Subscriptions stay: they are resumed over the next connection.
     fn on_down(&mut self, was_connected: bool) {
         self.wire.clear();
-        self.pending.credentials.on_connection_lost();
+        self.pending.credentials.on_connection_ended();
         self.pending.subscriptions.on_connection_lost();
         if !was_connected {
             return;
@@ -324,7 +325,7 @@ impl<D: Dialect> Session<D> {
             Input::CredentialsFetched { id, outcome } => {
                 self.credentials_fetched(now, id, outcome);
             }
-            Input::CredentialsReplaced(credentials) => self.replace_credentials(credentials),
+            Input::CredentialsReplaced(credentials) => self.credentials_replaced(credentials),
             Input::Tick => self.tick(now),
         }
         self.follow_link(now);

@@ -16,6 +16,10 @@ const RENEWAL_MARGIN: u32 = 10;
 /// The longest such time.
 const RENEWAL_MARGIN_MAX: Duration = Duration::from_secs(30);
 
+/// The shortest time from an acceptance to the next renewal, so that a peer whose credentials expire at once does not
+/// cause one fetch after the other.
+const RENEWAL_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// The first delay after a failed renewal; doubles up to [`RETRY_DELAY_MAX`].
 const RETRY_DELAY_BASE: Duration = Duration::from_secs(1);
 /// The longest delay after a failed renewal.
@@ -36,6 +40,8 @@ pub(super) struct Credentials {
     failures: u32,
     /// The request that authenticates the open connection, while it has no reply.
     request: Option<u32>,
+    /// They were replaced during the handshake, which shows the previous ones to the peer.
+    are_newer_than_handshake: bool,
 }
 
 impl Credentials {
@@ -52,6 +58,7 @@ impl Credentials {
             renew_at: None,
             failures: 0,
             request: None,
+            are_newer_than_handshake: false,
         }
     }
 
@@ -70,15 +77,21 @@ impl Credentials {
         self.request = None;
         self.renew_at = expires_after.filter(|_| self.can_fetch).map(|time| {
             let margin = (time / RENEWAL_MARGIN).min(RENEWAL_MARGIN_MAX);
-            now + time.saturating_sub(margin)
+            now + time.saturating_sub(margin).max(RENEWAL_INTERVAL_MIN)
         });
     }
 
-    /// Without a connection, an attempt fetches what it needs.
-    pub(super) const fn on_connection_lost(&mut self) {
+    /// Without a connection, or with one that is closing, nothing is renewed: an attempt fetches what it needs.
+    pub(super) const fn on_connection_ended(&mut self) {
         self.fetch_until = None;
         self.renew_at = None;
         self.request = None;
+        self.are_newer_than_handshake = false;
+    }
+
+    /// Whether the handshake in progress shows the previous credentials.
+    pub(super) const fn are_newer_than_handshake(&self) -> bool {
+        self.are_newer_than_handshake
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -124,24 +137,70 @@ impl<D: Dialect> Session<D> {
             Ok(credentials)
         });
         match outcome {
-            Ok(credentials) => self.replace_credentials(credentials),
+            Ok(credentials) => self.use_credentials(credentials),
             Err(error) if self.link.is_fetching_credentials() => {
                 self.link
                     .credentials_failed(now, error.text, error.is_final);
             }
-            Err(error) => self.renewal_failed(now, error),
+            Err(error) if self.link.is_connected() => self.renewal_failed(now, error, None),
+            // The connection has ended in the meantime, and the next attempt fetches them if it needs them.
+            Err(_) => {}
         }
     }
 
+    /// The application has other credentials: those that are being fetched are obsolete.
+    pub(super) fn credentials_replaced(&mut self, credentials: Secret) {
+        self.pending.credentials.last_fetch.0 += 1;
+        self.pending.credentials.fetch_until = None;
+        self.use_credentials(credentials);
+    }
+
     /// Uses these credentials for the open connection, for the attempt that waits for them, and later.
-    pub(super) fn replace_credentials(&mut self, credentials: Secret) {
+    fn use_credentials(&mut self, credentials: Secret) {
         self.pending.credentials.current = credentials;
         self.link.credentials_fetched();
+        self.pending.credentials.are_newer_than_handshake = self.link.is_in_handshake();
         if self.link.is_connected() {
-            let id = self.wire.take_id();
-            self.pending.credentials.request = Some(id);
-            let request = Request::Authenticate(&self.pending.credentials.current);
-            self.connected_dialect.write(id, request, &mut self.wire);
+            self.authenticate();
+        }
+    }
+
+    /// Authenticates the open connection, unless the protocol cannot: then the next connection uses the credentials.
+    fn authenticate(&mut self) {
+        let request = Request::Authenticate(&self.pending.credentials.current);
+        if let Err(problem) = self.dialect.check(request) {
+            let event = SessionEvent::RenewalFailed {
+                text: problem.to_string(),
+                retry_at: None,
+            };
+            self.outputs.push_back(Output::Notify(event));
+            return;
+        }
+        let id = self.wire.take_id();
+        self.connected_dialect.write(id, request, &mut self.wire);
+        self.pending.credentials.request = Some(id);
+    }
+
+    /// The peer accepted the client. Credentials that were replaced during the handshake follow.
+    pub(super) fn accepted(&mut self, now: Instant, expires_after: Option<Duration>) {
+        if !self.link.is_in_handshake() {
+            return;
+        }
+        self.link.accepted(now);
+        self.adopt_log();
+        let credentials = &mut self.pending.credentials;
+        credentials.on_accepted(now, expires_after);
+        if std::mem::take(&mut credentials.are_newer_than_handshake) {
+            self.authenticate();
+        }
+    }
+
+    /// The peer accepted the credentials of this request, or those of the connection without a request.
+    pub(super) fn authenticated(&mut self, now: Instant, id: u32, expires_after: Option<Duration>) {
+        let newest = self.pending.credentials.request;
+        // The reply to the newest credentials decides.
+        if self.link.is_connected() && newest.is_none_or(|newest| newest == id) {
+            self.pending.credentials.on_accepted(now, expires_after);
         }
     }
 
@@ -157,15 +216,32 @@ impl<D: Dialect> Session<D> {
             text: refusal.to_string(),
             is_final: !self.pending.credentials.can_fetch || advice.action == Action::GiveUp,
         };
-        self.renewal_failed(now, error);
+        self.renewal_failed(now, error, advice.retry_after);
+    }
+
+    /// The reply to the new credentials on the open connection does not say what became of them.
+    pub(super) fn renewal_replied(&mut self, now: Instant, id: u32) {
+        if self.pending.credentials.sent_with(id).is_some() {
+            self.pending.credentials.request = None;
+            let error = CredentialsError {
+                text: "unexpected reply type".to_owned(),
+                is_final: !self.pending.credentials.can_fetch,
+            };
+            self.renewal_failed(now, error, None);
+        }
     }
 
     /// The open connection stays until the peer ends it; the next attempt fetches credentials in any case.
-    fn renewal_failed(&mut self, now: Instant, error: CredentialsError) {
+    fn renewal_failed(
+        &mut self,
+        now: Instant,
+        error: CredentialsError,
+        retry_after: Option<Duration>,
+    ) {
         self.link.require_credentials(RenewalReason::Rejected);
         let retry_at = (!error.is_final).then(|| {
             let own_delay = self.pending.credentials.next_retry_delay();
-            now + self.link.backoff_mut().retry_delay(own_delay, None)
+            now + self.link.backoff_mut().retry_delay(own_delay, retry_after)
         });
         self.pending.credentials.renew_at = retry_at.filter(|_| self.link.is_connected());
         let event = SessionEvent::RenewalFailed {

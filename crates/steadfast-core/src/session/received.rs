@@ -40,16 +40,12 @@ impl<D: Dialect> Session<D> {
 
     fn on_event(&mut self, now: Instant, event: DialectEvent<D>) {
         match event {
-            DialectEvent::Accepted { expires_after } => {
-                self.link.accepted(now);
-                self.adopt_log();
-                self.pending.credentials.on_accepted(now, expires_after);
-            }
+            DialectEvent::Accepted { expires_after } => self.accepted(now, expires_after),
             DialectEvent::Authenticated { id, expires_after } => {
                 self.link.reply_received(now, id);
-                self.pending.credentials.on_accepted(now, expires_after);
+                self.authenticated(now, id, expires_after);
             }
-            DialectEvent::Rejected { cause, advice } => self.link.rejected(now, cause, advice),
+            DialectEvent::Rejected { cause, advice } => self.on_rejected(now, cause, advice),
             DialectEvent::Responded { id, response } => {
                 self.link.reply_received(now, id);
                 self.complete_call(id, Ok(response));
@@ -63,7 +59,10 @@ impl<D: Dialect> Session<D> {
             }
             DialectEvent::Subscribed { id, subscribed } => {
                 self.link.reply_received(now, id);
-                let effects = self.pending.subscriptions.on_subscribed(id, subscribed);
+                let effects = self
+                    .pending
+                    .subscriptions
+                    .on_subscribed(id, subscribed);
                 self.apply_effects(effects);
             }
             DialectEvent::Refused {
@@ -80,6 +79,7 @@ impl<D: Dialect> Session<D> {
                 // The reply does not say what became of a message.
                 self.acknowledge(id, Err(SendError::Interrupted));
                 self.complete_call(id, Err(CallError::UnexpectedReply));
+                self.renewal_replied(now, id);
             }
             DialectEvent::Item {
                 topic,
@@ -102,6 +102,17 @@ impl<D: Dialect> Session<D> {
                 self.link.dismissed(now, cause, advice);
             }
         }
+    }
+
+    fn on_rejected(&mut self, now: Instant, cause: DisconnectCause, advice: RetryAdvice) {
+        // The next attempt shows other credentials than those that the peer rejected.
+        let are_replaced = self.pending.credentials.are_newer_than_handshake();
+        let advice = if are_replaced && advice.action == Action::RenewCredentials {
+            advice.with(Action::Retry)
+        } else {
+            advice
+        };
+        self.link.rejected(now, cause, advice);
     }
 
     fn complete_call(&mut self, command: u32, outcome: CallResult<D>) {

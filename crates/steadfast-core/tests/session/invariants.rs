@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use steadfast_core::dialect::centrifuge::{Input, Output, Session};
+use steadfast_core::Session;
+use steadfast_core::dialect::Dialect;
 use steadfast_core::event::{ConnectionEpoch, SessionEvent, SessionPhase, SessionState};
-use steadfast_core::io::{Attempt, CallId, MessageId, Timer};
+use steadfast_core::io::{Attempt, CallId, Input, MessageId, Output, Timer};
 use steadfast_machine::Instant;
 
 /// The history of one session, and the checks on it.
@@ -37,7 +38,7 @@ impl InvariantChecker {
     }
 
     /// Records an input, with the state of the session before it.
-    pub(crate) fn on_input(&mut self, input: &Input, state: SessionState) {
+    pub(crate) fn on_input<D: Dialect>(&mut self, input: &Input<D>, state: SessionState) {
         match input {
             Input::Dialled { attempt } => {
                 if self.transport == Some((*attempt, false)) {
@@ -89,7 +90,7 @@ impl InvariantChecker {
         self.published.len() + self.called.len()
     }
 
-    pub(crate) fn on_output(&mut self, output: &Output) {
+    pub(crate) fn on_output<D: Dialect>(&mut self, output: &Output<D>) {
         match output {
             Output::Dial { attempt, .. } => {
                 assert_eq!(self.transport, None, "one transport at a time");
@@ -159,7 +160,7 @@ impl InvariantChecker {
     }
 
     /// Checks the session between two inputs.
-    pub(crate) fn check(&self, session: &Session, now: Instant) {
+    pub(crate) fn check<D: Dialect>(&self, session: &Session<D>, now: Instant) {
         let it = session.snapshot();
         let fits = match it.state {
             SessionState::Disconnected | SessionState::Failed => it.phase == SessionPhase::Idle,

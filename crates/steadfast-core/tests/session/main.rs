@@ -5,6 +5,8 @@ mod coalescing;
 mod credentials;
 mod endpoint_logs;
 mod endpoints;
+mod hostile_dialect;
+mod hostile_peer;
 mod invariants;
 mod jitter;
 mod liveness;
