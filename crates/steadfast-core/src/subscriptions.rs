@@ -173,13 +173,14 @@ impl<D: Dialect> Subscriptions<D> {
     /// The server accepted the subscription of this command, if there is one.
     pub(crate) fn on_subscribed(
         &mut self,
+        now: Instant,
         command: u32,
         subscribed: Subscribed<D::Item>,
     ) -> Effects<D> {
         let log = self.log;
         self.subscribing(command)
             .map_or_else(Effects::default, |(id, it)| {
-                it.on_subscribed(id, subscribed, log)
+                it.on_subscribed(now, id, subscribed, log)
             })
     }
 
@@ -232,9 +233,11 @@ impl<D: Dialect> Subscriptions<D> {
     /// The server ended a subscription.
     pub(crate) fn on_unsubscribed(
         &mut self,
+        now: Instant,
         topic: &Key<D>,
         refusal: D::Refusal,
         advice: RetryAdvice,
+        backoff: &mut Backoff,
     ) -> Effects<D> {
         let Some((id, it)) = self.subscribed(topic) else {
             return Effects::default();
@@ -244,7 +247,10 @@ impl<D: Dialect> Subscriptions<D> {
             Action::Retry => {}
             Action::RenewCredentials | Action::GiveUp => return self.end(id, refusal),
         }
-        it.state = SubscriptionState::Pending;
+        match it.next_resubscribe_delay(now) {
+            None => it.state = SubscriptionState::Pending,
+            Some(own_delay) => it.delay(now + backoff.retry_delay(own_delay, advice.retry_after)),
+        }
         Effects::default()
     }
 

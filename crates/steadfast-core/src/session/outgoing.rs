@@ -62,7 +62,10 @@ impl<D: Dialect> Session<D> {
         let request = Request::Subscribe(topic, position);
         let outcome = self.connected_dialect.write(id, request, &mut self.wire);
         if let Some(Outcome::Subscribed(subscribed)) = outcome {
-            let effects = self.pending.subscriptions.on_subscribed(id, subscribed);
+            let effects = self
+                .pending
+                .subscriptions
+                .on_subscribed(now, id, subscribed);
             self.apply_effects(effects);
         }
         true

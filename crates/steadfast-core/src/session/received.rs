@@ -62,7 +62,7 @@ impl<D: Dialect> Session<D> {
                 let effects = self
                     .pending
                     .subscriptions
-                    .on_subscribed(id, subscribed);
+                    .on_subscribed(now, id, subscribed);
                 self.apply_effects(effects);
             }
             DialectEvent::Refused {
@@ -94,8 +94,9 @@ impl<D: Dialect> Session<D> {
                 refusal,
                 advice,
             } => {
+                let backoff = self.link.backoff_mut();
                 let subscriptions = &mut self.pending.subscriptions;
-                let effects = subscriptions.on_unsubscribed(&topic, refusal, advice);
+                let effects = subscriptions.on_unsubscribed(now, &topic, refusal, advice, backoff);
                 self.apply_effects(effects);
             }
             DialectEvent::Disconnected { cause, advice } => {

@@ -67,6 +67,10 @@ pub(super) struct Subscription<D: Dialect> {
     pub(super) buffered: usize,
     /// Consecutive temporary rejections.
     rejections: u32,
+    /// When the server last accepted it.
+    accepted_at: Instant,
+    /// How often in a row the server ended it soon after it had accepted it.
+    early_ends: u32,
 }
 
 impl<D: Dialect> Subscription<D> {
@@ -82,6 +86,8 @@ impl<D: Dialect> Subscription<D> {
             reported: Reported::Interrupted,
             buffered: 0,
             rejections: 0,
+            accepted_at: Instant::START,
+            early_ends: 0,
         }
     }
 
@@ -108,6 +114,7 @@ impl<D: Dialect> Subscription<D> {
 
     pub(super) fn on_subscribed(
         &mut self,
+        now: Instant,
         id: SubscriptionId,
         result: Subscribed<D::Item>,
         log: usize,
@@ -118,6 +125,7 @@ impl<D: Dialect> Subscription<D> {
         self.log = Some(log);
         self.state = SubscriptionState::Subscribed;
         self.rejections = 0;
+        self.accepted_at = now;
         let mut effects = Effects::default();
         let to = result.position;
         let invalidated = self.invalidated_position.take();
@@ -277,12 +285,29 @@ impl<D: Dialect> Subscription<D> {
 
     /// The delay after a rejection; doubles each time.
     pub(super) fn next_retry_delay(&mut self) -> Duration {
-        let factor = 2_u32.saturating_pow(self.rejections);
+        let delay = retry_delay(self.rejections);
         self.rejections = self.rejections.saturating_add(1).min(u32::BITS);
-        RETRY_DELAY_BASE.saturating_mul(factor).min(RETRY_DELAY_MAX)
+        delay
+    }
+
+    /// The delay after the server ended the subscription: none after a long one, and none the first time, so that a
+    /// subscription that moves continues at once; then it doubles each time.
+    pub(super) fn next_resubscribe_delay(&mut self, now: Instant) -> Option<Duration> {
+        if now.saturating_since(self.accepted_at) >= RETRY_DELAY_MAX {
+            self.early_ends = 0;
+        }
+        let earlier = self.early_ends.checked_sub(1);
+        self.early_ends = self.early_ends.saturating_add(1).min(u32::BITS);
+        earlier.map(retry_delay)
     }
 
     pub(super) const fn delay(&mut self, until: Instant) {
         self.state = SubscriptionState::Delayed(until);
     }
+}
+
+/// The delay after this number of earlier ones.
+fn retry_delay(earlier: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(earlier);
+    RETRY_DELAY_BASE.saturating_mul(factor).min(RETRY_DELAY_MAX)
 }

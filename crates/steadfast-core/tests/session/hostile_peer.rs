@@ -22,7 +22,7 @@ use steadfast_machine::{Instant, Machine, Seed};
 
 use crate::hostile_dialect::{
     ACCEPTED, AUTHENTICATED, Hostile, HostileCall, HostileMessage, HostileTopic, KINDS, REFUSED,
-    REJECTED, REPLIED, SUBSCRIBED, Sent, frame, request_of,
+    REJECTED, REPLIED, SUBSCRIBED, Sent, UNSUBSCRIBED, frame, request_of,
 };
 use crate::invariants::InvariantChecker;
 use crate::script::{dial_failure, settings};
@@ -466,6 +466,32 @@ fn a_reply_of_the_wrong_type_to_new_credentials_is_a_failed_renewal() {
         ),
         "{last:?}"
     );
+}
+
+#[test]
+fn a_subscription_that_the_peer_ends_each_time_is_requested_with_growing_delays() {
+    let mut peer = Peer::fixed().connected();
+    let subscription = peer.subscribe(1);
+    let mut requests = 0;
+
+    for _ in 0..1_000 {
+        let ids = peer.ids(b's');
+        requests += ids.len();
+        peer.requests.clear();
+        for id in ids {
+            peer.say(&[(SUBSCRIBED, id, HARMLESS)]);
+            // 4 and 10 are for topic 1: it may be requested again, the second time without its position.
+            let number = if id.is_multiple_of(2) { 4 } else { 10 };
+            peer.say(&[(UNSUBSCRIBED, 0, number)]);
+        }
+        let (id, items) = (subscription, 8);
+        peer.handle(Input::Consumed { id, items });
+        let attempt = peer.invariants.attempt();
+        peer.handle(Input::BytesReceived { attempt });
+        peer.advance(Duration::from_millis(10));
+    }
+
+    assert!((3..10).contains(&requests), "{requests} in 10 s");
 }
 
 fn steps() -> impl Strategy<Value = Vec<(u8, u16)>> {
