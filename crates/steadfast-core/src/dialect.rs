@@ -61,7 +61,8 @@ pub trait Dialect: Clone + fmt::Debug {
 
     /// Writes a request. `id` is unique on this connection among the requests without a reply; a reply to it is reported
     /// with the same id. Returns the outcome of a message or subscription to which the peer does not reply; `None` if it
-    /// replies, and for every call.
+    /// replies, and for every call. A protocol that cannot end a subscription writes nothing for
+    /// [`Request::Unsubscribe`]: later items are ignored.
     fn write(
         &mut self,
         id: u32,
@@ -70,6 +71,8 @@ pub trait Dialect: Clone + fmt::Debug {
     ) -> Option<Outcome<Self>>;
 
     /// Whether a request can be sent at all, so that one that the peer would punish fails alone and not the connection.
+    /// A request that is not valid is never written. A protocol that cannot authenticate an open connection returns
+    /// [`Unsendable::Unsupported`] for [`Request::Authenticate`]: the next connection uses the credentials.
     ///
     /// # Errors
     ///
@@ -121,6 +124,15 @@ pub trait Topic: Clone + fmt::Debug + PartialEq {
 
     /// The key of this topic.
     fn key(&self) -> &Self::Key;
+}
+
+/// A topic that is only a name.
+impl Topic for String {
+    type Key = Self;
+
+    fn key(&self) -> &Self {
+        self
+    }
 }
 
 /// A request to write.

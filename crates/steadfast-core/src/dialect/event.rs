@@ -8,23 +8,25 @@ use super::{Dialect, Topic};
 use crate::event::DisconnectCause;
 use crate::retry_advice::RetryAdvice;
 
-/// What a message of the peer means to a session.
+/// What a message of the peer means to a session. An event that does not fit the state of the connection, or that names
+/// a request that has no pending reply, has no effect.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum DialectEvent<D: Dialect> {
-    /// The peer accepted the client: the handshake is complete.
+    /// The peer accepted the client: the handshake is complete. Has no effect after it.
     Accepted {
-        /// When the credentials expire; `None` if they do not.
+        /// When the credentials expire; `None` if they do not. They are renewed 1 s later at the earliest.
         expires_after: Option<Duration>,
     },
     /// The peer accepted new credentials on the open connection.
     Authenticated {
-        /// The request with which they were sent; 0 if the peer says so on its own.
+        /// The request with which they were sent; 0 if the peer says so on its own, which is ignored while a request of
+        /// the client has no reply.
         id: u32,
         /// When they expire; `None` if they do not.
         expires_after: Option<Duration>,
     },
-    /// The peer rejected the client.
+    /// The peer rejected the client during the handshake; afterwards [`Self::Disconnected`] ends a connection.
     Rejected {
         cause: DisconnectCause,
         advice: RetryAdvice,
@@ -51,10 +53,11 @@ pub enum DialectEvent<D: Dialect> {
     },
     /// Another reply: to an `Unsubscribe`, or of a type that does not fit its request.
     Replied { id: u32 },
-    /// An item of a subscription.
+    /// An item of a subscription that the peer has accepted; others are ignored.
     Item {
         topic: <D::Topic as Topic>::Key,
-        /// The offset of the item in the history of the topic, if it has one.
+        /// The offset of the item in the history of the topic, if it has one. Offsets begin at 1 and increase: an item that
+        /// is not after the position of the subscription is ignored.
         offset: Option<u64>,
         item: D::Item,
     },
@@ -76,10 +79,22 @@ pub enum DialectEvent<D: Dialect> {
 pub struct Subscribed<I> {
     /// The position of the topic; empty if the topic has no history.
     pub position: Position,
-    /// Whether `items`, and what the peer sends afterwards, continue from the requested position.
+    /// Whether `items`, and what the peer sends afterwards, continue from the requested position. If not, a subscription
+    /// that was active before reports a [`crate::io::SubscriptionEvent::Gap`].
     pub is_recovered: bool,
     /// Items before those that the peer sends afterwards, with their offsets.
     pub items: Vec<(Option<u64>, I)>,
+}
+
+impl<I> Subscribed<I> {
+    /// A subscription from now on, to a topic without a history.
+    pub fn without_history() -> Self {
+        Self {
+            position: Position::default(),
+            is_recovered: false,
+            items: Vec::new(),
+        }
+    }
 }
 
 /// The outcome of a request to which the peer does not reply; it is known as soon as the request is written.
