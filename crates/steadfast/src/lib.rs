@@ -2,7 +2,8 @@
 //!
 //! `centrifuge::Client` is a client of the Steadfast gateway (feature `centrifuge`, enabled by default), and
 //! `websocket::Client` of any WebSocket server (feature `websocket`). Other protocols implement
-//! [`Dialect`](dialect::Dialect) and use the same engine: [`Client`] is a cloneable handle, and [`Driver`] is the future
+//! [`Dialect`](dialect::Dialect), as `examples/dialect.rs` shows, and use the same engine: [`Client`] is a cloneable
+//! handle, and [`Driver`] is the future
 //! that owns the session: [`Builder::connect`] spawns it on the current tokio runtime.
 //!
 //! - **Reconnection:** after an outage, a client with a stable connection is connected again within half of the outage
@@ -59,13 +60,14 @@ pub use steadfast_core::event::{
     SessionSnapshot, SessionState,
 };
 pub use steadfast_core::io::{
-    CallError, CallResult, CredentialsError, RenewalReason, SendError, SendResult,
-    SubscribeOptions, SubscriptionEvent, UnsubscribeCause,
+    CallError, CallResult, ConnectionLoss, CredentialsError, Frame, RenewalReason, SendError,
+    SendResult, SubscribeOptions, SubscriptionEvent, UnsubscribeCause,
 };
 pub use steadfast_core::policy::{
     BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, FailbackSettings,
     LivenessSettings, OutboxSettings,
 };
 pub use steadfast_core::retry_advice;
+pub use steadfast_core::secret::Secret;
 pub use steadfast_machine::{Instant, Position};
 pub use subscription::Subscription;
