@@ -47,6 +47,10 @@ impl Link {
                 self.outputs.push_back(LinkOutput::DiscardPositions);
                 self.reconnect_after_loss(now, cause, advice);
             }
+            // A peer may reject credentials by closing the connection.
+            Action::RenewCredentials if self.is_in_handshake() => {
+                self.credentials_rejected(now, cause);
+            }
             Action::RenewCredentials => {
                 self.require_credentials(RenewalReason::Rejected);
                 self.reconnect_after_loss(now, cause, advice);

@@ -121,6 +121,23 @@ fn fixed_credentials_that_are_rejected_end_the_session_until_others_are_set() {
 }
 
 #[test]
+fn credentials_can_be_rejected_by_closing_the_connection_during_the_handshake() {
+    let mut fixed = Script::new();
+    fixed.dial();
+    fixed.lose_with(3005, "connection expired");
+    assert_eq!(fixed.state(), SessionState::Failed);
+
+    let mut fetching = Script::with_credentials();
+    fetched(&mut fetching, Ok("old"));
+    fetching.dial();
+    fetching.lose_with(3005, "connection expired");
+    while fetching.phase() != SessionPhase::FetchingCredentials {
+        fetching.advance(Duration::from_millis(50));
+    }
+    assert_eq!(fetching.dials.len(), 1);
+}
+
+#[test]
 fn a_denial_fails_the_session_and_other_failures_are_repeated() {
     let mut script = Script::with_credentials();
     let failed_at = script.now;
