@@ -37,7 +37,7 @@ pub use steadfast_protocol::message::{
 };
 
 pub use self::message::{Message, MessageReceipt};
-use crate::builder::defaults;
+use crate::defaults;
 use crate::error::{BuildError, RequestError};
 use steadfast_core::dialect::Unsendable;
 

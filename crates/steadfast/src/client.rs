@@ -27,7 +27,7 @@ use crate::subscription::{Queue, Subscription};
 const DRIVER_GRACE: Duration = Duration::from_secs(1);
 
 /// A handle to a session with a server. When the last clone is dropped, queued messages are sent for up to
-/// [`defaults::DRAIN_TIMEOUT`], then the session closes.
+/// [`crate::defaults::DRAIN_TIMEOUT`], then the session closes.
 #[derive(Clone, Debug)]
 pub struct Client<D: Dialect> {
     pub(crate) commands: mpsc::Sender<Command<D>>,

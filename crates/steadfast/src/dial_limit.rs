@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-use crate::builder::defaults;
+use crate::defaults;
 
 /// A limit on concurrent attempts, each from the name resolution to the end of the upgrade. Clones share the limit.
 ///

@@ -30,9 +30,9 @@ use tokio::time::Sleep;
 
 use self::transport_slot::{Target, TransportSlot};
 use crate::awaited_reply::Withdrawals;
-use crate::builder::defaults;
 use crate::connector::Connector;
 use crate::credentials::CredentialsSlot;
+use crate::defaults;
 use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::events::Events;

@@ -34,6 +34,7 @@ pub mod centrifuge;
 mod client;
 mod connector;
 mod credentials;
+pub mod defaults;
 mod dial_limit;
 mod driver;
 mod endpoint;
@@ -46,7 +47,7 @@ mod transport;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
-pub use builder::{Builder, defaults};
+pub use builder::Builder;
 pub use client::Client;
 pub use connector::{ReadinessCheck, StageTimeouts};
 pub use dial_limit::DialLimit;

@@ -97,7 +97,7 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
-    use crate::builder::defaults;
+    use crate::defaults;
 
     fn capacity() -> OutboxCapacity {
         OutboxCapacity::new(&OutboxSettings {

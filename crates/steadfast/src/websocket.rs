@@ -47,7 +47,7 @@ pub use steadfast_core::io::Frame;
 use steadfast_core::io::SubscribeOptions;
 
 pub use self::inbox::{Event, Inbox};
-use crate::builder::defaults;
+use crate::defaults;
 use crate::error::{BuildError, RequestError};
 use crate::retry_advice::RetryAdvice;
 

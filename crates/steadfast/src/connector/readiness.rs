@@ -14,7 +14,7 @@ use steadfast_protocol::websocket::handshake::RequestError;
 
 use super::DialErrorReason;
 use super::response::{exchange, retry_after};
-use crate::builder::defaults;
+use crate::defaults;
 use crate::endpoint::{Endpoint, path_without_query};
 use crate::transport::stream::Stream;
 

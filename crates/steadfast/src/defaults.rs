@@ -1,0 +1,100 @@
+//! Default values of all settings.
+
+use std::time::Duration;
+
+use steadfast_core::policy::{
+    BackoffRange, BackoffSettings, EndpointsSettings, LivenessSettings, OutboxSettings,
+};
+
+/// 10 s for an attempt: name resolution, TCP, proxy, TLS, readiness check, upgrade, and the server's reply to the
+/// connect command.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// 30 s from the start of a session, after which it connects also to a server that is not ready.
+pub const READINESS_GRACE: Duration = Duration::from_secs(30);
+/// 120 s without a connection, after which the session is reported as degraded.
+pub const DEGRADED_AFTER: Duration = Duration::from_mins(2);
+/// 5 s from the close frame to the end of the connection.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// 5 s for sending queued publications when the last handle is dropped.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// 10 s from a call to its reply.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// 32 concurrent connection attempts of all clients of a process.
+pub const DIALS_MAX: usize = 32;
+/// Up to 20 ms before an attempt that was queued, so that a process at its limit opens no more than about 3,200
+/// connections per second.
+pub const DIAL_JITTER: Duration = Duration::from_millis(20);
+/// 16 MiB for a message from a server, far above what a gateway sends by default.
+pub const RECEIVED_MESSAGE_BYTES_MAX: u32 = 16 << 20;
+/// 1,024 calls that are pending or in flight.
+pub const CALLS_MAX: usize = 1_024;
+/// 128 subscriptions, the default limit of servers for a client.
+pub const SUBSCRIPTIONS_MAX: usize = 128;
+/// 1,024 events of a subscription that the application has not received yet.
+pub const BUFFER_LEN_MAX: usize = 1_024;
+
+/// 50 ms + U(0, half of the time without a connection, at least 1 s and at most 20 s), without a limit on attempts;
+/// the first delay is at most 5 s after the server announced that it is going away. A client is back at the latest
+/// half of the outage after it, see [`BackoffSettings`]. Full jitter resolves a thundering herd in the shortest time
+/// with the lowest peak.
+pub const BACKOFF: BackoffSettings = BackoffSettings {
+    floor: Duration::from_millis(50),
+    range: BackoffRange::Proportional {
+        percent: 50,
+        min: Duration::from_secs(1),
+        max: Duration::from_secs(20),
+    },
+    going_away_jitter: Duration::from_secs(5),
+    stable_after: Duration::from_secs(10),
+    retry_after_max: Duration::from_mins(5),
+    attempts_max: None,
+};
+
+/// At most 16 endpoints. One that failed is tried after the others for 5 to 15 min, so that the clients of a server
+/// that is available again do not return at one instant. The loss of a connection that lasted 10 s is no failure.
+/// There is no failback: a session stays at a fallback endpoint until its connection is lost.
+pub const ENDPOINTS: EndpointsSettings = EndpointsSettings {
+    count_max: 16,
+    stable_after: Duration::from_secs(10),
+    hold_down: Duration::from_mins(5),
+    hold_down_jitter: Duration::from_mins(10),
+    failback: None,
+};
+
+/// A ping after 15 s without received data, and the connection is dropped 10 s later: a dead peer is detected
+/// within 25 s, which is below the 60 s after which proxies close idle connections. While a publication or call is
+/// in flight, a dead peer is detected within 12 s, or about 4 s once eight round trips are known and these are short.
+/// A server that sends something at least every 4 s is never dropped.
+pub const LIVENESS: LivenessSettings = LivenessSettings {
+    ping_after_idle: Duration::from_secs(15),
+    pong_timeout: Duration::from_secs(10),
+    ping_after_request: Duration::from_secs(2),
+    pong_timeout_min: Duration::from_secs(2),
+    write_timeout: Duration::from_secs(10),
+    clock_jump_grace: Duration::from_secs(2),
+};
+
+/// For interactive applications on connections with frequent traffic: a dead peer is detected within 5 s, or 4 s
+/// while a publication or call is in flight.
+pub const LIVENESS_FAST: LivenessSettings = LivenessSettings {
+    ping_after_idle: Duration::from_secs(3),
+    pong_timeout: Duration::from_secs(2),
+    ping_after_request: Duration::from_secs(2),
+    pong_timeout_min: Duration::from_secs(2),
+    write_timeout: Duration::from_secs(5),
+    clock_jump_grace: Duration::from_secs(1),
+};
+
+/// 1,024 publications and 8 MiB; up to 64 publications are in flight, also for a single channel. The gateway
+/// remembers idempotency keys for two minutes after storing them. A resent publication must arrive within this
+/// time, so no publication is resent later than 90 s after it was first sent. On an open connection, a publication
+/// without a reply is resent after 10 s, 30 s and 70 s.
+pub const OUTBOX: OutboxSettings = OutboxSettings {
+    messages_max: 1_024,
+    bytes_max: 8 << 20,
+    in_flight_max: 64,
+    channel_in_flight_max: 64,
+    ack_timeout: Duration::from_secs(10),
+    resend_window: Duration::from_secs(90),
+    retry_after: Duration::from_millis(500),
+};
