@@ -101,6 +101,7 @@ impl<D: Dialect> Builder<D> {
         })
     }
 
+    #[cfg(any(feature = "centrifuge", feature = "websocket"))]
     pub(crate) const fn dialect(&self) -> &D {
         &self.dialect
     }

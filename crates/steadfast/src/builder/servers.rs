@@ -48,7 +48,6 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    #[cfg(any(feature = "centrifuge", feature = "websocket"))]
     /// Adds a header field to the HTTP upgrade request, for example an authorisation.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
