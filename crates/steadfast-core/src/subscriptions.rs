@@ -27,7 +27,8 @@ pub(crate) struct Subscriptions<D: Dialect> {
     len_max: usize,
     /// The log of the server that is asked for subscriptions.
     log: usize,
-    all: BTreeMap<SubscriptionId, Subscription<D>>,
+    /// Boxed, because a node of the map has space for eleven values, and most sessions have one subscription.
+    all: BTreeMap<SubscriptionId, Box<Subscription<D>>>,
     by_topic: BTreeMap<Key<D>, SubscriptionId>,
 }
 
@@ -76,7 +77,7 @@ impl<D: Dialect> Subscriptions<D> {
             return Err(UnsubscribeCause::Duplicate);
         }
         self.by_topic.insert(key.clone(), id);
-        self.all.insert(id, Subscription::new(options));
+        self.all.insert(id, Box::new(Subscription::new(options)));
         Ok(())
     }
 
@@ -281,7 +282,7 @@ impl<D: Dialect> Subscriptions<D> {
             | SubscriptionState::Subscribed
             | SubscriptionState::Paused => None,
         };
-        self.all.values().filter_map(due).min()
+        self.all.values().filter_map(|it| due(it)).min()
     }
 
     fn subscribed(&mut self, topic: &Key<D>) -> Option<(SubscriptionId, &mut Subscription<D>)> {

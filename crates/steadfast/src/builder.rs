@@ -223,7 +223,7 @@ impl<D: Dialect> Builder<D> {
         let driver = Driver::new(Parts {
             session,
             clock,
-            connector,
+            connector: Arc::new(connector),
             dial_limit: self.dial_limit,
             endpoints: self.endpoints,
             inbox,

@@ -70,7 +70,7 @@ pub(crate) enum Command<D: Dialect> {
 pub(crate) struct Parts<D: Dialect> {
     pub(crate) session: Session<D>,
     pub(crate) clock: Clock,
-    pub(crate) connector: Connector,
+    pub(crate) connector: Arc<Connector>,
     pub(crate) dial_limit: DialLimit,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) inbox: mpsc::Receiver<Command<D>>,

@@ -8,6 +8,8 @@ mod read;
 mod types;
 mod write;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;
@@ -74,7 +76,8 @@ pub struct CentrifugeSettings {
 /// The protocol on one connection.
 #[derive(Clone, Debug)]
 pub struct Centrifuge {
-    settings: CentrifugeSettings,
+    /// Shared by all connections of a session.
+    settings: Arc<CentrifugeSettings>,
     /// The id of the connect command, while its reply is awaited.
     connect_id: Option<u32>,
     /// The server requires a pong for each of its pings.
@@ -96,18 +99,18 @@ impl Centrifuge {
             return invalid(SessionSetting::MessageBytesMax, "must be above zero");
         }
         Ok(Self {
-            settings,
+            settings: Arc::new(settings),
             connect_id: None,
             is_pong_required: false,
         })
     }
 
     /// What the client says about itself, and the limit of its server.
-    pub const fn settings(&self) -> &CentrifugeSettings {
+    pub fn settings(&self) -> &CentrifugeSettings {
         &self.settings
     }
 
-    const fn batch_rules(&self) -> BatchRules {
+    fn batch_rules(&self) -> BatchRules {
         BatchRules {
             separator: ENCODING.separator(),
             bytes_max: self.settings.message_bytes_max,

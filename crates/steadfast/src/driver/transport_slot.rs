@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use steadfast_core::dialect::Dialect;
@@ -47,15 +48,15 @@ enum SlotState {
 /// What an attempt dials, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    connector: Connector,
+    connector: Arc<Connector>,
     endpoint: Endpoint,
     plan: DialPlan,
 }
 
 impl Target {
-    pub(super) fn new(connector: &Connector, endpoint: &Endpoint, plan: DialPlan) -> Self {
+    pub(super) fn new(connector: &Arc<Connector>, endpoint: &Endpoint, plan: DialPlan) -> Self {
         Self {
-            connector: connector.clone(),
+            connector: Arc::clone(connector),
             endpoint: endpoint.clone(),
             plan,
         }
