@@ -216,6 +216,16 @@ impl Backoff {
     }
 }
 
+/// The longest delay before something other than a connection is requested again, unless its first delay is longer.
+pub(crate) const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
+
+/// The delay before something other than a connection is requested again: `base`, doubled for each earlier delay, up to
+/// [`RETRY_DELAY_MAX`].
+pub(crate) fn retry_delay(base: Duration, earlier: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(earlier);
+    base.saturating_mul(factor).min(RETRY_DELAY_MAX.max(base))
+}
+
 fn share(time: Duration, percent: u32) -> Duration {
     time.saturating_mul(percent) / 100
 }

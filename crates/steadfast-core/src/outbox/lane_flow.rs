@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
+use crate::backoff::retry_delay;
 use crate::sorted_queue::SortedQueue;
-
-/// The maximum of a doubled pause; a longer pause is not doubled.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
 
 /// Flow control of one lane.
 #[derive(Debug, Default)]
@@ -175,9 +173,7 @@ impl<L: Ord + Clone> LaneFlows<L> {
             flow.rejections = flow.rejections.saturating_add(u32::from(is_another));
             flow.is_throttled = true;
             flow.is_trial_in_flight = false;
-            let doublings = flow.rejections.saturating_sub(1);
-            let factor = 2_u32.saturating_pow(doublings);
-            doubled = pause.saturating_mul(factor).min(RETRY_DELAY_MAX.max(pause));
+            doubled = retry_delay(pause, flow.rejections.saturating_sub(1));
         });
         doubled
     }

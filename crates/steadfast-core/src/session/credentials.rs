@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_machine::Instant;
 
 use super::Session;
+use crate::backoff::retry_delay;
 use crate::dialect::{Dialect, Request};
 use crate::event::SessionEvent;
 use crate::io::{CredentialsError, CredentialsSource, FetchId, Output, RenewalReason};
@@ -20,10 +21,8 @@ const RENEWAL_MARGIN_MAX: Duration = Duration::from_secs(30);
 /// cause one fetch after the other.
 const RENEWAL_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
-/// The first delay after a failed renewal; doubles up to [`RETRY_DELAY_MAX`].
+/// The first delay after a failed renewal; doubles with each further one.
 const RETRY_DELAY_BASE: Duration = Duration::from_secs(1);
-/// The longest delay after a failed renewal.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
 
 /// The credentials, and the fetch or renewal in progress.
 #[derive(Debug)]
@@ -102,9 +101,9 @@ impl Credentials {
     }
 
     fn next_retry_delay(&mut self) -> Duration {
-        let factor = 2_u32.saturating_pow(self.failures);
+        let delay = retry_delay(RETRY_DELAY_BASE, self.failures);
         self.failures = self.failures.saturating_add(1).min(u32::BITS);
-        RETRY_DELAY_BASE.saturating_mul(factor).min(RETRY_DELAY_MAX)
+        delay
     }
 }
 

@@ -5,14 +5,13 @@ use std::time::Duration;
 use steadfast_machine::{Instant, Position};
 
 use super::Effects;
+use crate::backoff::{RETRY_DELAY_MAX, retry_delay};
 use crate::dialect::{Dialect, Subscribed};
 use crate::event::DisconnectCause;
 use crate::io::{EventOf, SubscribeOptions, SubscriptionEvent, SubscriptionId};
 
 /// The first delay before a subscription is requested again; doubles up to [`RETRY_DELAY_MAX`].
 const RETRY_DELAY_BASE: Duration = Duration::from_millis(500);
-/// The longest delay before a subscription is requested again.
-const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
 
 /// How long a connected server may take to reply. Afterwards the subscription is requested again, with a delay as after
 /// a rejection.
@@ -285,7 +284,7 @@ impl<D: Dialect> Subscription<D> {
 
     /// The delay after a rejection; doubles each time.
     pub(super) fn next_retry_delay(&mut self) -> Duration {
-        let delay = retry_delay(self.rejections);
+        let delay = retry_delay(RETRY_DELAY_BASE, self.rejections);
         self.rejections = self.rejections.saturating_add(1).min(u32::BITS);
         delay
     }
@@ -298,16 +297,10 @@ impl<D: Dialect> Subscription<D> {
         }
         let earlier = self.early_ends.checked_sub(1);
         self.early_ends = self.early_ends.saturating_add(1).min(u32::BITS);
-        earlier.map(retry_delay)
+        earlier.map(|earlier| retry_delay(RETRY_DELAY_BASE, earlier))
     }
 
     pub(super) const fn delay(&mut self, until: Instant) {
         self.state = SubscriptionState::Delayed(until);
     }
-}
-
-/// The delay after this number of earlier ones.
-fn retry_delay(earlier: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(earlier);
-    RETRY_DELAY_BASE.saturating_mul(factor).min(RETRY_DELAY_MAX)
 }

@@ -99,40 +99,16 @@ impl DialError {
 
     /// Returns `true` when the cause is this machine or its own network, and not the server.
     pub(crate) fn is_local(&self) -> bool {
-        match &self.reason {
-            DialErrorReason::Io(error) => matches!(
+        if let DialErrorReason::Io(error) = &self.reason {
+            return matches!(
                 error.kind(),
                 io::ErrorKind::NetworkUnreachable
                     | io::ErrorKind::NetworkDown
                     | io::ErrorKind::HostUnreachable
                     | io::ErrorKind::AddrNotAvailable
-            ),
-            DialErrorReason::Randomness => true,
-            DialErrorReason::TimedOut(_)
-            | DialErrorReason::NoAddress
-            | DialErrorReason::TlsName(_)
-            | DialErrorReason::TlsSetup(_)
-            | DialErrorReason::TlsUnsupported
-            | DialErrorReason::TlsRejected(_)
-            | DialErrorReason::TlsFailed(_)
-            | DialErrorReason::TlsClosed
-            | DialErrorReason::TlsRequired
-            | DialErrorReason::Certificate(_)
-            | DialErrorReason::TlsMissing
-            | DialErrorReason::Request(_)
-            | DialErrorReason::ConnectionClosed
-            | DialErrorReason::NotHttp
-            | DialErrorReason::HeaderTooLong(_)
-            | DialErrorReason::TooManyFields(_)
-            | DialErrorReason::PathNotFound { .. }
-            | DialErrorReason::ProxyCredentials { .. }
-            | DialErrorReason::ProxyRejected { .. }
-            | DialErrorReason::ProxyTls
-            | DialErrorReason::DataInTunnel
-            | DialErrorReason::NotReady { .. }
-            | DialErrorReason::Redirected { .. }
-            | DialErrorReason::Rejected { .. } => false,
+            );
         }
+        matches!(self.reason, DialErrorReason::Randomness)
     }
 
     /// Returns `true` when no further attempt can succeed, because the cause is the configuration of the client.
@@ -140,66 +116,21 @@ impl DialError {
     /// An invalid certificate is not permanent: renewing the certificate or changing the DNS entry fixes it without a
     /// change of the client. Later attempts are delayed by the backoff.
     pub(crate) const fn is_permanent(&self) -> bool {
-        match &self.reason {
-            DialErrorReason::TlsName(_)
-            | DialErrorReason::TlsMissing
-            | DialErrorReason::Request(_) => true,
-            DialErrorReason::TimedOut(_)
-            | DialErrorReason::NoAddress
-            | DialErrorReason::Io(_)
-            | DialErrorReason::TlsSetup(_)
-            | DialErrorReason::TlsUnsupported
-            | DialErrorReason::TlsRejected(_)
-            | DialErrorReason::TlsFailed(_)
-            | DialErrorReason::TlsClosed
-            | DialErrorReason::TlsRequired
-            | DialErrorReason::Certificate(_)
-            | DialErrorReason::Randomness
-            | DialErrorReason::ConnectionClosed
-            | DialErrorReason::NotHttp
-            | DialErrorReason::HeaderTooLong(_)
-            | DialErrorReason::TooManyFields(_)
-            | DialErrorReason::PathNotFound { .. }
-            | DialErrorReason::ProxyCredentials { .. }
-            | DialErrorReason::ProxyRejected { .. }
-            | DialErrorReason::ProxyTls
-            | DialErrorReason::DataInTunnel
-            | DialErrorReason::NotReady { .. }
-            | DialErrorReason::Redirected { .. }
-            | DialErrorReason::Rejected { .. } => false,
-        }
+        matches!(
+            self.reason,
+            DialErrorReason::TlsName(_) | DialErrorReason::TlsMissing | DialErrorReason::Request(_)
+        )
     }
 
     /// Returns the delay that the server or the proxy requests before the next attempt.
     pub(crate) const fn retry_after(&self) -> Option<Duration> {
-        match &self.reason {
-            DialErrorReason::ProxyRejected { retry_after, .. }
-            | DialErrorReason::NotReady { retry_after, .. }
-            | DialErrorReason::Rejected { retry_after, .. } => *retry_after,
-            DialErrorReason::TimedOut(_)
-            | DialErrorReason::NoAddress
-            | DialErrorReason::Io(_)
-            | DialErrorReason::TlsName(_)
-            | DialErrorReason::TlsSetup(_)
-            | DialErrorReason::TlsUnsupported
-            | DialErrorReason::TlsRejected(_)
-            | DialErrorReason::TlsFailed(_)
-            | DialErrorReason::TlsClosed
-            | DialErrorReason::TlsRequired
-            | DialErrorReason::Certificate(_)
-            | DialErrorReason::TlsMissing
-            | DialErrorReason::Request(_)
-            | DialErrorReason::Randomness
-            | DialErrorReason::ConnectionClosed
-            | DialErrorReason::NotHttp
-            | DialErrorReason::HeaderTooLong(_)
-            | DialErrorReason::TooManyFields(_)
-            | DialErrorReason::PathNotFound { .. }
-            | DialErrorReason::ProxyCredentials { .. }
-            | DialErrorReason::ProxyTls
-            | DialErrorReason::DataInTunnel
-            | DialErrorReason::Redirected { .. } => None,
+        if let DialErrorReason::ProxyRejected { retry_after, .. }
+        | DialErrorReason::NotReady { retry_after, .. }
+        | DialErrorReason::Rejected { retry_after, .. } = &self.reason
+        {
+            return *retry_after;
         }
+        None
     }
 }
 
