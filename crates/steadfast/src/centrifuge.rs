@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod history;
 mod message;
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ pub use steadfast_protocol::message::{
     ReplyError,
 };
 
+pub use self::history::History;
 pub use self::message::{Message, MessageReceipt};
 use crate::defaults;
 use crate::error::{BuildError, RequestError};
@@ -115,27 +117,21 @@ impl Client {
         Ok(data)
     }
 
-    /// Returns up to `limit` publications after `since`, oldest first; a `limit` of -1 requests the server's maximum.
+    /// Begins a query of the history of a channel: by default as many publications as the server returns at most, oldest
+    /// first.
     ///
-    /// # Errors
-    ///
-    /// Why the call failed.
-    pub async fn history(
-        &self,
-        channel: &str,
-        limit: i32,
-        since: Option<Position>,
-    ) -> Result<HistoryResult, CallError> {
-        let call = Call::History {
-            channel: channel.to_owned(),
-            limit,
-            since,
-            reverse: false,
-        };
-        let Response::History(result) = self.call(call).await? else {
-            return Err(CallError::UnexpectedReply);
-        };
-        Ok(result)
+    /// ```no_run
+    /// # async fn run(client: steadfast::centrifuge::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let newest = client.history("orders").limit(100).reverse().fetch().await?;
+    /// for publication in &newest.publications {
+    ///     println!("{}: {:?}", publication.offset, publication.data);
+    /// }
+    /// let newer = client.history("orders").since(newest.position).fetch().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn history<'a>(&'a self, channel: &'a str) -> History<'a> {
+        History::new(self, channel)
     }
 
     /// Returns the clients that are subscribed to a channel.

@@ -116,6 +116,25 @@ fn text_is_published_as_a_json_string_and_the_command_says_so() {
 }
 
 #[test]
+fn the_history_shows_the_newest_20_publications_oldest_first() {
+    let gateway = Gateway::start();
+    let publications = "/publish lobby 1\n".repeat(23);
+
+    let published = gateway.run_with_input(&[], &publications);
+    let shown = gateway.run_with_input(&["--json"], "/history lobby\n/publish a 1\n");
+
+    assert_eq!(code(&published), Some(0));
+    let text = stdout(&shown);
+    let mut events = text.lines().map(|it| serde_json::from_str(it).unwrap());
+    let history: Value = events.find(|it: &Value| it["event"] == "history").unwrap();
+    let shown = history["publications"].as_array().unwrap().iter();
+    assert!(
+        shown.map(|it| it["offset"].as_u64().unwrap()).eq(4..=23),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_publication_that_cannot_be_sent_fails_with_the_reason_in_both_forms() {
     let gateway = Gateway::start();
     let channel = "c".repeat(300);

@@ -39,6 +39,7 @@ mod required {
         steadfast::Receipt<Centrifuge>: Send + Sync + Unpin;
         steadfast::StageTimeouts: Send + Sync + Unpin;
         steadfast::Subscription<Centrifuge>: Send + Sync + Unpin;
+        steadfast::centrifuge::History<'static>: Send + Sync + Unpin;
         steadfast::centrifuge::Message<'static>: Send + Sync + Unpin;
         steadfast::centrifuge::MessageReceipt: Send + Sync + Unpin;
         steadfast::error::BuildError: Send + Sync + Unpin;
@@ -92,8 +93,8 @@ fn every_future_can_be_sent_to_another_task() {
         sendable("steadfast::Client::ready", client.ready(Duration::ZERO)),
         sendable("steadfast::Client::rpc", client.rpc("method", &1)),
         sendable(
-            "steadfast::Client::history",
-            client.history("news", -1, None),
+            "steadfast::centrifuge::History::fetch",
+            client.history("news").fetch(),
         ),
         sendable("steadfast::Client::presence", client.presence("news")),
         sendable(

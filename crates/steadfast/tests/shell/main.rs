@@ -14,6 +14,7 @@ mod dial_limit;
 mod drain;
 mod dropped_futures;
 mod heartbeat_log;
+mod history;
 mod logs;
 mod names;
 mod overflow;

@@ -5,7 +5,7 @@ use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    Command, ConnectResult, RefreshResult, Reply, ReplyResult, Request,
+    Command, ConnectResult, HistoryResult, RefreshResult, Reply, ReplyResult, Request,
 };
 use steadfast_protocol::websocket::handshake::{accept_key, response};
 use steadfast_protocol::websocket::{self, Decoder, Opcode, Role};
@@ -44,7 +44,7 @@ pub(crate) async fn upgrade(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) 
     Some(())
 }
 
-/// Accepts a connection, reports each request, and acknowledges publications and calls. Returns the client's close
+/// Accepts a connection, reports each request, and acknowledges publications and calls; histories are empty. Returns the client's close
 /// code.
 pub(crate) async fn serve_connection(
     listener: &TcpListener,
@@ -87,6 +87,8 @@ fn reply(message: &[u8], replies: &mut Vec<u8>, on_request: &mut impl FnMut(&Req
             ReplyResult::Connect(ConnectResult::default())
         } else if matches!(request, Request::Refresh(_)) {
             ReplyResult::Refresh(RefreshResult::default())
+        } else if matches!(request, Request::History(_)) {
+            ReplyResult::History(HistoryResult::default())
         } else {
             assert!(matches!(request, Request::Rpc(_)), "{request:?}");
             ReplyResult::Rpc(acknowledgement())

@@ -17,7 +17,7 @@ use crate::args;
 use crate::output;
 
 /// Limit of `/history`, in publications.
-const HISTORY_LIMIT: u16 = 20;
+const HISTORY_LIMIT: u32 = 20;
 /// While so many requests have no result, no input is read: a pipe may have any number of lines.
 const PENDING_MAX: usize = 256;
 /// How long the end of the input waits for results: as long as a result may take on a connection that is open.
@@ -262,12 +262,8 @@ impl Session {
 
 /// Fetches the last publications of a channel, oldest first.
 async fn latest(client: &Client, channel: &str) -> Result<HistoryResult, CallError> {
-    let newest = client.history(channel, 0, None).await?.position;
-    let since = steadfast::Position {
-        offset: newest.offset.saturating_sub(u64::from(HISTORY_LIMIT)),
-        ..newest
-    };
-    client
-        .history(channel, i32::from(HISTORY_LIMIT), Some(since))
-        .await
+    let newest_first = client.history(channel).limit(HISTORY_LIMIT).reverse();
+    let mut history = newest_first.fetch().await?;
+    history.publications.reverse();
+    Ok(history)
 }

@@ -19,7 +19,7 @@ use super::{CHANNEL, painter};
 use crate::output;
 
 /// Publications per history request when the picture is rebuilt.
-const HISTORY_PAGE: i32 = 300;
+const HISTORY_PAGE: u32 = 300;
 /// The delay before a failed history request is repeated.
 const HISTORY_RETRY_DELAY: Duration = Duration::from_millis(500);
 /// How often the number of clients is requested at least; a join or leave requests it immediately.
@@ -137,7 +137,8 @@ async fn rebuild(client: &Client, board: &Mutex<Board>, to: &Position) {
     rebuilt.reset(&to.epoch);
     while rebuilt.position().offset < to.offset {
         let since = rebuilt.position().clone();
-        match client.history(CHANNEL, HISTORY_PAGE, Some(since)).await {
+        let history = client.history(CHANNEL).limit(HISTORY_PAGE).since(since);
+        match history.fetch().await {
             // The history has no further publications: the picture shows what is left.
             Ok(page) if page.publications.is_empty() => break,
             Ok(page) => page.publications.iter().for_each(|it| rebuilt.apply(it)),

@@ -62,10 +62,10 @@ pub(super) const RPC: Case = Case {
     },
 };
 pub(super) const HISTORY: Case = Case {
-    name: "steadfast::Client::history",
+    name: "steadfast::centrifuge::History::fetch",
     start: |it| {
         Box::pin(async {
-            let _ = it.client.history(CALL, -1, None).await;
+            let _ = it.client.history(CALL).fetch().await;
             Completed::Other
         })
     },
