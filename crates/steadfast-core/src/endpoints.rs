@@ -88,13 +88,8 @@ pub enum EndpointsError {
 /// use steadfast_core::policy::{EndpointsPolicy, EndpointsSettings};
 /// use steadfast_machine::{Instant, Seed};
 ///
-/// let policy = EndpointsPolicy::new(EndpointsSettings {
-///     count_max: 16,
-///     stable_after: Duration::from_secs(10),
-///     hold_down: Duration::from_mins(5),
-///     hold_down_jitter: Duration::from_mins(10),
-///     failback: None,
-/// })?;
+/// let settings = EndpointsSettings::new(16, Duration::from_secs(10), Duration::from_mins(5));
+/// let policy = EndpointsPolicy::new(settings.hold_down_jitter(Duration::from_mins(10)))?;
 /// let (main, backup) = (EndpointId(1), EndpointId(2));
 /// let list = [
 ///     ListedEndpoint { id: main, priority: 0 },

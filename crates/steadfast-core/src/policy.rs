@@ -1,7 +1,13 @@
-//! Settings of a session that are valid by construction. State machines have no defaults; shells document theirs.
+//! Settings of a session that are valid by construction.
+//!
+//! State machines have no defaults; shells document theirs. What has no meaning without a decision is therefore an
+//! argument of `new`; everything else is switched off by `new`, or follows from the arguments, until its setter is called.
 
 mod backoff;
 mod endpoints;
+mod liveness;
+mod outbox;
+mod setters;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +16,10 @@ use thiserror::Error;
 
 pub use backoff::{BackoffRange, BackoffSettings};
 pub use endpoints::{EndpointLogs, EndpointsPolicy, EndpointsSettings, FailbackSettings};
+pub use liveness::LivenessSettings;
+pub use outbox::OutboxSettings;
+
+use setters::setters;
 
 /// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -22,61 +32,23 @@ pub struct PolicyError {
     pub problem: &'static str,
 }
 
-/// When the client pings the server, and when it gives up the connection. Any received byte proves that the server is
-/// alive.
-///
-/// A dead connection is detected within `ping_after_idle + pong_timeout` of the last byte, and within
-/// `ping_after_request + pong_timeout` of a request in flight. As soon as eight round trips are known, the second bound
-/// is adaptive: `ping_after_request + pong_timeout_min` on a connection whose round trips are short. A server that sends
-/// some byte within `pong_timeout`, and within `ping_after_request + pong_timeout_min`, of each request and ping is never
-/// given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LivenessSettings {
-    /// Idle time before the first ping; above zero.
-    pub ping_after_idle: Duration,
-    /// From the first ping until the connection is given up; above zero. With a request in flight, the longest such
-    /// time, and the limit of a measured round trip.
-    pub pong_timeout: Duration,
-    /// From a publication or call, or the last byte after it, to a ping if nothing is received; above zero. Four times
-    /// the smoothed round-trip time if that is longer, and never later than `ping_after_idle`.
-    pub ping_after_request: Duration,
-    /// The shortest time from that ping until the connection is given up; above zero, at most `pong_timeout`. The time
-    /// itself is the smoothed round-trip time and four times its variation (RFC 6298), and what 128 kbit/s take for
-    /// the bytes before the ping that the server may not have received.
-    pub pong_timeout_min: Duration,
-    /// The longest time without write progress before the connection is given up; above zero.
-    pub write_timeout: Duration,
-    /// Additional time for the peer if this process handled a deadline late, for example after a suspension.
-    pub clock_jump_grace: Duration,
-}
-
-/// Limits and timeouts of publications.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutboxSettings {
-    /// The maximum number of publications, queued and in flight; above zero.
-    pub messages_max: usize,
-    /// The maximum number of bytes of their payloads; above zero.
-    pub bytes_max: usize,
-    /// The maximum number of publications in flight; above zero.
-    pub in_flight_max: usize,
-    /// The maximum number of publications in flight in one channel; above zero. With 1 the order of a channel always
-    /// holds, at the cost of a round trip for each publication. With more, publications that were in flight when the
-    /// server temporarily rejects one may be stored before it.
-    pub channel_in_flight_max: usize,
-    /// How long a connected server may take to acknowledge a publication; above zero. Afterwards it is resent with its
-    /// key, with twice the timeout. While the socket does not accept all bytes the timeout restarts: a resend would
-    /// only be queued after the first.
-    pub ack_timeout: Duration,
-    /// A publication is not resent after this time. Shorter than the server's deduplication window, by the time that a
-    /// message may be in flight: a resend that arrives after the server has forgotten the key is applied a second time.
-    pub resend_window: Duration,
-    /// The pause of a channel after the server temporarily rejected a publication; above zero. Doubles with each
-    /// consecutive rejection, up to 20 s, and is extended by up to a quarter.
-    pub retry_after: Duration,
-}
-
 /// Settings of a link: where and when a connection is attempted, given up and attempted again.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_core::policy::{
+///     BackoffRange, BackoffSettings, EndpointsSettings, LinkPolicy, LinkSettings, LivenessSettings,
+/// };
+///
+/// let secs = Duration::from_secs;
+/// let endpoints = EndpointsSettings::new(4, secs(10), secs(300));
+/// let backoff = BackoffSettings::new(BackoffRange::proportional(50, secs(1), secs(20)));
+/// let liveness = LivenessSettings::new(secs(15), secs(10));
+/// let settings = LinkSettings::new(secs(10), endpoints, backoff, liveness).priorities(vec![0, 1]);
+/// assert!(LinkPolicy::new(settings).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LinkSettings {
     /// The priority of each endpoint, in the order of the shell's list; at least one and at most
     /// [`EndpointsSettings::count_max`]. The endpoint with the lowest number is preferred, and sessions are distributed
@@ -97,7 +69,18 @@ pub struct LinkSettings {
 }
 
 /// All settings of a session, whatever its dialect is.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use steadfast_core::policy::{LinkSettings, OutboxSettings, SessionPolicy, SessionSettings};
+/// # fn policy(link: LinkSettings) {
+/// let outbox = OutboxSettings::new(1_000, 1 << 20, Duration::from_secs(10));
+/// let settings = SessionSettings::new(link, outbox).subscriptions_max(16);
+/// assert!(SessionPolicy::new(settings).is_ok());
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SessionSettings {
     /// When a connection is attempted, given up and attempted again.
     pub link: LinkSettings,
@@ -268,6 +251,32 @@ const fn above_zero(setting: SessionSetting, value: Duration) -> Rule {
 }
 
 impl LinkSettings {
+    /// One endpoint, and this long for an attempt. `degraded_after` and `close_timeout` are as long as
+    /// `connect_timeout`.
+    pub fn new(
+        connect_timeout: Duration,
+        endpoints: EndpointsSettings,
+        backoff: BackoffSettings,
+        liveness: LivenessSettings,
+    ) -> Self {
+        Self {
+            priorities: vec![0],
+            endpoints,
+            connect_timeout,
+            degraded_after: connect_timeout,
+            close_timeout: connect_timeout,
+            backoff,
+            liveness,
+        }
+    }
+
+    /// Sets the field [`priorities`](field@Self::priorities), which documents the limits.
+    #[must_use]
+    pub fn priorities(mut self, priorities: Vec<u16>) -> Self {
+        self.priorities = priorities;
+        self
+    }
+
     /// The rules of these settings and of their parts.
     fn all_rules(&self) -> impl Iterator<Item = Rule> {
         let rules = self.rules().into_iter();
@@ -294,54 +303,31 @@ impl LinkSettings {
     }
 }
 
-impl LivenessSettings {
-    fn rules(&self) -> [Rule; 6] {
-        [
-            above_zero(SessionSetting::LivenessPingAfterIdle, self.ping_after_idle),
-            above_zero(SessionSetting::LivenessPongTimeout, self.pong_timeout),
-            above_zero(
-                SessionSetting::LivenessPingAfterRequest,
-                self.ping_after_request,
-            ),
-            above_zero(
-                SessionSetting::LivenessPongTimeoutMin,
-                self.pong_timeout_min,
-            ),
-            (
-                self.pong_timeout_min <= self.pong_timeout,
-                SessionSetting::LivenessPongTimeoutMin,
-                "must not be above liveness.pong_timeout",
-            ),
-            above_zero(SessionSetting::LivenessWriteTimeout, self.write_timeout),
-        ]
+impl SessionSettings {
+    /// Each endpoint has its own log. There may be as many pending calls, and as many subscriptions, as publications.
+    pub const fn new(link: LinkSettings, outbox: OutboxSettings) -> Self {
+        Self {
+            link,
+            endpoint_logs: EndpointLogs::Independent,
+            calls_max: outbox.messages_max,
+            subscriptions_max: outbox.messages_max,
+            outbox,
+        }
     }
 }
 
-impl OutboxSettings {
-    const fn rules(&self) -> [Rule; 6] {
-        [
-            (
-                self.messages_max > 0,
-                SessionSetting::OutboxMessagesMax,
-                ABOVE_ZERO,
-            ),
-            (
-                self.bytes_max > 0,
-                SessionSetting::OutboxBytesMax,
-                ABOVE_ZERO,
-            ),
-            (
-                self.in_flight_max > 0,
-                SessionSetting::OutboxInFlightMax,
-                ABOVE_ZERO,
-            ),
-            (
-                self.channel_in_flight_max > 0,
-                SessionSetting::OutboxChannelInFlightMax,
-                ABOVE_ZERO,
-            ),
-            above_zero(SessionSetting::OutboxAckTimeout, self.ack_timeout),
-            above_zero(SessionSetting::OutboxRetryAfter, self.retry_after),
-        ]
-    }
-}
+setters!(LinkSettings {
+    endpoints: EndpointsSettings,
+    connect_timeout: Duration,
+    degraded_after: Duration,
+    close_timeout: Duration,
+    backoff: BackoffSettings,
+    liveness: LivenessSettings,
+});
+
+setters!(SessionSettings {
+    endpoint_logs: EndpointLogs,
+    calls_max: usize,
+    subscriptions_max: usize,
+    outbox: OutboxSettings,
+});

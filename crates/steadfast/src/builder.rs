@@ -12,7 +12,7 @@ use steadfast_core::Session;
 use steadfast_core::dialect::Dialect;
 use steadfast_core::io::{CredentialsError, CredentialsSource, RenewalReason};
 use steadfast_core::policy::{
-    EndpointLogs, LinkSettings, LivenessSettings, PolicyError, SessionPolicy, SessionSettings,
+    LinkSettings, LivenessSettings, PolicyError, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::Seed;
@@ -71,21 +71,7 @@ impl<D: Dialect> Builder<D> {
             invalid: None,
             credentials: CredentialsSource::Fixed(Secret::default()),
             fetch_credentials: None,
-            settings: SessionSettings {
-                link: LinkSettings {
-                    priorities: vec![0],
-                    endpoints: defaults::ENDPOINTS,
-                    connect_timeout: defaults::CONNECT_TIMEOUT,
-                    degraded_after: defaults::DEGRADED_AFTER,
-                    close_timeout: defaults::CLOSE_TIMEOUT,
-                    backoff: defaults::BACKOFF,
-                    liveness: defaults::LIVENESS,
-                },
-                endpoint_logs: EndpointLogs::default(),
-                calls_max: defaults::CALLS_MAX,
-                subscriptions_max: defaults::SUBSCRIPTIONS_MAX,
-                outbox: defaults::OUTBOX,
-            },
+            settings: default_settings(),
             stage_timeouts: StageTimeouts::DEFAULT,
             call_timeout: defaults::CALL_TIMEOUT,
             received_message_bytes_max: defaults::RECEIVED_MESSAGE_BYTES_MAX,
@@ -267,6 +253,20 @@ impl<D: Dialect> Builder<D> {
     }
 }
 
+fn default_settings() -> SessionSettings {
+    let link = LinkSettings::new(
+        defaults::CONNECT_TIMEOUT,
+        defaults::ENDPOINTS,
+        defaults::BACKOFF,
+        defaults::LIVENESS,
+    )
+    .degraded_after(defaults::DEGRADED_AFTER)
+    .close_timeout(defaults::CLOSE_TIMEOUT);
+    SessionSettings::new(link, defaults::OUTBOX)
+        .calls_max(defaults::CALLS_MAX)
+        .subscriptions_max(defaults::SUBSCRIPTIONS_MAX)
+}
+
 fn random_u64() -> Result<u64, BuildError> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|_error| BuildError::Randomness)?;
@@ -312,10 +312,7 @@ mod tests {
     #[test]
     fn the_connector_has_the_limits_of_the_client() {
         let builder = Client::builder("ws://127.0.0.1:9").unwrap();
-        let liveness = LivenessSettings {
-            ping_after_idle: Duration::from_mins(1),
-            ..defaults::LIVENESS
-        };
+        let liveness = defaults::LIVENESS.ping_after_idle(Duration::from_mins(1));
         let builder = builder.liveness(liveness).received_message_bytes_max(77);
 
         let connector = format!("{:?}", builder.connector().unwrap());

@@ -167,25 +167,21 @@ impl Client {
 
 /// The client name `steadfast`, no application data, and the message limit of the gateway.
 fn default_settings() -> CentrifugeSettings {
-    CentrifugeSettings {
-        name: "steadfast".to_owned(),
-        data: None,
-        message_bytes_max: Limits::MESSAGE_BYTES,
-    }
+    CentrifugeSettings::new("steadfast", Limits::MESSAGE_BYTES)
 }
 
 impl Builder {
     /// Sets the client name in the connect command, at most 16 bytes; `steadfast` by default.
     #[must_use]
     pub fn name(self, name: &str) -> Self {
-        self.with_settings(|settings| name.clone_into(&mut settings.name))
+        self.with_settings(|settings| settings.name(name))
     }
 
     /// Sets the largest message that the server accepts, in bytes; 64 KiB by default, as the gateway has it. A larger
     /// publication or call fails alone, before it is sent.
     #[must_use]
     pub fn sent_message_bytes_max(self, bytes: usize) -> Self {
-        self.with_settings(|settings| settings.message_bytes_max = bytes)
+        self.with_settings(|settings| settings.message_bytes_max(bytes))
     }
 
     /// Sets application data that is sent with each connect command.
@@ -195,12 +191,11 @@ impl Builder {
     /// The data cannot be serialized as JSON.
     pub fn data(self, data: &impl Serialize) -> Result<Self, BuildError> {
         let data = Bytes::from(serde_json::to_vec(data)?);
-        Ok(self.with_settings(|settings| settings.data = Some(data)))
+        Ok(self.with_settings(|settings| settings.data(data)))
     }
 
-    fn with_settings(self, change: impl FnOnce(&mut CentrifugeSettings)) -> Self {
-        let mut settings = self.dialect().settings().clone();
-        change(&mut settings);
-        self.with_dialect(Centrifuge::new(settings))
+    fn with_settings(self, change: impl FnOnce(CentrifugeSettings) -> CentrifugeSettings) -> Self {
+        let settings = self.dialect().settings().clone();
+        self.with_dialect(Centrifuge::new(change(settings)))
     }
 }

@@ -100,11 +100,7 @@ mod tests {
     use crate::defaults;
 
     fn capacity() -> OutboxCapacity {
-        OutboxCapacity::new(&OutboxSettings {
-            messages_max: 2,
-            bytes_max: 10,
-            ..defaults::OUTBOX
-        })
+        OutboxCapacity::new(&defaults::OUTBOX.messages_max(2).bytes_max(10))
     }
 
     #[test]

@@ -140,13 +140,7 @@ impl Client {
 
 /// Nothing is said first, the server accepts every client, and its limit is unknown.
 const fn default_settings() -> RawSettings {
-    RawSettings {
-        login: None,
-        first_messages: Vec::new(),
-        handshake: None,
-        message_bytes_max: defaults::OUTBOX.bytes_max,
-        close_codes: std::collections::BTreeMap::new(),
-    }
+    RawSettings::new(defaults::OUTBOX.bytes_max)
 }
 
 impl Builder {
@@ -170,15 +164,15 @@ impl Builder {
     #[must_use]
     pub fn login(self, message: impl Fn(&str) -> Frame + Send + Sync + 'static) -> Self {
         let login = LoginMessage::new(move |credentials| message(credentials.expose()));
-        self.with_raw_settings(|settings| settings.login = Some(login))
+        self.with_raw_settings(|settings| settings.login(login))
     }
 
     /// Sets the messages that are sent after each connect, before everything that is queued, for example subscriptions; at
     /// most [`FIRST_MESSAGES_MAX`]. None by default.
     #[must_use]
     pub fn first_messages(self, messages: impl IntoIterator<Item = impl Into<Frame>>) -> Self {
-        let messages = messages.into_iter().map(Into::into).collect();
-        self.with_raw_settings(|settings| settings.first_messages = messages)
+        let messages = messages.into_iter().map(Into::into);
+        self.with_raw_settings(|settings| settings.first_messages(messages))
     }
 
     /// Sets which message of the server says that it has accepted the client: until then nothing else is sent, and the
@@ -224,7 +218,7 @@ impl Builder {
     #[must_use]
     pub fn handshake(self, evaluate: impl Fn(&Frame) -> Handshake + Send + Sync + 'static) -> Self {
         let rule = HandshakeRule::new(evaluate);
-        self.with_raw_settings(|settings| settings.handshake = Some(rule))
+        self.with_raw_settings(|settings| settings.handshake(rule))
     }
 
     /// Sets what a close code of the server requires; 1005 is a close frame without a code.
@@ -234,21 +228,18 @@ impl Builder {
     /// all others, also after 1000 and those of applications (4000 to 4999).
     #[must_use]
     pub fn on_close(self, code: u16, advice: RetryAdvice) -> Self {
-        self.with_raw_settings(|settings| {
-            settings.close_codes.insert(code, advice);
-        })
+        self.with_raw_settings(|settings| settings.on_close(code, advice))
     }
 
     /// Sets the largest message that the server accepts, in bytes; 8 MiB by default, the size of the outbox. A larger
     /// message fails alone, before it is sent.
     #[must_use]
     pub fn sent_message_bytes_max(self, bytes: usize) -> Self {
-        self.with_raw_settings(|settings| settings.message_bytes_max = bytes)
+        self.with_raw_settings(|settings| settings.message_bytes_max(bytes))
     }
 
-    fn with_raw_settings(self, change: impl FnOnce(&mut RawSettings)) -> Self {
-        let mut settings = self.dialect().settings().clone();
-        change(&mut settings);
-        self.with_dialect(Raw::new(settings))
+    fn with_raw_settings(self, change: impl FnOnce(RawSettings) -> RawSettings) -> Self {
+        let settings = self.dialect().settings().clone();
+        self.with_dialect(Raw::new(change(settings)))
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use steadfast::centrifuge::{Client, Driver};
 use steadfast::error::EndpointError;
-use steadfast::{BackoffRange, BackoffSettings, Endpoint, defaults};
+use steadfast::{BackoffSettings, Endpoint, defaults};
 use tokio::sync::mpsc;
 
 use self::connection::{Connection, ConnectionFailure, Patience};
@@ -36,14 +36,7 @@ const OUTPUT_QUEUE_LEN_MAX: usize = 1_024;
 /// Longest wait for the session to close at exit.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// At most 5 s between two attempts: an operator who restarts a gateway waits for it.
-const BACKOFF: BackoffSettings = BackoffSettings {
-    range: BackoffRange::Proportional {
-        percent: 50,
-        min: Duration::from_secs(1),
-        max: Duration::from_secs(5),
-    },
-    ..defaults::BACKOFF
-};
+const BACKOFF: BackoffSettings = defaults::BACKOFF.cap(Duration::from_secs(5));
 
 /// Runs until `/quit`, the end of the input or a signal, the acknowledgement of the `--publish` message, or the end of
 /// standard output.

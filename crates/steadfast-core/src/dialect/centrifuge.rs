@@ -62,7 +62,16 @@ const SUBSCRIBE_BYTES: usize = 1_024;
 const NAME_BYTES_MAX: usize = 16;
 
 /// What a client says about itself, and the limit of its server.
+///
+/// ```
+/// use bytes::Bytes;
+/// use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
+///
+/// let settings = CentrifugeSettings::new("sensor", 64 << 10).data(Bytes::from_static(b"{}"));
+/// assert!(Centrifuge::new(settings).is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CentrifugeSettings {
     /// The client name in the connect command; at most 16 bytes.
     pub name: String,
@@ -71,6 +80,38 @@ pub struct CentrifugeSettings {
     /// The largest message that the server accepts, in bytes; above zero. The gateway of Steadfast accepts
     /// [`Limits::MESSAGE_BYTES`].
     pub message_bytes_max: usize,
+}
+
+impl CentrifugeSettings {
+    /// This client name, no application data, and a server that accepts messages of up to this size.
+    pub fn new(name: &str, message_bytes_max: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            data: None,
+            message_bytes_max,
+        }
+    }
+
+    /// Sets the client name; at most 16 bytes.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Sets the application data, raw JSON.
+    #[must_use]
+    pub fn data(mut self, data: Bytes) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// Sets the largest message that the server accepts, in bytes; above zero.
+    #[must_use]
+    pub const fn message_bytes_max(mut self, bytes: usize) -> Self {
+        self.message_bytes_max = bytes;
+        self
+    }
 }
 
 /// The protocol on one connection.
@@ -111,11 +152,8 @@ impl Centrifuge {
     }
 
     fn batch_rules(&self) -> BatchRules {
-        BatchRules {
-            separator: ENCODING.separator(),
-            bytes_max: self.settings.message_bytes_max,
-            requests_max: COMMANDS_MAX,
-        }
+        let bytes_max = self.settings.message_bytes_max;
+        BatchRules::new(ENCODING.separator(), bytes_max, COMMANDS_MAX)
     }
 
     fn command(&self, id: u32, request: ProtocolRequest, wire: &mut Wire) {

@@ -76,6 +76,7 @@ pub enum DialectEvent<D: Dialect> {
 
 /// A subscription that the peer has accepted.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Subscribed<I> {
     /// The position of the topic; empty if the topic has no history.
     pub position: Position,
@@ -87,6 +88,15 @@ pub struct Subscribed<I> {
 }
 
 impl<I> Subscribed<I> {
+    /// A subscription that begins with these items, which follow the requested position if `is_recovered`.
+    pub const fn new(position: Position, is_recovered: bool, items: Vec<(Option<u64>, I)>) -> Self {
+        Self {
+            position,
+            is_recovered,
+            items,
+        }
+    }
+
     /// A subscription from now on, to a topic without a history.
     pub fn without_history() -> Self {
         Self {

@@ -57,7 +57,18 @@ pub const FIRST_MESSAGES_MAX: usize = 64;
 pub const HANDSHAKE_MESSAGES_MAX: usize = 64;
 
 /// What a client says first, and what it expects of its server.
+///
+/// ```
+/// use steadfast_core::dialect::raw::{Handshake, HandshakeRule, Raw, RawSettings};
+/// use steadfast_core::io::Frame;
+///
+/// let settings = RawSettings::new(64 << 10)
+///     .first_messages([Frame::from("subscribe".to_owned())])
+///     .handshake(HandshakeRule::new(|_message| Handshake::Accepted));
+/// assert!(Raw::new(settings).is_ok());
+/// ```
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct RawSettings {
     /// The first message of each connection, if it depends on the credentials.
     pub login: Option<LoginMessage>,
@@ -69,6 +80,54 @@ pub struct RawSettings {
     pub message_bytes_max: usize,
     /// What close codes require, if it is not what they require by default.
     pub close_codes: BTreeMap<u16, RetryAdvice>,
+}
+
+impl RawSettings {
+    /// Nothing is said first, and a server that accepts every client and messages of up to this size.
+    pub const fn new(message_bytes_max: usize) -> Self {
+        Self {
+            login: None,
+            first_messages: Vec::new(),
+            handshake: None,
+            message_bytes_max,
+            close_codes: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the first message of each connection.
+    #[must_use]
+    pub fn login(mut self, login: LoginMessage) -> Self {
+        self.login = Some(login);
+        self
+    }
+
+    /// Sets the messages after the login; at most [`FIRST_MESSAGES_MAX`].
+    #[must_use]
+    pub fn first_messages(mut self, messages: impl IntoIterator<Item = Frame>) -> Self {
+        self.first_messages = messages.into_iter().collect();
+        self
+    }
+
+    /// Sets when the peer has accepted the client.
+    #[must_use]
+    pub fn handshake(mut self, rule: HandshakeRule) -> Self {
+        self.handshake = Some(rule);
+        self
+    }
+
+    /// Sets the largest message that the server accepts, in bytes; above zero.
+    #[must_use]
+    pub const fn message_bytes_max(mut self, bytes: usize) -> Self {
+        self.message_bytes_max = bytes;
+        self
+    }
+
+    /// Sets what a close code requires; 1005 is a close frame without a code.
+    #[must_use]
+    pub fn on_close(mut self, code: u16, advice: RetryAdvice) -> Self {
+        self.close_codes.insert(code, advice);
+        self
+    }
 }
 
 impl fmt::Debug for RawSettings {

@@ -6,6 +6,7 @@ use crate::io::Frame;
 
 /// How a protocol puts several requests into one text message.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BatchRules {
     /// The bytes between two requests.
     pub separator: &'static [u8],
@@ -13,6 +14,17 @@ pub struct BatchRules {
     pub bytes_max: usize,
     /// The largest number of requests in a message; at least 1.
     pub requests_max: usize,
+}
+
+impl BatchRules {
+    /// Up to this many requests, at least 1, and this many bytes in a message, with a separator between two requests.
+    pub const fn new(separator: &'static [u8], bytes_max: usize, requests_max: usize) -> Self {
+        Self {
+            separator,
+            bytes_max,
+            requests_max,
+        }
+    }
 }
 
 /// Collects what is written to one connection until the session passes it to the transport.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::setters::setters;
 use super::{ABOVE_ZERO, Rule, SessionSetting, above_zero};
 
 /// The range of the delay before the next attempt. The delay is uniform over the range, in addition to
@@ -12,6 +13,7 @@ pub enum BackoffRange {
     /// A share of the time without a connection, which bounds every wait by the outage: a client whose last connection
     /// was stable starts its next attempt at the latest `floor` and this share of the outage after the server is
     /// available again.
+    #[non_exhaustive]
     Proportional {
         /// The share of the time since the loss, in percent; above zero. The time of earlier outages is added, as far
         /// as connections since then have not compensated for it, see [`BackoffSettings::stable_after`].
@@ -22,6 +24,7 @@ pub enum BackoffRange {
         max: Duration,
     },
     /// Grows with the number of failed attempts and lost connections, however long they took.
+    #[non_exhaustive]
     Exponential {
         /// The range after a stable connection; above zero.
         base: Duration,
@@ -42,7 +45,21 @@ pub enum BackoffRange {
 ///
 /// A connection was stable if the time of earlier outages is no longer counted: with
 /// `defaults::BACKOFF` of the client library, after at most 90 s.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_core::policy::{BackoffRange, BackoffSettings};
+///
+/// let range = BackoffRange::proportional(50, Duration::from_secs(1), Duration::from_secs(20));
+/// let backoff = BackoffSettings::new(range)
+///     .floor(Duration::from_millis(50))
+///     .cap(Duration::from_secs(10))
+///     .attempts_max(100);
+/// assert_eq!(backoff.range, BackoffRange::proportional(50, Duration::from_secs(1), Duration::from_secs(10)));
+/// assert_eq!(backoff.attempts_max, Some(100));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BackoffSettings {
     /// The smallest delay; limits the rate of attempts at a server that rejects them.
     pub floor: Duration,
@@ -61,6 +78,43 @@ pub struct BackoffSettings {
 }
 
 impl BackoffRange {
+    /// A share of the time without a connection, in percent and above zero; at least `min`, which is above zero, and at
+    /// most `max`. See [`Self::Proportional`].
+    pub const fn proportional(percent: u32, min: Duration, max: Duration) -> Self {
+        Self::Proportional { percent, min, max }
+    }
+
+    /// From `base`, which is above zero, multiplied by `factor`, at least 2, for each failure; at most `cap`. See
+    /// [`Self::Exponential`].
+    pub const fn exponential(base: Duration, factor: u32, cap: Duration) -> Self {
+        Self::Exponential { base, factor, cap }
+    }
+
+    /// Sets the largest range: `max` of a proportional one, `cap` of an exponential one. Not below the smallest range.
+    #[must_use]
+    pub const fn cap(self, largest: Duration) -> Self {
+        match self {
+            Self::Proportional { percent, min, .. } => Self::proportional(percent, min, largest),
+            Self::Exponential { base, factor, .. } => Self::exponential(base, factor, largest),
+        }
+    }
+
+    /// The range after a stable connection.
+    const fn smallest(self) -> Duration {
+        match self {
+            Self::Proportional { min, .. } => min,
+            Self::Exponential { base, .. } => base,
+        }
+    }
+
+    /// The range after a long outage or many failures.
+    const fn largest(self) -> Duration {
+        match self {
+            Self::Proportional { max, .. } => max,
+            Self::Exponential { cap, .. } => cap,
+        }
+    }
+
     fn rules(&self) -> [Rule; 3] {
         match *self {
             Self::Proportional { percent, min, max } => [
@@ -90,6 +144,33 @@ impl BackoffRange {
 }
 
 impl BackoffSettings {
+    /// Delays within this range, without a floor and without a limit on attempts. `going_away_jitter` is the smallest
+    /// range; `stable_after` and `retry_after_max` are the largest.
+    pub const fn new(range: BackoffRange) -> Self {
+        Self {
+            floor: Duration::ZERO,
+            range,
+            going_away_jitter: range.smallest(),
+            stable_after: range.largest(),
+            retry_after_max: range.largest(),
+            attempts_max: None,
+        }
+    }
+
+    /// Sets the largest range of the delays, and nothing else; see [`BackoffRange::cap`].
+    #[must_use]
+    pub const fn cap(mut self, largest: Duration) -> Self {
+        self.range = self.range.cap(largest);
+        self
+    }
+
+    /// Sets the number of consecutive failed attempts after which the session fails; above zero.
+    #[must_use]
+    pub const fn attempts_max(mut self, attempts: u32) -> Self {
+        self.attempts_max = Some(attempts);
+        self
+    }
+
     pub(super) fn rules(&self) -> [Rule; 5] {
         let [first, second, third] = self.range.rules();
         [
@@ -105,3 +186,11 @@ impl BackoffSettings {
         ]
     }
 }
+
+setters!(BackoffSettings {
+    floor: Duration,
+    range: BackoffRange,
+    going_away_jitter: Duration,
+    stable_after: Duration,
+    retry_after_max: Duration,
+});

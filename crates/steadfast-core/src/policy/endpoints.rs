@@ -2,10 +2,22 @@
 
 use std::time::Duration;
 
+use super::setters::setters;
 use super::{ABOVE_ZERO, PolicyError, Rule, SessionSetting, above_zero, check};
 
 /// When a session avoids an endpoint, and when it returns to one of better priority; see [`crate::endpoints`].
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_core::policy::{EndpointsSettings, FailbackSettings};
+///
+/// let endpoints = EndpointsSettings::new(4, Duration::from_secs(10), Duration::from_mins(5))
+///     .hold_down_jitter(Duration::from_mins(10))
+///     .failback(FailbackSettings::new(Duration::from_hours(1)));
+/// assert_eq!(endpoints.hold_down, Duration::from_mins(5));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EndpointsSettings {
     /// The maximum number of endpoints; above zero. Bounds the memory, and the number of attempts of a round.
     pub count_max: usize,
@@ -25,7 +37,16 @@ pub struct EndpointsSettings {
 }
 
 /// When a failback is due, apart from the hold-down of its target.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_core::policy::FailbackSettings;
+///
+/// let failback = FailbackSettings::new(Duration::from_mins(30)).jitter(Duration::from_mins(10));
+/// assert_eq!(failback.after, Duration::from_mins(30));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FailbackSettings {
     /// The time from a connection, or from a list with a better endpoint, without the jitter; above zero.
     pub after: Duration,
@@ -70,6 +91,25 @@ impl EndpointsPolicy {
 }
 
 impl EndpointsSettings {
+    /// At most this many endpoints, of which one is tried after the others for `hold_down` if it fails or ends a
+    /// connection before `stable_after`. `hold_down_jitter` is as long as `hold_down`, and there is no failback.
+    pub const fn new(count_max: usize, stable_after: Duration, hold_down: Duration) -> Self {
+        Self {
+            count_max,
+            stable_after,
+            hold_down,
+            hold_down_jitter: hold_down,
+            failback: None,
+        }
+    }
+
+    /// Sets when a session returns to an endpoint of better priority.
+    #[must_use]
+    pub const fn failback(mut self, failback: FailbackSettings) -> Self {
+        self.failback = Some(failback);
+        self
+    }
+
     pub(super) fn rules(&self) -> [Rule; 4] {
         let is_failback_delayed = self.failback.is_none_or(|it| !it.after.is_zero());
         [
@@ -88,3 +128,25 @@ impl EndpointsSettings {
         ]
     }
 }
+
+impl FailbackSettings {
+    /// A failback is due after this time, which a jitter extends up to twice as long.
+    pub const fn new(after: Duration) -> Self {
+        Self {
+            after,
+            jitter: after,
+        }
+    }
+}
+
+setters!(EndpointsSettings {
+    count_max: usize,
+    stable_after: Duration,
+    hold_down: Duration,
+    hold_down_jitter: Duration,
+});
+
+setters!(FailbackSettings {
+    after: Duration,
+    jitter: Duration,
+});

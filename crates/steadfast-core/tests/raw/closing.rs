@@ -1,9 +1,8 @@
 //! How a connection ends, and what follows.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_core::dialect::raw::{Input, RawSettings};
+use steadfast_core::dialect::raw::Input;
 use steadfast_core::event::{DialErrorKind, DialStage, SessionEvent, SessionState};
 use steadfast_core::io::DialFailure;
 use steadfast_core::retry_advice::RetryAdvice;
@@ -49,11 +48,7 @@ fn every_code_is_followed_by_another_attempt_and_that_of_a_shutdown_by_a_spread_
 
 #[test]
 fn the_application_can_require_that_a_code_ends_the_session() {
-    let close_codes = BTreeMap::from([(4001, RetryAdvice::GIVE_UP)]);
-    let mut script = Script::connected(RawSettings {
-        close_codes,
-        ..raw()
-    });
+    let mut script = Script::connected(raw().on_close(4001, RetryAdvice::GIVE_UP));
     script.lose_with(Some(4002));
     assert_eq!(script.snapshot().state, SessionState::Reconnecting);
     script.redial();
@@ -69,11 +64,7 @@ fn the_application_can_require_that_a_code_ends_the_session() {
 
 #[test]
 fn a_failure_is_reported_again_only_after_the_last_one_was_read() {
-    let close_codes = BTreeMap::from([(4001, RetryAdvice::GIVE_UP)]);
-    let mut script = Script::new(RawSettings {
-        close_codes,
-        ..raw()
-    });
+    let mut script = Script::new(raw().on_close(4001, RetryAdvice::GIVE_UP));
     let reader = script.read(16);
     let fail = |script: &mut Script| {
         let loss = DialFailure {

@@ -1,7 +1,7 @@
 //! What is said first, and when the server has accepted the client.
 
 use steadfast_core::dialect::raw::{
-    FIRST_MESSAGES_MAX, HANDSHAKE_MESSAGES_MAX, Input, LoginMessage, Raw, RawSettings,
+    FIRST_MESSAGES_MAX, HANDSHAKE_MESSAGES_MAX, Input, LoginMessage, Raw,
 };
 use steadfast_core::event::{DisconnectCause, SessionPhase, SessionState};
 use steadfast_core::secret::Secret;
@@ -34,11 +34,7 @@ fn with_a_rule_nothing_queued_is_sent_before_the_server_has_accepted_the_client(
 
 #[test]
 fn the_first_messages_are_said_again_on_each_connection_before_everything_that_is_queued() {
-    let first_messages = vec![text("hello")];
-    let mut script = Script::connected(RawSettings {
-        first_messages,
-        ..raw()
-    });
+    let mut script = Script::connected(raw().first_messages([text("hello")]));
     script.lose();
     script.send(text("queued"));
 
@@ -50,11 +46,10 @@ fn the_first_messages_are_said_again_on_each_connection_before_everything_that_i
 #[test]
 fn the_login_has_the_credentials_and_comes_first_and_new_credentials_are_sent_at_once() {
     let login = |credentials: &Secret| text(&format!("login {}", credentials.expose()));
-    let mut script = Script::connected(RawSettings {
-        login: Some(LoginMessage::new(login)),
-        first_messages: vec![text("subscribe")],
-        ..raw()
-    });
+    let settings = raw()
+        .login(LoginMessage::new(login))
+        .first_messages([text("subscribe")]);
+    let mut script = Script::connected(settings);
     assert_eq!(script.sent, ["login key", "subscribe"].map(text));
 
     let credentials = Secret::new("other".to_owned());
@@ -128,25 +123,19 @@ fn a_server_that_talks_without_end_before_it_accepts_the_client_is_given_up() {
 #[test]
 fn invalid_settings_are_rejected() {
     let message = |bytes| text(&"x".repeat(bytes));
-    let with = |first_messages| RawSettings {
-        first_messages,
-        ..raw()
-    };
-    let without_size = RawSettings {
-        message_bytes_max: 0,
-        ..raw()
-    };
+    let with = |count, bytes| raw().first_messages(vec![message(bytes); count]);
+    let without_size = raw().message_bytes_max(0);
 
     let problems = [
         Raw::new(without_size),
-        Raw::new(with(vec![message(1); FIRST_MESSAGES_MAX + 1])),
-        Raw::new(with(vec![message(MESSAGE_BYTES_MAX + 1)])),
+        Raw::new(with(FIRST_MESSAGES_MAX + 1, 1)),
+        Raw::new(with(1, MESSAGE_BYTES_MAX + 1)),
     ];
 
     for problem in problems {
         assert!(problem.is_err(), "{problem:?}");
     }
-    assert!(Raw::new(with(vec![message(MESSAGE_BYTES_MAX); FIRST_MESSAGES_MAX])).is_ok());
+    assert!(Raw::new(with(FIRST_MESSAGES_MAX, MESSAGE_BYTES_MAX)).is_ok());
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A session and its outputs, in virtual time, with the server's side played by the test.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use steadfast_core::io::{
     SubscriptionId,
 };
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, LinkSettings, LivenessSettings,
+    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
     OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::retry_advice::RetryAdvice;
@@ -42,14 +41,8 @@ pub(crate) struct Script {
     next_number: u64,
 }
 
-pub(crate) fn raw() -> RawSettings {
-    RawSettings {
-        login: None,
-        first_messages: Vec::new(),
-        handshake: None,
-        message_bytes_max: MESSAGE_BYTES_MAX,
-        close_codes: BTreeMap::new(),
-    }
+pub(crate) const fn raw() -> RawSettings {
+    RawSettings::new(MESSAGE_BYTES_MAX)
 }
 
 /// A client that logs in, and a server that replies with `ok`, or with anything that begins with `no`.
@@ -62,11 +55,9 @@ pub(crate) fn with_login() -> RawSettings {
         },
         _ => Handshake::Continues,
     };
-    RawSettings {
-        first_messages: vec![text("login"), text("subscribe")],
-        handshake: Some(HandshakeRule::new(evaluate)),
-        ..raw()
-    }
+    raw()
+        .first_messages(["login", "subscribe"].map(text))
+        .handshake(HandshakeRule::new(evaluate))
 }
 
 fn credentials() -> CredentialsSource {
@@ -74,53 +65,29 @@ fn credentials() -> CredentialsSource {
 }
 
 fn settings() -> SessionSettings {
-    SessionSettings {
-        endpoint_logs: EndpointLogs::Independent,
-        calls_max: 1,
-        subscriptions_max: 1,
-        link: LinkSettings {
-            priorities: vec![0],
-            endpoints: EndpointsSettings {
-                count_max: 1,
-                stable_after: Duration::from_secs(10),
-                hold_down: Duration::from_mins(5),
-                hold_down_jitter: Duration::from_mins(10),
-                failback: None,
-            },
-            connect_timeout: CONNECT_TIMEOUT,
-            degraded_after: Duration::from_mins(2),
-            close_timeout: Duration::from_secs(3),
-            backoff: BackoffSettings {
-                floor: Duration::from_millis(50),
-                range: BackoffRange::Proportional {
-                    percent: 50,
-                    min: Duration::from_secs(1),
-                    max: Duration::from_secs(20),
-                },
-                going_away_jitter: Duration::from_secs(5),
-                stable_after: Duration::from_secs(10),
-                retry_after_max: Duration::from_mins(5),
-                attempts_max: None,
-            },
-            liveness: LivenessSettings {
-                ping_after_idle: Duration::from_secs(15),
-                pong_timeout: Duration::from_secs(10),
-                ping_after_request: Duration::from_secs(2),
-                pong_timeout_min: Duration::from_secs(2),
-                write_timeout: Duration::from_secs(10),
-                clock_jump_grace: Duration::from_secs(2),
-            },
-        },
-        outbox: OutboxSettings {
-            messages_max: MESSAGES_MAX,
-            bytes_max: 1 << 16,
-            in_flight_max: 8,
-            channel_in_flight_max: 8,
-            ack_timeout: Duration::from_secs(10),
-            resend_window: Duration::from_secs(100),
-            retry_after: Duration::from_millis(500),
-        },
-    }
+    let secs = Duration::from_secs;
+    let endpoints = EndpointsSettings::new(1, secs(10), Duration::from_mins(5))
+        .hold_down_jitter(Duration::from_mins(10));
+    let backoff = BackoffSettings::new(BackoffRange::proportional(50, secs(1), secs(20)))
+        .floor(Duration::from_millis(50))
+        .going_away_jitter(secs(5))
+        .stable_after(secs(10))
+        .retry_after_max(Duration::from_mins(5));
+    let liveness = LivenessSettings::new(secs(15), secs(10))
+        .ping_after_request(secs(2))
+        .pong_timeout_min(secs(2))
+        .clock_jump_grace(secs(2));
+    let link = LinkSettings::new(CONNECT_TIMEOUT, endpoints, backoff, liveness)
+        .degraded_after(Duration::from_mins(2))
+        .close_timeout(secs(3));
+    let outbox = OutboxSettings::new(MESSAGES_MAX, 1 << 16, secs(10))
+        .in_flight_max(8)
+        .channel_in_flight_max(8)
+        .resend_window(secs(100))
+        .retry_after(Duration::from_millis(500));
+    SessionSettings::new(link, outbox)
+        .calls_max(1)
+        .subscriptions_max(1)
 }
 
 impl Script {

@@ -38,11 +38,11 @@ fn outputs(session: &mut Session) -> Vec<Output> {
 fn publish(number: u64) -> Input {
     Input::SendRequested(Outgoing {
         id: MessageId(number),
-        message: Publish {
-            channel: "chat".into(),
-            data: Bytes::from(number.to_string()),
-            idempotency_key: format!("k{number}"),
-        },
+        message: Publish::new(
+            "chat".into(),
+            Bytes::from(number.to_string()),
+            format!("k{number}"),
+        ),
         ttl: None,
         drops_oldest: false,
     })

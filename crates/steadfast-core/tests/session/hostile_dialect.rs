@@ -136,14 +136,14 @@ impl Hostile {
             },
             SUBSCRIBED => DialectEvent::Subscribed {
                 id,
-                subscribed: Subscribed {
-                    position: Position {
+                subscribed: Subscribed::new(
+                    Position {
                         offset: u64::from(number / 16),
                         epoch: epoch.into(),
                     },
-                    is_recovered: number.is_multiple_of(3),
-                    items: vec![(offset, number); usize::from(number % 4)],
-                },
+                    number.is_multiple_of(3),
+                    vec![(offset, number); usize::from(number % 4)],
+                ),
             },
             REFUSED => DialectEvent::Refused {
                 id,

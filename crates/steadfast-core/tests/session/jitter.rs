@@ -173,16 +173,8 @@ fn a_thundering_herd_drains_within_1_6_times_the_ideal_time() {
 fn the_longest_durations_do_not_overflow() {
     let longest = Duration::MAX;
     for range in [
-        BackoffRange::Proportional {
-            percent: u32::MAX,
-            min: longest,
-            max: longest,
-        },
-        BackoffRange::Exponential {
-            base: longest,
-            factor: u32::MAX,
-            cap: longest,
-        },
+        BackoffRange::proportional(u32::MAX, longest, longest),
+        BackoffRange::exponential(longest, u32::MAX, longest),
     ] {
         check_longest_durations(range);
     }

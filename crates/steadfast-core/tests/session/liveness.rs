@@ -256,14 +256,10 @@ fn a_new_connection_does_not_inherit_the_misses_of_the_old_one() {
 
 #[test]
 fn a_dead_peer_is_detected_within_25_seconds_and_5_in_the_fast_profile_under_any_traffic() {
-    let fast = LivenessSettings {
-        ping_after_idle: Duration::from_secs(3),
-        pong_timeout: Duration::from_secs(2),
-        ping_after_request: Duration::from_secs(2),
-        pong_timeout_min: Duration::from_secs(2),
-        write_timeout: Duration::from_secs(5),
-        clock_jump_grace: Duration::from_secs(1),
-    };
+    let fast = LivenessSettings::new(Duration::from_secs(3), Duration::from_secs(2))
+        .ping_after_request(Duration::from_secs(2))
+        .write_timeout(Duration::from_secs(5))
+        .clock_jump_grace(Duration::from_secs(1));
     for (profile, bound) in [(liveness(), 25), (fast, 5)] {
         for pause_ms in [300, 1_000, 7_000, 14_000] {
             for traffic in [

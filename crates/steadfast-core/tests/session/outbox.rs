@@ -244,11 +244,7 @@ fn the_outbox_is_bounded_and_reports_it() {
     let large = |n: u64, bytes| {
         Input::SendRequested(Outgoing {
             id: MessageId(n),
-            message: Publish {
-                channel: "chat".into(),
-                data: vec![b'1'; bytes].into(),
-                idempotency_key: n.to_string(),
-            },
+            message: Publish::new("chat".into(), vec![b'1'; bytes].into(), n.to_string()),
             ttl: None,
             drops_oldest: false,
         })
@@ -268,11 +264,11 @@ fn expired_publications_free_capacity() {
     let large = |script: &mut Script, n| {
         script.handle(Input::SendRequested(Outgoing {
             id: MessageId(n),
-            message: Publish {
-                channel: n.to_string().as_str().into(),
-                data: format!("\"{}\"", "1".repeat(40_000)).into(),
-                idempotency_key: n.to_string(),
-            },
+            message: Publish::new(
+                n.to_string().as_str().into(),
+                format!("\"{}\"", "1".repeat(40_000)).into(),
+                n.to_string(),
+            ),
             ttl: Some(Duration::from_secs(1)),
             drops_oldest: false,
         }));
@@ -321,11 +317,11 @@ fn a_publication_that_drops_the_oldest_ones_does_not_drop_what_was_sent() {
     let mut publish = |number: u64, drops_oldest, bytes: usize| {
         script.handle(Input::SendRequested(Outgoing {
             id: MessageId(number),
-            message: Publish {
-                channel: "chat".into(),
-                data: vec![b'1'; bytes].into(),
-                idempotency_key: format!("k{number}"),
-            },
+            message: Publish::new(
+                "chat".into(),
+                vec![b'1'; bytes].into(),
+                format!("k{number}"),
+            ),
             ttl: None,
             drops_oldest,
         }));

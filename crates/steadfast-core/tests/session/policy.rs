@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
-use steadfast_core::policy::{BackoffRange, SessionPolicy, SessionSetting, SessionSettings};
+use steadfast_core::policy::{
+    BackoffRange, BackoffSettings, EndpointsSettings, FailbackSettings, LinkSettings,
+    LivenessSettings, OutboxSettings, SessionPolicy, SessionSetting, SessionSettings,
+};
 
 use crate::script::settings;
 
@@ -11,19 +14,11 @@ use crate::script::settings;
 type Change = fn(&mut SessionSettings);
 
 const fn proportional(percent: u32, min: u64, max: u64) -> BackoffRange {
-    BackoffRange::Proportional {
-        percent,
-        min: Duration::from_secs(min),
-        max: Duration::from_secs(max),
-    }
+    BackoffRange::proportional(percent, Duration::from_secs(min), Duration::from_secs(max))
 }
 
 const fn exponential(base: u64, factor: u32, cap: u64) -> BackoffRange {
-    BackoffRange::Exponential {
-        base: Duration::from_secs(base),
-        factor,
-        cap: Duration::from_secs(cap),
-    }
+    BackoffRange::exponential(Duration::from_secs(base), factor, Duration::from_secs(cap))
 }
 
 #[test]
@@ -98,20 +93,10 @@ fn a_setting_out_of_range_is_named() {
 
 #[test]
 fn a_setting_of_the_dialect_out_of_range_is_named() {
-    let valid = CentrifugeSettings {
-        name: "x".repeat(16),
-        data: None,
-        message_bytes_max: 1,
-    };
+    let valid = CentrifugeSettings::new(&"x".repeat(16), 1);
     assert!(Centrifuge::new(valid.clone()).is_ok());
-    let long = CentrifugeSettings {
-        name: "x".repeat(17),
-        ..valid.clone()
-    };
-    let empty = CentrifugeSettings {
-        message_bytes_max: 0,
-        ..valid
-    };
+    let long = valid.clone().name(&"x".repeat(17));
+    let empty = valid.message_bytes_max(0);
 
     let error = |settings| Centrifuge::new(settings).expect_err("invalid").to_string();
 
@@ -120,4 +105,62 @@ fn a_setting_of_the_dialect_out_of_range_is_named() {
         error(empty),
         "invalid message_bytes_max: must be above zero"
     );
+}
+
+/// Settings of which only the arguments of their constructors are set.
+fn constructed(range: BackoffRange) -> SessionSettings {
+    let second = Duration::from_secs(1);
+    let failback = FailbackSettings::new(second);
+    let link = LinkSettings::new(
+        second,
+        EndpointsSettings::new(1, second, second).failback(failback),
+        BackoffSettings::new(range),
+        LivenessSettings::new(second, second),
+    );
+    SessionSettings::new(link, OutboxSettings::new(1, 1, second))
+}
+
+#[test]
+fn settings_are_valid_without_any_setter_if_the_arguments_are_above_zero() {
+    for range in [proportional(50, 1, 20), exponential(1, 2, 20)] {
+        let settings = constructed(range);
+
+        assert_eq!(SessionPolicy::new(settings).map(drop), Ok(()), "{range:?}");
+    }
+}
+
+#[test]
+fn without_setters_nothing_is_resent_and_every_client_spreads_its_return() {
+    let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+    let outbox = OutboxSettings::new(64, 1 << 16, second);
+    let liveness = LivenessSettings::new(minute, second);
+    let backoff = BackoffSettings::new(proportional(50, 1, 20));
+    let endpoints = EndpointsSettings::new(4, second, minute);
+
+    assert_eq!(outbox, outbox.resend_window(Duration::ZERO));
+    assert_eq!(outbox, outbox.in_flight_max(64).channel_in_flight_max(1));
+    assert_eq!(
+        liveness,
+        liveness.ping_after_request(minute).pong_timeout_min(second)
+    );
+    assert_eq!(backoff, backoff.floor(Duration::ZERO));
+    assert_eq!(backoff.attempts_max, None);
+    assert_eq!(endpoints.failback, None);
+    assert_eq!(endpoints.hold_down_jitter, minute);
+    assert_eq!(FailbackSettings::new(minute).jitter, minute);
+}
+
+#[test]
+fn the_cap_changes_the_largest_range_of_either_kind_and_nothing_else() {
+    for (range, capped) in [
+        (proportional(50, 1, 20), proportional(50, 1, 5)),
+        (exponential(1, 2, 20), exponential(1, 2, 5)),
+    ] {
+        let backoff = BackoffSettings::new(range);
+
+        let changed = backoff.cap(Duration::from_secs(5));
+
+        assert_eq!(changed, backoff.range(capped));
+        assert_eq!(changed.stable_after, Duration::from_secs(20));
+    }
 }

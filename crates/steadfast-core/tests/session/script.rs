@@ -15,7 +15,7 @@ use steadfast_core::io::{
     RenewalReason, SubscriptionId,
 };
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, LinkSettings, LivenessSettings,
+    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
     OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
@@ -55,57 +55,32 @@ pub(crate) struct Script {
 }
 
 pub(crate) const fn liveness() -> LivenessSettings {
-    LivenessSettings {
-        ping_after_idle: Duration::from_secs(15),
-        pong_timeout: Duration::from_secs(10),
-        ping_after_request: Duration::from_secs(2),
-        pong_timeout_min: Duration::from_secs(2),
-        write_timeout: Duration::from_secs(10),
-        clock_jump_grace: Duration::from_secs(2),
-    }
+    LivenessSettings::new(Duration::from_secs(15), Duration::from_secs(10))
+        .ping_after_request(Duration::from_secs(2))
+        .pong_timeout_min(Duration::from_secs(2))
+        .clock_jump_grace(Duration::from_secs(2))
 }
 
 pub(crate) fn settings() -> SessionSettings {
-    SessionSettings {
-        endpoint_logs: EndpointLogs::Independent,
-        calls_max: 16,
-        subscriptions_max: 16,
-        link: LinkSettings {
-            priorities: vec![0],
-            endpoints: EndpointsSettings {
-                count_max: 4,
-                stable_after: Duration::from_secs(10),
-                hold_down: Duration::from_mins(5),
-                hold_down_jitter: Duration::from_mins(10),
-                failback: None,
-            },
-            connect_timeout: Duration::from_secs(10),
-            degraded_after: Duration::from_mins(2),
-            close_timeout: Duration::from_secs(3),
-            backoff: BackoffSettings {
-                floor: Duration::from_millis(50),
-                range: BackoffRange::Proportional {
-                    percent: 50,
-                    min: Duration::from_secs(1),
-                    max: Duration::from_secs(20),
-                },
-                going_away_jitter: Duration::from_secs(5),
-                stable_after: Duration::from_secs(10),
-                retry_after_max: Duration::from_mins(5),
-                attempts_max: None,
-            },
-            liveness: liveness(),
-        },
-        outbox: OutboxSettings {
-            messages_max: 64,
-            bytes_max: 1 << 16,
-            in_flight_max: 8,
-            channel_in_flight_max: 8,
-            ack_timeout: Duration::from_secs(10),
-            resend_window: Duration::from_secs(100),
-            retry_after: Duration::from_millis(500),
-        },
-    }
+    let secs = Duration::from_secs;
+    let endpoints = EndpointsSettings::new(4, secs(10), Duration::from_mins(5))
+        .hold_down_jitter(Duration::from_mins(10));
+    let backoff = BackoffSettings::new(BackoffRange::proportional(50, secs(1), secs(20)))
+        .floor(Duration::from_millis(50))
+        .going_away_jitter(secs(5))
+        .stable_after(secs(10))
+        .retry_after_max(Duration::from_mins(5));
+    let link = LinkSettings::new(secs(10), endpoints, backoff, liveness())
+        .degraded_after(Duration::from_mins(2))
+        .close_timeout(secs(3));
+    let outbox = OutboxSettings::new(64, 1 << 16, secs(10))
+        .in_flight_max(8)
+        .channel_in_flight_max(8)
+        .resend_window(secs(100))
+        .retry_after(Duration::from_millis(500));
+    SessionSettings::new(link, outbox)
+        .calls_max(16)
+        .subscriptions_max(16)
 }
 
 pub(crate) fn no_credentials() -> CredentialsSource {
@@ -113,20 +88,13 @@ pub(crate) fn no_credentials() -> CredentialsSource {
 }
 
 pub(crate) fn centrifuge() -> Centrifuge {
-    let settings = CentrifugeSettings {
-        name: "test".to_owned(),
-        data: None,
-        message_bytes_max: Limits::MESSAGE_BYTES,
-    };
+    let settings = CentrifugeSettings::new("test", Limits::MESSAGE_BYTES);
     Centrifuge::new(settings).expect("valid")
 }
 
 /// Ranges that double with each failure.
-pub(crate) const EXPONENTIAL: BackoffRange = BackoffRange::Exponential {
-    base: Duration::from_millis(250),
-    factor: 2,
-    cap: Duration::from_secs(30),
-};
+pub(crate) const EXPONENTIAL: BackoffRange =
+    BackoffRange::exponential(Duration::from_millis(250), 2, Duration::from_secs(30));
 
 impl Script {
     /// A session that was opened and is dialling.
@@ -383,11 +351,11 @@ impl Script {
         let id = MessageId(self.next_number);
         self.handle(Input::SendRequested(Outgoing {
             id,
-            message: Publish {
-                channel: channel.into(),
-                data: Bytes::from(id.0.to_string()),
-                idempotency_key: format!("k{}", id.0),
-            },
+            message: Publish::new(
+                channel.into(),
+                Bytes::from(id.0.to_string()),
+                format!("k{}", id.0),
+            ),
             ttl,
             drops_oldest: false,
         }));

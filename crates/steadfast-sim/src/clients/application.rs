@@ -129,11 +129,7 @@ impl Application {
         self.pending.insert(id, pending);
         Outgoing {
             id,
-            message: Publish {
-                channel: self.channel(channel).as_str().into(),
-                data,
-                idempotency_key: key,
-            },
+            message: Publish::new(self.channel(channel).as_str().into(), data, key),
             ttl,
             drops_oldest: false,
         }

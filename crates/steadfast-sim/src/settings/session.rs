@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
 use steadfast_core::io::CredentialsSource;
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointLogs, EndpointsSettings, LinkSettings, LivenessSettings,
+    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
     OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
@@ -23,21 +23,13 @@ pub(crate) fn no_credentials() -> CredentialsSource {
 }
 
 /// A hold-down ends during a run.
-const ENDPOINTS: EndpointsSettings = EndpointsSettings {
-    count_max: 2,
-    stable_after: Duration::from_secs(1),
-    hold_down: Duration::from_secs(1),
-    hold_down_jitter: Duration::from_secs(2),
-    failback: None,
-};
+const ENDPOINTS: EndpointsSettings =
+    EndpointsSettings::new(2, Duration::from_secs(1), Duration::from_secs(1))
+        .hold_down_jitter(Duration::from_secs(2));
 
 /// The protocol of all sessions.
 pub(crate) fn centrifuge() -> Centrifuge {
-    let settings = CentrifugeSettings {
-        name: "sim".to_owned(),
-        data: None,
-        message_bytes_max: Limits::MESSAGE_BYTES,
-    };
+    let settings = CentrifugeSettings::new("sim", Limits::MESSAGE_BYTES);
     Centrifuge::new(settings).expect("the settings are in range")
 }
 
@@ -62,70 +54,47 @@ fn backoff_range(generator: &mut Generator) -> BackoffRange {
     let min = generator.between(millis(100), millis(250));
     let max = generator.between(millis(1_000), millis(3_000));
     if max < millis(1_500) {
-        return BackoffRange::Exponential {
-            base: min,
-            factor: 2,
-            cap: max,
-        };
+        return BackoffRange::exponential(min, 2, max);
     }
-    BackoffRange::Proportional {
-        percent: 50,
-        min,
-        max,
-    }
+    BackoffRange::proportional(50, min, max)
 }
 
 impl SessionParameters {
     pub(crate) fn draw(generator: &mut Generator, nodes: usize) -> Self {
         let millis = Duration::from_millis;
-        let liveness = LivenessSettings {
-            ping_after_idle: generator.between(millis(1_000), millis(3_000)),
-            pong_timeout: generator.between(millis(500), millis(2_000)),
-            ping_after_request: millis(500),
-            pong_timeout_min: millis(500),
-            write_timeout: generator.between(millis(500), millis(2_000)),
-            clock_jump_grace: millis(500),
-        };
-        let backoff = BackoffSettings {
-            floor: millis(20),
-            range: backoff_range(generator),
-            going_away_jitter: millis(500),
-            stable_after: millis(1_000),
-            retry_after_max: millis(5_000),
-            attempts_max: None,
-        };
+        let ping_after_idle = generator.between(millis(1_000), millis(3_000));
+        let pong_timeout = generator.between(millis(500), millis(2_000));
+        let liveness = LivenessSettings::new(ping_after_idle, pong_timeout)
+            .ping_after_request(millis(500))
+            .pong_timeout_min(millis(500))
+            .write_timeout(generator.between(millis(500), millis(2_000)))
+            .clock_jump_grace(millis(500));
+        let backoff = BackoffSettings::new(backoff_range(generator))
+            .floor(millis(20))
+            .going_away_jitter(millis(500))
+            .stable_after(millis(1_000))
+            .retry_after_max(millis(5_000));
         // Small, so that a long outage fills the outbox.
         let messages_max = 4 << generator.below(6);
         let in_flight_max = 1 << generator.below(6);
-        let outbox = OutboxSettings {
-            messages_max,
-            bytes_max: 64 << 10,
-            in_flight_max,
+        let outbox = OutboxSettings::new(messages_max, 64 << 10, millis(2_000))
+            .in_flight_max(in_flight_max)
             // In half of the sessions, one publication of a channel at a time.
-            channel_in_flight_max: if messages_max < 32 { 1 } else { in_flight_max },
-            ack_timeout: millis(2_000),
+            .channel_in_flight_max(if messages_max < 32 { 1 } else { in_flight_max })
             // Longer than any run: the tests of the session itself cover the expiry of the window.
-            resend_window: millis(90_000),
-            retry_after: millis(100),
-        };
+            .resend_window(millis(90_000))
+            .retry_after(millis(100));
         let is_slow = generator.chance(1, 4);
+        let connect_timeout = generator.between(millis(1_000), millis(3_000));
+        let link = LinkSettings::new(connect_timeout, ENDPOINTS, backoff, liveness)
+            // Each client prefers another node, see `Settings::node_of`.
+            .priorities((0..).take(nodes).collect())
+            .degraded_after(millis(30_000))
+            .close_timeout(millis(1_000));
         Self {
-            settings: SessionSettings {
-                link: LinkSettings {
-                    // Each client prefers another node, see `Settings::node_of`.
-                    priorities: (0..).take(nodes).collect(),
-                    endpoints: ENDPOINTS,
-                    connect_timeout: generator.between(millis(1_000), millis(3_000)),
-                    degraded_after: millis(30_000),
-                    close_timeout: millis(1_000),
-                    backoff,
-                    liveness,
-                },
-                endpoint_logs: EndpointLogs::Independent,
-                calls_max: CALLS_MAX,
-                subscriptions_max: 16,
-                outbox,
-            },
+            settings: SessionSettings::new(link, outbox)
+                .calls_max(CALLS_MAX)
+                .subscriptions_max(16),
             buffer_len_max: 4 << generator.below(5),
             read_interval_max: millis(if is_slow { 200 } else { 20 }),
             is_closed_during_run: generator.chance(1, 3),
@@ -138,26 +107,15 @@ impl SessionParameters {
         let mut settings = self.settings.clone();
         if planted_bug == Some(PlantedBug::NoLiveness) {
             let never = Duration::from_hours(24);
-            settings.link.liveness = LivenessSettings {
-                ping_after_idle: never,
-                pong_timeout: never,
-                ping_after_request: never,
-                pong_timeout_min: never,
-                write_timeout: never,
-                clock_jump_grace: never,
-            };
+            settings.link.liveness = LivenessSettings::new(never, never).clock_jump_grace(never);
         }
         if planted_bug == Some(PlantedBug::NoBackoff) {
             let shortest = Duration::from_millis(1);
-            settings.link.backoff = BackoffSettings {
-                floor: shortest,
-                range: BackoffRange::Proportional {
-                    percent: 50,
-                    min: shortest,
-                    max: shortest,
-                },
-                ..settings.link.backoff
-            };
+            settings.link.backoff = settings
+                .link
+                .backoff
+                .floor(shortest)
+                .range(BackoffRange::proportional(50, shortest, shortest));
         }
         if planted_bug == Some(PlantedBug::SmallOutbox) {
             settings.outbox.messages_max /= 2;

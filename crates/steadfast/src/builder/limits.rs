@@ -11,21 +11,21 @@ use crate::dial_limit::DialLimit;
 use crate::outbox_capacity::Overflow;
 
 impl<D: Dialect> Builder<D> {
-    /// Sets the delays between attempts; [`crate::defaults::BACKOFF`] by default.
+    /// Sets the delays between attempts; [`crate::defaults::BACKOFF`] by default, whose setters change it.
     #[must_use]
     pub const fn backoff(mut self, backoff: BackoffSettings) -> Self {
         self.settings.link.backoff = backoff;
         self
     }
 
-    /// Sets the detection of dead connections; [`crate::defaults::LIVENESS`] by default.
+    /// Sets the detection of dead connections; [`crate::defaults::LIVENESS`] by default, whose setters change it.
     #[must_use]
     pub const fn liveness(mut self, liveness: LivenessSettings) -> Self {
         self.settings.link.liveness = liveness;
         self
     }
 
-    /// Sets the limits for queued publications; [`crate::defaults::OUTBOX`] by default.
+    /// Sets the limits for queued publications; [`crate::defaults::OUTBOX`] by default, whose setters change it.
     #[must_use]
     pub const fn outbox(mut self, outbox: OutboxSettings) -> Self {
         self.settings.outbox = outbox;

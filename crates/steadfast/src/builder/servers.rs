@@ -33,7 +33,8 @@ impl<D: Dialect> Builder<D> {
         Ok(self)
     }
 
-    /// Sets failover and failback between several servers; [`crate::defaults::ENDPOINTS`] by default.
+    /// Sets failover and failback between several servers; [`crate::defaults::ENDPOINTS`] by default, whose setters change
+    /// it.
     #[must_use]
     pub const fn endpoints(mut self, endpoints: EndpointsSettings) -> Self {
         self.settings.link.endpoints = endpoints;

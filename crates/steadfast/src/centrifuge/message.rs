@@ -91,11 +91,11 @@ impl<'a> Message<'a> {
         if idempotency_key.is_empty() || idempotency_key.len() > Limits::IDEMPOTENCY_KEY_BYTES {
             return Err(RequestError::IdempotencyKey(idempotency_key.len()));
         }
-        Ok(Publish {
-            channel: self.channel.into(),
-            data: self.data?,
+        Ok(Publish::new(
+            self.channel.into(),
+            self.data?,
             idempotency_key,
-        })
+        ))
     }
 }
 

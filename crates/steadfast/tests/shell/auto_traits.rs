@@ -132,9 +132,6 @@ fn every_future_can_be_sent_to_another_task() {
 }
 
 fn publish() -> Publish {
-    Publish {
-        channel: "news".into(),
-        data: Bytes::from_static(b"1"),
-        idempotency_key: "key".to_owned(),
-    }
+    let data = Bytes::from_static(b"1");
+    Publish::new("news".into(), data, "key".to_owned())
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast::centrifuge::Client;
 use steadfast::defaults;
-use steadfast_core::policy::LivenessSettings;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ConnectResult, Reply, ReplyResult, Request};
@@ -116,10 +115,7 @@ async fn pings_and_pongs_are_logged_at_trace_level() {
     let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let liveness = LivenessSettings {
-        ping_after_idle: Duration::from_millis(20),
-        ..defaults::LIVENESS
-    };
+    let liveness = defaults::LIVENESS.ping_after_idle(Duration::from_millis(20));
     let builder = Client::builder(&url).unwrap().liveness(liveness);
     let (client, driver) = builder.build().unwrap();
     let mut state = client.state();

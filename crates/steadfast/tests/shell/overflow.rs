@@ -15,11 +15,8 @@ use crate::peer::serve_connection;
 
 const MESSAGES: usize = 100_000;
 
-fn outbox(messages_max: usize) -> OutboxSettings {
-    OutboxSettings {
-        messages_max,
-        ..defaults::OUTBOX
-    }
+const fn outbox(messages_max: usize) -> OutboxSettings {
+    defaults::OUTBOX.messages_max(messages_max)
 }
 
 #[tokio::test]

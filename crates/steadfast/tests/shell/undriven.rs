@@ -59,8 +59,7 @@ async fn a_session_that_fails_ends_queued_publications_and_calls_with_the_cause(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
     drop(listener);
-    let mut backoff = steadfast::defaults::BACKOFF;
-    backoff.attempts_max = Some(1);
+    let backoff = steadfast::defaults::BACKOFF.attempts_max(1);
     let builder = Client::builder(&url).unwrap().backoff(backoff);
     let (client, driver) = builder.build().unwrap();
     let receipt = client.publish("news", &1).unwrap();

@@ -6,8 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast::defaults;
 use steadfast::websocket::{Event, Frame, SendError, Sent};
-use steadfast::{OutboxSettings, defaults};
 
 use crate::server::{Arrived, Server, within};
 
@@ -108,10 +108,7 @@ async fn a_dropped_future_of_an_inbox_takes_no_message_with_it() {
 #[tokio::test]
 async fn a_dropped_future_of_a_message_that_waits_for_space_sends_nothing() {
     let server = Server::start().await;
-    let outbox = OutboxSettings {
-        messages_max: 1,
-        ..defaults::OUTBOX
-    };
+    let outbox = defaults::OUTBOX.messages_max(1);
     let (client, driver) = server.client().outbox(outbox).build().unwrap();
     let _first = client.send_text_now("first").unwrap();
 

@@ -1,8 +1,8 @@
 //! An application that reads more slowly than the server sends, and a server that reads nothing.
 
 use bytes::Bytes;
+use steadfast::defaults;
 use steadfast::websocket::{Event, Frame};
-use steadfast::{OutboxSettings, defaults};
 
 use crate::server::{Arrived, Server, within};
 
@@ -39,10 +39,7 @@ async fn a_slow_reader_learns_how_many_messages_were_discarded() {
 async fn a_sender_waits_while_the_server_reads_nothing_and_nothing_is_lost() {
     const MESSAGES: usize = 400;
     let server = Server::start().await;
-    let outbox = OutboxSettings {
-        messages_max: 4,
-        ..defaults::OUTBOX
-    };
+    let outbox = defaults::OUTBOX.messages_max(4);
     let (client, driver) = server.client().outbox(outbox).build().unwrap();
     tokio::spawn(driver);
     let mut connection = server.accept().await;

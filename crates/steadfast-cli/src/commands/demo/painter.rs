@@ -21,16 +21,14 @@ const STROKE_EVERY: Duration = Duration::from_millis(250);
 /// The delay between two attempts to connect: at most 0.85 s, also after many kills in a row. The gateway runs on the
 /// same machine and is restarted within about a second, and the demo has at most 100 painters, so that shorter delays
 /// than the library's defaults, which suit thousands of clients of a remote server, do not overload it.
-pub(super) const BACKOFF: BackoffSettings = BackoffSettings {
-    range: BackoffRange::Proportional {
-        percent: 50,
-        min: Duration::from_millis(400),
-        max: Duration::from_millis(800),
-    },
-    going_away_jitter: Duration::from_millis(800),
-    retry_after_max: Duration::from_secs(1),
-    ..defaults::BACKOFF
-};
+pub(super) const BACKOFF: BackoffSettings = defaults::BACKOFF
+    .range(BackoffRange::proportional(
+        50,
+        Duration::from_millis(400),
+        Duration::from_millis(800),
+    ))
+    .going_away_jitter(Duration::from_millis(800))
+    .retry_after_max(Duration::from_secs(1));
 
 /// Starts a painter; the first has the number 0.
 pub(super) fn start(url: &str, number: usize, stats: Arc<LiveStats>) -> Result<(), BuildError> {

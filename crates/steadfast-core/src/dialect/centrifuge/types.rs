@@ -11,6 +11,7 @@ use crate::io::SubscribeOptions;
 
 /// A publication to send. Publications of one channel are sent in the order in which they are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Publish {
     /// The name of the channel.
     pub channel: ChannelName,
@@ -18,6 +19,17 @@ pub struct Publish {
     pub data: Bytes,
     /// Identifies a resend to the server; unique for each publication, 1 to 64 bytes.
     pub idempotency_key: String,
+}
+
+impl Publish {
+    /// A publication of this payload, raw JSON, with an idempotency key of 1 to 64 bytes.
+    pub const fn new(channel: ChannelName, data: Bytes, idempotency_key: String) -> Self {
+        Self {
+            channel,
+            data,
+            idempotency_key,
+        }
+    }
 }
 
 impl dialect::Message for Publish {
@@ -98,8 +110,9 @@ pub enum Response {
     PresenceStats(PresenceStats),
 }
 
-/// A channel to subscribe to.
+/// A channel to subscribe to; see [`SubscribeOptions::new`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Channel {
     /// The name of the channel.
     pub name: ChannelName,

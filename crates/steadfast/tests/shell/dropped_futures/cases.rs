@@ -195,9 +195,6 @@ pub(super) const CASES: [Case; 15] = [
 ];
 
 fn publish(idempotency_key: &str) -> Publish {
-    Publish {
-        channel: "news".into(),
-        data: Bytes::from_static(b"1"),
-        idempotency_key: idempotency_key.to_owned(),
-    }
+    let data = Bytes::from_static(b"1");
+    Publish::new("news".into(), data, idempotency_key.to_owned())
 }

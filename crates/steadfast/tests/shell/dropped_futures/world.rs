@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use steadfast::centrifuge::{Client, Driver, MessageReceipt, Subscription};
-use steadfast::{BackoffSettings, DialLimit, OutboxSettings, SessionPhase, SessionState, defaults};
+use steadfast::{BackoffSettings, DialLimit, SessionPhase, SessionState, defaults};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
@@ -97,14 +97,10 @@ impl State {
     }
 
     const fn backoff(self) -> BackoffSettings {
-        let attempts_max = if matches!(self, Self::Failed) {
-            Some(1)
+        if matches!(self, Self::Failed) {
+            defaults::BACKOFF.attempts_max(1)
         } else {
-            None
-        };
-        BackoffSettings {
-            attempts_max,
-            ..defaults::BACKOFF
+            defaults::BACKOFF
         }
     }
 }
@@ -342,10 +338,7 @@ fn client(
         });
     }
     builder
-        .outbox(OutboxSettings {
-            messages_max: OUTBOX_LEN,
-            ..defaults::OUTBOX
-        })
+        .outbox(defaults::OUTBOX.messages_max(OUTBOX_LEN))
         .backoff(state.backoff())
         .calls_max(1)
         .dial_limit(limit.clone())
