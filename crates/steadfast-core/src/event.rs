@@ -10,6 +10,16 @@ use steadfast_machine::Instant;
 pub use dial::{DialErrorKind, DialStage};
 
 /// The five states of a session.
+///
+/// ```
+/// use steadfast_core::event::SessionState;
+///
+/// /// Whether a service with this client can serve.
+/// fn is_available(state: SessionState) -> bool {
+///     state == SessionState::Connected
+/// }
+/// # assert!(!is_available(SessionState::default()));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionState {
@@ -27,6 +37,16 @@ pub enum SessionState {
 }
 
 /// The phase of a session within its [`SessionState`].
+///
+/// ```
+/// use steadfast_core::event::SessionPhase;
+///
+/// /// Whether an operator should be alerted: the outage is longer than `degraded_after`.
+/// fn is_alert(phase: SessionPhase) -> bool {
+///     phase == SessionPhase::Degraded
+/// }
+/// # assert!(!is_alert(SessionPhase::default()));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionPhase {
@@ -58,6 +78,20 @@ pub enum SessionPhase {
 pub struct ConnectionEpoch(pub u64);
 
 /// The current state of a session.
+///
+/// ```
+/// use steadfast_core::event::SessionSnapshot;
+///
+/// /// One line for a status page.
+/// fn status(it: &SessionSnapshot) -> String {
+///     let pending = it.queued + it.in_flight;
+///     let cause = it.cause.as_ref().map(|cause| format!(": {cause}"));
+///     let cause = cause.unwrap_or_default();
+///     format!("{:?}, {} reconnects, {pending} publications pending{cause}", it.state, it.reconnects)
+/// }
+/// # let expected = "Disconnected, 0 reconnects, 0 publications pending";
+/// # assert_eq!(status(&SessionSnapshot::default()), expected);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionSnapshot {
@@ -88,6 +122,22 @@ pub struct SessionSnapshot {
 }
 
 /// Why a connection ended, or was not established.
+///
+/// ```
+/// use steadfast_core::event::{DialErrorKind, DisconnectCause};
+///
+/// /// Whether an operator has to act; everything else passes, or is retried.
+/// fn needs_operator(cause: &DisconnectCause) -> bool {
+///     match cause {
+///         DisconnectCause::Dial { kind, .. } => {
+///             matches!(kind, DialErrorKind::Certificate | DialErrorKind::HttpStatus(401 | 403))
+///         }
+///         DisconnectCause::ConnectRejected { .. } | DisconnectCause::Credentials(_) => true,
+///         _ => false,
+///     }
+/// }
+/// # assert!(!needs_operator(&DisconnectCause::ConnectTimeout));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DisconnectCause {
@@ -164,6 +214,21 @@ impl fmt::Display for DisconnectCause {
 }
 
 /// Something that happened to a session.
+///
+/// ```
+/// use steadfast_core::event::SessionEvent;
+///
+/// /// What a user interface shows; `None` for events that only a log needs.
+/// fn notice(event: &SessionEvent) -> Option<String> {
+///     match event {
+///         SessionEvent::Lost { cause, .. } => Some(format!("connection lost: {cause}")),
+///         SessionEvent::Ready { .. } => Some("connected".to_owned()),
+///         SessionEvent::Failed { cause } => Some(format!("please sign in again: {cause}")),
+///         _ => None,
+///     }
+/// }
+/// # assert_eq!(notice(&SessionEvent::Closed), None);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionEvent {

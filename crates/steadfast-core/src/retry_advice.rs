@@ -3,6 +3,15 @@
 use std::time::Duration;
 
 /// What to do after a connection ended or something was rejected, and how soon.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_core::retry_advice::{Pace, RetryAdvice};
+///
+/// // For a close code that means "too many requests".
+/// let advice = RetryAdvice::RETRY.at(Pace::Overloaded).after(Some(Duration::from_secs(30)));
+/// # assert_eq!(advice.pace, Pace::Overloaded);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryAdvice {

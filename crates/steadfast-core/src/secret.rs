@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// A token or the value of a header field. Its debug output is `***`.
+///
+/// ```
+/// use steadfast_core::secret::Secret;
+///
+/// let token = Secret::new("token".to_owned());
+/// assert_eq!(format!("{token:?}"), "***");
+/// assert_eq!(token.expose(), "token");
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 

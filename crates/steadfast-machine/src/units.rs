@@ -14,6 +14,14 @@ pub use position::Position;
 /// A point on the driver's monotonic clock, in nanoseconds since the driver started.
 ///
 /// Range: about 584 years. Addition saturates at the end of the range.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_machine::Instant;
+///
+/// let later = Instant::START + Duration::from_secs(3);
+/// assert_eq!(later.saturating_since(Instant::START), Duration::from_secs(3));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 

@@ -35,6 +35,27 @@ use crate::outbox_capacity::{OutboxCapacity, Overflow};
 const COMMANDS_MAX: usize = 4_096;
 
 /// Builds a [`Client`] and its [`Driver`].
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast::centrifuge::Client;
+/// use steadfast::{Overflow, ReadinessCheck, defaults};
+///
+/// # fn build() -> Result<(), steadfast::error::BuildError> {
+/// let builder = Client::builder("wss://a.example.org")?
+///     .fallback_endpoint("wss://b.example.org")?
+///     .header("X-Service", "orders")
+///     .token("secret")
+///     .liveness(defaults::LIVENESS_FAST)
+///     .call_timeout(Duration::from_secs(3))
+///     .overflow(Overflow::Reject)
+///     .readiness(ReadinessCheck::new("/readyz"));
+/// let (client, driver) = builder.build()?; // or `connect`, which spawns the driver
+/// # drop((client, driver));
+/// # Ok(())
+/// # }
+/// # build().unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder<D: Dialect> {
     endpoints: Vec<Endpoint>,

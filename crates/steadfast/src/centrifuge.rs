@@ -44,6 +44,18 @@ use crate::error::{BuildError, RequestError};
 use steadfast_core::dialect::Unsendable;
 
 /// A handle to a session with a server of this protocol.
+///
+/// ```no_run
+/// use steadfast::centrifuge::Client;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder("ws://127.0.0.1:8000")?.connect()?;
+/// client.publish("news", &"hello")?.await?; // stored
+/// let everything = client.history("news").fetch().await?;
+/// println!("{} publications", everything.publications.len());
+/// # Ok(())
+/// # }
+/// ```
 pub type Client = crate::Client<Centrifuge>;
 /// Builds a [`Client`] and its [`Driver`].
 pub type Builder = crate::Builder<Centrifuge>;

@@ -28,6 +28,21 @@ const DRIVER_GRACE: Duration = Duration::from_secs(1);
 
 /// A handle to a session with a server. When the last clone is dropped, queued messages are sent for up to
 /// [`crate::defaults::DRAIN_TIMEOUT`], then the session closes.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use steadfast::centrifuge::Client;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder("ws://127.0.0.1:8000")?.connect()?;
+/// client.ready(Duration::from_secs(10)).await?;
+///
+/// let other_task = client.clone();
+/// tokio::spawn(async move { other_task.presence_stats("news").await });
+/// client.close(Duration::from_secs(5)).await?; // sends what is queued first
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client<D: Dialect> {
     pub(crate) commands: mpsc::Sender<Command<D>>,

@@ -12,6 +12,21 @@ use crate::defaults;
 ///
 /// By default, all clients of a process share [`Self::process_wide`]. Queued attempts are started in order; the time
 /// limit of an attempt does not include the time in the queue.
+///
+/// ```
+/// use steadfast::DialLimit;
+/// use steadfast::centrifuge::Client;
+///
+/// # fn build() -> Result<(), steadfast::error::BuildError> {
+/// let limit = DialLimit::new(4);
+/// for user in 0..100 {
+///     let builder = Client::builder("wss://example.org")?.dial_limit(limit.clone());
+///     # builder.token(&user.to_string()).build()?;
+/// }
+/// # Ok(())
+/// # }
+/// # build().unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct DialLimit {
     permits: Arc<Semaphore>,

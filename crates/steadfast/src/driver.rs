@@ -87,6 +87,23 @@ pub(crate) struct Parts<D: Dialect> {
 ///
 /// When the future completes, receipts and calls get the outcome that is known, and subscriptions end. Dropping the
 /// future does the same immediately.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use steadfast::centrifuge::Client;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let (client, driver) = Client::builder("ws://127.0.0.1:8000")?.build()?;
+/// let work = async move {
+///     client.publish("news", &"hello")?.await?;
+///     client.close(Duration::ZERO).await?;
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// };
+/// // Polled in the same task; the driver ends when the session is closed.
+/// let (outcome, ()) = tokio::join!(work, driver);
+/// outcome
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a client does nothing until its driver is spawned or polled"]
 pub struct Driver<D: Dialect> {

@@ -14,6 +14,13 @@ pub use crate::endpoint::EndpointError;
 use crate::DialStage;
 
 /// Why a client could not be built.
+///
+/// ```
+/// use steadfast::centrifuge::Client;
+///
+/// let error = Client::builder("ftp://example.org").unwrap_err();
+/// assert_eq!(error.to_string(), "unsupported URL scheme `ftp`: use ws:// or wss://");
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -60,6 +67,20 @@ pub struct CloseError {
 }
 
 /// Why a client is not ready.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use steadfast::error::NotReady;
+///
+/// # async fn run(client: steadfast::centrifuge::Client) {
+/// match client.ready(Duration::from_secs(5)).await {
+///     Ok(()) => println!("ready"),
+///     // The session continues to connect.
+///     Err(error @ NotReady::TimedOut { .. }) => println!("{error}"),
+///     Err(error) => println!("give up: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotReady {
@@ -84,6 +105,16 @@ fn reason(cause: Option<&DisconnectCause>) -> String {
 }
 
 /// Why a message or a call was not accepted.
+///
+/// ```no_run
+/// # fn run(client: steadfast::centrifuge::Client) {
+/// match client.publish("news", &"hello") {
+///     Ok(receipt) => drop(receipt), // it is published all the same
+///     Err(error) if error.is_retryable() => println!("later: {error}"),
+///     Err(error) => println!("never: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RequestError {

@@ -12,6 +12,19 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError
 use crate::error::RequestError;
 
 /// What happens to a message while the outbox is full; see [`Builder::overflow`](crate::Builder::overflow).
+///
+/// ```
+/// use steadfast::Overflow;
+/// use steadfast::centrifuge::Client;
+///
+/// # fn build() -> Result<(), steadfast::error::BuildError> {
+/// // Positions of vehicles: while the server is not available, only the newest are kept.
+/// let builder = Client::builder("wss://example.org")?.overflow(Overflow::DropOldest);
+/// # builder.build()?;
+/// # Ok(())
+/// # }
+/// # build().unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {

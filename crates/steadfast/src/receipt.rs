@@ -10,6 +10,17 @@ use tokio::sync::oneshot;
 
 /// The future of a message's outcome: what the server said when it accepted the message, or why it did not. Dropping the
 /// receipt does not cancel the message.
+///
+/// ```no_run
+/// # async fn run(client: steadfast::websocket::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let receipt = client.send_text("hello").await?;
+/// match receipt.await {
+///     Ok(_sent) => println!("passed to the transport"),
+///     Err(error) => println!("not sent: {error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the receipt has the outcome of the message, which may be that it was dropped"]
 pub struct Receipt<D: Dialect> {
     outcome: oneshot::Receiver<SendResult<D>>,

@@ -18,6 +18,23 @@ use tokio::sync::{Notify, mpsc};
 use crate::driver::Command;
 
 /// A subscription: the items of a topic and the changes of the subscription. Dropping it unsubscribes.
+///
+/// ```no_run
+/// use steadfast::centrifuge::{Client, Item, SubscriptionEvent};
+///
+/// # fn load_state() {}
+/// # async fn run(client: Client) {
+/// let mut orders = client.subscribe("orders");
+/// while let Some(event) = orders.next().await {
+///     match event {
+///         SubscriptionEvent::Item(Item::Publication(it)) => println!("{}: {:?}", it.offset, it.data),
+///         SubscriptionEvent::Subscribed { .. } | SubscriptionEvent::Gap { .. } => load_state(),
+///         SubscriptionEvent::Unsubscribed(cause) => println!("ended: {cause}"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a subscription unsubscribes"]
 pub struct Subscription<D: Dialect> {

@@ -52,6 +52,18 @@ use crate::error::{BuildError, RequestError};
 use crate::retry_advice::RetryAdvice;
 
 /// A handle to a session with a WebSocket server.
+///
+/// ```no_run
+/// use steadfast::websocket::Client;
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::builder("wss://feed.example/ws")?.connect()?;
+/// let mut inbox = client.receive();
+/// client.send_text("hello").await?.await?; // passed to the transport
+/// println!("{:?}", inbox.next().await);
+/// # Ok(())
+/// # }
+/// ```
 pub type Client = crate::Client<Raw>;
 /// Builds a [`Client`] and its [`Driver`].
 pub type Builder = crate::Builder<Raw>;

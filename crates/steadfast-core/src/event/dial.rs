@@ -3,6 +3,12 @@
 use std::fmt;
 
 /// A stage of a connection attempt.
+///
+/// ```
+/// use steadfast_core::event::DialStage;
+///
+/// assert_eq!(DialStage::Secure.to_string(), "TLS handshake");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DialStage {
@@ -34,6 +40,13 @@ impl fmt::Display for DialStage {
 }
 
 /// The kind of error that ended a connection attempt.
+///
+/// ```
+/// use steadfast_core::event::DialErrorKind;
+///
+/// let kind = DialErrorKind::HttpStatus(404);
+/// assert!(matches!(kind, DialErrorKind::HttpStatus(status) if status < 500));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DialErrorKind {

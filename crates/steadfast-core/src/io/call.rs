@@ -4,6 +4,20 @@ use crate::dialect::Unsendable;
 use crate::event::DisconnectCause;
 
 /// Why a call has no result; `R` is what the peer says when it rejects one.
+///
+/// ```
+/// use steadfast_core::io::CallError;
+///
+/// /// Whether a call without an idempotent effect can be made again.
+/// fn is_safe_to_repeat<R>(error: &CallError<R>) -> bool {
+///     match error {
+///         CallError::TimedOut { maybe_executed } | CallError::Interrupted { maybe_executed } => !maybe_executed,
+///         CallError::Busy | CallError::Failed(_) | CallError::Closed => true,
+///         _ => false,
+///     }
+/// }
+/// # assert!(is_safe_to_repeat::<()>(&CallError::Busy));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError<R> {

@@ -20,6 +20,16 @@ pub enum CredentialsSource {
 pub struct FetchId(pub u64);
 
 /// Why credentials are fetched.
+///
+/// ```
+/// use steadfast_core::io::RenewalReason;
+///
+/// /// A cached token is only good enough if the server has not rejected it.
+/// fn may_use_cache(reason: RenewalReason) -> bool {
+///     reason == RenewalReason::First
+/// }
+/// # assert!(!may_use_cache(RenewalReason::Rejected));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RenewalReason {
@@ -32,6 +42,19 @@ pub enum RenewalReason {
 }
 
 /// Why credentials could not be fetched.
+///
+/// ```
+/// use steadfast_core::io::CredentialsError;
+///
+/// /// The error for an HTTP status of the backend that issues tokens.
+/// fn error(status: u16) -> CredentialsError {
+///     match status {
+///         401 | 403 => CredentialsError::denied("the account is closed"), // the session fails
+///         status => CredentialsError::temporary(format!("status {status}")), // tried again
+///     }
+/// }
+/// # assert!(error(403).is_final && !error(503).is_final);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CredentialsError {

@@ -3,6 +3,13 @@
 use bytes::Bytes;
 
 /// A complete message of the transport.
+///
+/// ```
+/// use steadfast_core::io::Frame;
+///
+/// assert_eq!(Frame::from("hello").as_text(), Some("hello"));
+/// assert_eq!(Frame::Binary(vec![1, 2].into()).payload().as_ref(), [1, 2]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// Text in UTF-8.

@@ -20,6 +20,15 @@ pub struct Outgoing<M> {
 }
 
 /// Why a message has no acknowledgement; `R` is what the peer says when it rejects one.
+///
+/// ```
+/// use steadfast_core::io::SendError;
+///
+/// let error = SendError::<String>::Expired;
+/// assert!(!error.maybe_applied()); // the same data can be published again
+/// let error = SendError::<String>::Interrupted;
+/// assert!(error.maybe_applied()); // only with the same idempotency key, and soon
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError<R> {

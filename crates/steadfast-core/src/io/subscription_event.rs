@@ -8,6 +8,13 @@ use crate::dialect::Unsendable;
 use crate::event::DisconnectCause;
 
 /// The options of a subscription.
+///
+/// ```
+/// use steadfast_core::io::SubscribeOptions;
+///
+/// let options = SubscribeOptions::to("news", 100).report_interruptions();
+/// assert_eq!(options.buffer_len_max, 100);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscribeOptions<T> {
@@ -50,10 +57,20 @@ impl<T> SubscribeOptions<T> {
 
 /// An event of a subscription. Events are delivered in order. `I` is an item, `R` what the peer says when it rejects or
 /// ends a subscription.
+///
+/// ```
+/// use steadfast_core::io::SubscriptionEvent;
+///
+/// /// Whether the state of the application may lack items.
+/// fn must_reload<I, R>(event: &SubscriptionEvent<I, R>) -> bool {
+///     matches!(event, SubscriptionEvent::Gap { .. })
+/// }
+/// # assert!(!must_reload(&SubscriptionEvent::<u8, u8>::Item(1)));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum SubscriptionEvent<I, R> {
-    /// The subscription is active: for the first time, or again after a [`Self::Gap`].
+    /// The subscription is active for the first time.
     Subscribed {
         /// Items after this position follow.
         position: Position,
@@ -63,7 +80,8 @@ pub enum SubscriptionEvent<I, R> {
         /// Items after this position follow.
         position: Position,
     },
-    /// Items between two positions are missing and cannot be recovered: reload the application state.
+    /// Items between two positions are missing and cannot be recovered: reload the application state. After a loss this
+    /// takes the place of [`Self::Resumed`].
     Gap {
         /// The last position before the gap; `None` if there was none.
         from: Option<Position>,
@@ -85,6 +103,13 @@ pub enum SubscriptionEvent<I, R> {
 }
 
 /// Why a subscription ended.
+///
+/// ```
+/// use steadfast_core::io::UnsubscribeCause;
+///
+/// let cause = UnsubscribeCause::<String>::TooMany(128);
+/// assert_eq!(cause.to_string(), "the limit of 128 subscriptions is reached");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnsubscribeCause<R> {

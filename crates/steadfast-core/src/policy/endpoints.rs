@@ -57,6 +57,12 @@ pub struct FailbackSettings {
 
 /// Whether the endpoints of a session serve the same log: the history of their topics, with one order and one set of
 /// offsets and idempotency keys.
+///
+/// ```
+/// use steadfast_core::policy::EndpointLogs;
+///
+/// assert_eq!(EndpointLogs::default(), EndpointLogs::Independent);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndpointLogs {

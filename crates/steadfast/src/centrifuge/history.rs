@@ -7,6 +7,20 @@ use steadfast_protocol::message::{HistoryResult, Position};
 use super::Client;
 
 /// A query of the history with its options; see [`Client::history`].
+///
+/// ```no_run
+/// # async fn run(client: steadfast::centrifuge::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// // All publications, page by page.
+/// let mut page = client.history("orders").fetch().await?;
+/// while let Some(last) = page.publications.last() {
+///     let read_up_to = last.offset;
+///     let mut position = page.position;
+///     position.offset = read_up_to;
+///     page = client.history("orders").since(position).fetch().await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a query is sent by `fetch`"]
 pub struct History<'a> {

@@ -14,6 +14,17 @@ use crate::error::RequestError;
 use crate::receipt::Receipt;
 
 /// A publication with its options; see [`Client::message`].
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # async fn run(client: steadfast::centrifuge::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let message = client.message("orders", &17).key("order-17").ttl(Duration::from_secs(60));
+/// let receipt = message.send().await?; // waits while the outbox is full; `send_now` fails instead
+/// # drop(receipt);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a message is published by `send` or `send_now`"]
 pub struct Message<'a> {
@@ -100,6 +111,18 @@ impl<'a> Message<'a> {
 }
 
 /// The future of a publication's outcome. Dropping the receipt does not cancel the publication.
+///
+/// ```no_run
+/// # async fn run(client: steadfast::centrifuge::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let receipt = client.publish("orders", &17)?;
+/// match receipt.await {
+///     Ok(stored) => println!("stored at offset {}", stored.position.offset),
+///     Err(error) if error.maybe_applied() => println!("may be stored: {error}"),
+///     Err(error) => println!("not stored: {error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "the receipt has the outcome of the publication, which may be that it was dropped"]
 pub struct MessageReceipt {

@@ -26,6 +26,20 @@ use crate::transport::stream::Stream;
 /// and without token and header fields. A server is ready if the status is 200 to 299. After [`Self::grace`] the client
 /// connects without the check, which may be wrong. Reconnects are not checked: that would double the load of a server
 /// to which all clients return.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast::ReadinessCheck;
+/// use steadfast::centrifuge::Client;
+///
+/// # fn build() -> Result<(), steadfast::error::BuildError> {
+/// let check = ReadinessCheck::new("/readyz").grace(Duration::from_secs(60));
+/// let builder = Client::builder("wss://example.org")?.readiness(check);
+/// # builder.build()?;
+/// # Ok(())
+/// # }
+/// # build().unwrap();
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReadinessCheck {
     path: String,

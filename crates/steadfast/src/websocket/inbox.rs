@@ -12,6 +12,21 @@ use crate::{DisconnectCause, UnsubscribeCause};
 
 /// The messages of a server in order, with the begin and end of each connection; a [`Stream`]. Dropping it discards what
 /// is received from then on.
+///
+/// ```no_run
+/// use steadfast::websocket::{Client, Event};
+///
+/// # async fn run(client: Client) {
+/// let mut inbox = client.receive_with(100);
+/// while let Some(event) = inbox.next().await {
+///     match event {
+///         Event::Message(message) => println!("{:?}", message.as_text()),
+///         Event::Missed { messages } => println!("too slow for {messages} messages"),
+///         other => println!("{other:?}"),
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping an inbox discards what is received"]
 pub struct Inbox {
@@ -20,6 +35,16 @@ pub struct Inbox {
 }
 
 /// What an [`Inbox`] yields.
+///
+/// ```
+/// use steadfast::websocket::Event;
+///
+/// /// Whether messages may be missing before the next one.
+/// fn may_miss_messages(event: &Event) -> bool {
+///     matches!(event, Event::Connected { .. } | Event::Missed { .. })
+/// }
+/// # assert!(may_miss_messages(&Event::Missed { messages: 3 }));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {

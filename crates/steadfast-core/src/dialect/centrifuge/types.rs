@@ -49,6 +49,15 @@ impl dialect::Message for Publish {
 }
 
 /// What the server says when it has stored a publication.
+///
+/// ```no_run
+/// use steadfast_core::dialect::centrifuge::Acknowledgement;
+///
+/// fn report(stored: &Acknowledgement) {
+///     let was_stored = if stored.duplicate { "was stored before" } else { "is stored" };
+///     println!("{was_stored} at offset {}", stored.position.offset);
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Acknowledgement {
@@ -147,6 +156,19 @@ impl SubscribeOptions<Channel> {
 }
 
 /// What a subscription delivers.
+///
+/// ```no_run
+/// use steadfast_core::dialect::centrifuge::Item;
+///
+/// fn print(item: &Item) {
+///     match item {
+///         Item::Publication(it) => println!("{}: {:?}", it.offset, it.data),
+///         Item::Join(client) => println!("{} subscribed", client.client),
+///         Item::Leave(client) => println!("{} left", client.client),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Item {
