@@ -40,6 +40,16 @@ pub fn known_bad(name: &str) -> Result<PathBuf> {
     ours(name)
 }
 
+/// An example of the client library.
+///
+/// # Errors
+///
+/// When it cannot be built.
+pub(crate) fn example(name: &str) -> Result<PathBuf> {
+    build("steadfast")?;
+    Ok(profile_folder()?.join("examples").join(name))
+}
+
 /// The program that owns clients of this kind, ready to be started.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
-//! Every command and sample of the documents works as written.
+//! Every command and sample of the documents works as written, and so do the services among the examples.
 
-use steadfast_e2e::{documents, namespaces};
+use steadfast_e2e::{binaries, documents, examples, namespaces};
 
 #[test]
 fn every_command_and_sample_of_the_documents_works() {
@@ -10,4 +10,22 @@ fn every_command_and_sample_of_the_documents_works() {
 #[test]
 fn the_readme_shows_the_example_of_the_client_library() {
     documents::check_example().unwrap();
+}
+
+#[test]
+fn the_web_service_of_the_examples_survives_a_kill_of_its_gateway() {
+    let gateway = binaries::gateway().unwrap();
+
+    let outcome = examples::run_web_service(gateway);
+
+    outcome.unwrap();
+}
+
+#[test]
+fn the_worker_of_the_examples_completes_its_jobs_over_a_kill_of_its_gateway() {
+    let gateway = binaries::gateway().unwrap();
+
+    let outcome = examples::run_worker(gateway);
+
+    outcome.unwrap();
 }
