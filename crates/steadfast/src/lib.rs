@@ -1,31 +1,21 @@
 //! Client library for long-lived connections: automatic reconnection, resumable subscriptions, idempotent publishing.
 //!
-//! `centrifuge::Client` is a client of the Steadfast gateway (feature `centrifuge`, enabled by default), and
-//! `websocket::Client` of any WebSocket server (feature `websocket`). Other protocols implement
-//! [`Dialect`](dialect::Dialect), as `examples/dialect.rs` shows, and use the same engine: [`Client`] is a cloneable
-//! handle, and [`Driver`] is the future
-//! that owns the session: [`Builder::connect`] spawns it on the current tokio runtime.
+#![doc = include_str!("../README.md")]
 //!
-//! - **Reconnection:** after an outage, a client with a stable connection is connected again within half of the outage
-//!   (at least 1 s, at most 20 s), 50 ms and one connection attempt; the delays have full jitter. The client retries
-//!   indefinitely unless [`BackoffSettings`] sets `attempts_max` or the server permanently rejects the client.
-//! - **Failure detection:** the client sends a ping after 15 s without received data and drops the connection after
-//!   25 s, even while the client is sending. While a publication or call is in flight, it drops the connection after
-//!   12 s, or about 4 s once the round-trip time is known. See [`LivenessSettings`].
-//! - **Publishing:** each publication has an idempotency key and exactly one outcome, an acknowledgement or a
-//!   [`SendError`]. `send` waits while the outbox is full, `publish` fails instead.
-//!   Unacknowledged publications are resent in order for up to 90 s; the gateway stores each of them once.
-//! - **Ordering:** publications of a channel are stored in the order of the `publish` calls. If the server temporarily
-//!   rejects a publication, later publications in flight may be stored first, unless `channel_in_flight_max` in
-//!   [`OutboxSettings`] is 1.
-//! - **Resumption:** after a reconnect, a subscription continues after the last publication it delivered. If
-//!   publications are missing, it yields [`SubscriptionEvent::Gap`]: reload the application state.
-//! - **Reaching the server:** each attempt resolves the name again and races all its addresses. [`Builder::proxy`] opens a
-//!   tunnel through an HTTP proxy; environment variables are not read. Redirects are not followed.
-//!   [`DisconnectCause::Dial`] has the [`DialStage`] and the [`DialErrorKind`] of a failed attempt.
-//! - **Bounds:** every queue is bounded, and [`DialLimit`] caps concurrent connection attempts per process.
+//! ## Where to begin in this reference
 //!
-//! The protocol logic is in the sans-IO crate `steadfast-core`; this crate adds sockets, TLS and timers.
+//! - `centrifuge::Client` and `websocket::Client` build clients; both are a [`Client`], the handle that a program clones,
+//!   with another [`Dialect`](dialect::Dialect). [`Builder`] has all settings, and [`defaults`] their values.
+//! - [`Builder::connect`] spawns the session on the current tokio runtime; [`Builder::build`] returns its [`Driver`], a
+//!   future, to a program that polls it.
+//! - A [`Receipt`] has the outcome of a message: an acknowledgement, or a [`SendError`]. A call returns a [`CallError`],
+//!   and a [`Subscription`] yields each [`SubscriptionEvent`].
+//! - [`Client::state`] has the current [`SessionSnapshot`], and [`Client::events`] each [`SessionEvent`];
+//!   [`DisconnectCause`] says why a connection ended or was not established.
+//! - [`DialLimit`], [`ReadinessCheck`], [`StageTimeouts`] and [`Builder::proxy`] are about reaching a server.
+//!
+//! The decisions are in the crate `steadfast-core`, which has no sockets, clock or threads; this crate adds sockets, TLS
+//! and timers.
 
 mod awaited_reply;
 mod builder;
@@ -72,3 +62,8 @@ pub use steadfast_core::retry_advice;
 pub use steadfast_core::secret::Secret;
 pub use steadfast_machine::{Instant, Position};
 pub use subscription::Subscription;
+
+/// The samples of the client guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/client-guide.md")]
+mod client_guide {}

@@ -11,6 +11,7 @@ mod auto_traits;
 mod closing;
 mod credentials;
 mod dial_limit;
+mod documents;
 mod drain;
 mod dropped_futures;
 mod heartbeat_log;

@@ -16,6 +16,17 @@ pub(crate) fn types() -> BTreeSet<String> {
     API.lines().filter_map(path).collect()
 }
 
+/// The names of the constants in `steadfast::defaults`.
+pub(crate) fn defaults() -> BTreeSet<String> {
+    let constants = API.lines().filter_map(|line| {
+        let (name, _) = line
+            .strip_prefix("pub const steadfast::defaults::")?
+            .split_once(':')?;
+        Some(name.to_owned())
+    });
+    constants.collect()
+}
+
 /// The async methods by their paths, and the types that are polled as `Future for PATH` and `Stream for PATH`.
 pub(crate) fn futures() -> BTreeSet<String> {
     let is_future = |line: &&str| {
