@@ -103,6 +103,11 @@ impl Backoff {
         self.compensate(stable_for);
     }
 
+    /// A connection that was ready for this time was replaced by another one, without an outage.
+    pub(crate) fn replaced(&mut self, stable_for: Duration) {
+        self.compensate(stable_for);
+    }
+
     /// An attempt failed, or a connection ended.
     pub(crate) fn on_failure(&mut self) {
         if let BackoffRange::Exponential { base, factor, cap } = self.settings.range {

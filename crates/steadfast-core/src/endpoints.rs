@@ -258,6 +258,22 @@ impl Endpoints {
         }
     }
 
+    /// The client replaces the present connection by another one, which is reported when it is ready. Nothing follows from
+    /// this for the endpoint that it leaves.
+    pub fn on_replaced(&mut self, now: Instant) {
+        if self.is_stable(now) {
+            self.begin_round();
+        }
+        self.connection = None;
+    }
+
+    /// The end of the delay that the server of this endpoint requested, which may have passed; `None` for an endpoint that
+    /// is not listed.
+    pub fn postponed_until(&self, id: EndpointId) -> Option<Instant> {
+        let found = self.candidates.iter().find(|it| it.id() == id);
+        found.map(|it| it.postponed_until)
+    }
+
     /// Ends the hold-down of an endpoint: what was reported of it was not its fault.
     pub fn end_hold_down(&mut self, id: EndpointId) {
         if let Some(candidate) = self.candidate(id) {

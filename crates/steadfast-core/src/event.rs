@@ -1,6 +1,7 @@
 //! The state of a session, and the events that an application receives about it.
 
 mod dial;
+mod migration;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use steadfast_machine::Instant;
 
 pub use dial::{DialErrorKind, DialStage};
+pub use migration::{MigrationError, MigrationReason};
 
 /// The five states of a session.
 ///
@@ -117,7 +119,7 @@ pub struct SessionSnapshot {
     pub queued: usize,
     /// Publications that were sent and not acknowledged.
     pub in_flight: usize,
-    /// Reconnects since the session was created.
+    /// Reconnects since the session was created. To replace an open connection is none.
     pub reconnects: u64,
 }
 
@@ -248,12 +250,29 @@ pub enum SessionEvent {
         /// Why the session is not connected.
         cause: DisconnectCause,
     },
-    /// The server accepted the connect command.
+    /// The server accepted the connect command. Without a [`Self::Lost`] before it, the connection replaces another one.
     Connected {
         /// The new connection.
         epoch: ConnectionEpoch,
-        /// The time without a connection; `None` for the first connection.
+        /// Index of its endpoint.
+        endpoint: usize,
+        /// The time without a connection; `None` for the first connection, zero if it replaces another one.
         downtime: Option<Duration>,
+    },
+    /// An attempt starts whose connection is to replace the present one, which stays until then. A [`Self::Connected`] or
+    /// a [`Self::MigrationFailed`] follows.
+    Migrating {
+        /// Index of the endpoint.
+        endpoint: usize,
+        /// Why the connection is to be replaced.
+        reason: MigrationReason,
+    },
+    /// The connection is not replaced, and stays.
+    MigrationFailed {
+        /// Index of the endpoint; `None` if none was requested, and none was chosen.
+        endpoint: Option<usize>,
+        /// Why it is not replaced.
+        error: MigrationError,
     },
     /// All subscriptions are restored, and unacknowledged publications are resent.
     Ready {

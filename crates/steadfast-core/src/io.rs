@@ -68,6 +68,12 @@ pub enum Input<D: Dialect> {
     ReconnectRequested,
     /// The application restarts a failed session.
     RestartRequested,
+    /// The application requests another connection instead of the present one, which stays until the other one is
+    /// accepted; see [`SessionEvent::Migrating`].
+    MigrateRequested {
+        /// Index of its endpoint; `None` for the next one that is available, or the same one if there is no other.
+        endpoint: Option<usize>,
+    },
     /// The shell queued the dial, because too many are in progress: the connect timeout does not run.
     DialQueued { attempt: Attempt },
     /// The queued dial started.
@@ -129,7 +135,7 @@ pub enum Input<D: Dialect> {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Output<D: Dialect> {
-    /// Open a transport, and report `Dialled` or `DialFailed`.
+    /// Open a transport, and report `Dialled` or `DialFailed`. An open transport stays: the new one may replace it.
     Dial {
         attempt: Attempt,
         /// Index of the endpoint.
@@ -143,7 +149,8 @@ pub enum Output<D: Dialect> {
     Transmit { attempt: Attempt, frame: Frame },
     /// Send a ping of the transport ahead of all queued messages.
     Probe { attempt: Attempt },
-    /// Send a close frame after all queued messages, then wait for the end of the connection.
+    /// Send a close frame after all queued messages, then wait for the end of the connection. The connection may have been
+    /// replaced by another one, which is in use.
     Close {
         attempt: Attempt,
         code: u16,
@@ -182,8 +189,12 @@ pub enum Timer {
     Credentials,
     /// A subscription is requested again, or its reply is overdue.
     Resubscribe,
-    /// The time to drain or to close passes.
+    /// The time to drain or to close passes, also that of a connection that was replaced.
     CloseTimeout,
+    /// A session that is connected to a fallback endpoint tries the preferred one.
+    Failback,
+    /// A connection is replaced although requests are in flight on it.
+    Switch,
     /// The session has been disconnected for so long that it becomes degraded.
     Degrade,
 }

@@ -7,6 +7,13 @@
 //!  due, reconnect │    ▼                      ▼                          ▼
 //!             now └── Waiting ◀───────────────────────────────────────────┘
 //!                         any permanent failure ──▶ Failed ──restart──▶ Dialing
+//!
+//! While Connected and ready, a second connection may be established; the first one stays until the switch:
+//!
+//!       failback, migrate         dialled              accepted               switch
+//! none ──────────────────▶ Dialing ─────▶ Handshake ─────────────▶ Accepted ─────────▶ the present connection
+//!  ▲                         │ failed        │ rejected, lost        │ lost             the former one is Retiring
+//!  └─────────────────────────┴───────────────┴───────────────────────┘                  until the peer has closed it
 //! ```
 //!
 //! The link decides when and where to dial, when a connection is given up, and when the next attempt follows; its
@@ -16,47 +23,59 @@
 //! [`LinkOutput`]s. A link performs no I/O and has no clock.
 
 mod closing;
+mod connection;
 mod connection_loss;
 mod credentials;
 mod dialing;
 mod endpoint_memory;
 mod io;
+mod standby;
+mod switch;
 mod timers;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use steadfast_machine::{Instant, Seed, convert};
+use steadfast_machine::{Instant, Seed};
 
 pub use io::LinkOutput;
+pub use standby::SWITCH_TIMEOUT;
 
 use self::credentials::LinkCredentials;
+use self::standby::Standby;
+use self::switch::Retiring;
 use crate::backoff::Backoff;
 use crate::endpoints::{EndpointId, Endpoints};
-use crate::event::{
-    ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
-};
+use crate::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use crate::io::Attempt;
-use crate::liveness::{Action, Liveness};
+use crate::liveness::Liveness;
 use crate::policy::{LinkPolicy, LinkSettings};
 
 /// The state machine of a connection and its successors.
 ///
-/// Methods that name an [`Attempt`] ignore an attempt that has ended, so that a late event of an old socket cannot end a
-/// new connection. After each call, drain [`Self::poll_output`].
+/// Methods that name an [`Attempt`] serve the present connection and the one that is to replace it. They ignore an attempt
+/// that has ended, so that a late event of an old socket cannot end a new connection. After each call, drain
+/// [`Self::poll_output`].
 #[derive(Debug)]
 pub struct Link {
     settings: LinkSettings,
     lifecycle: Lifecycle,
     snapshot: SessionSnapshot,
-    /// The attempt in progress, or the last one.
+    /// The attempt in progress, or the last one; that of the present connection while connected.
     attempt: Attempt,
+    /// The newest attempt of all.
+    last_attempt: Attempt,
     attempt_started_at: Instant,
     endpoints: Endpoints,
     /// The endpoint of the attempt.
     endpoint: EndpointId,
     /// The endpoint of the last connection, if that was silent: held down, unless the client's own network was the cause.
     silent_endpoint: Option<EndpointId>,
+    /// The connection that is to replace the present one; only while that is ready and the link is not closing. Boxed,
+    /// because most links have none.
+    standby: Option<Box<Standby>>,
+    /// The connection that was replaced, until the peer has closed it.
+    retiring: Option<Retiring>,
     /// Start of the time without a connection.
     disconnected_since: Option<Instant>,
     credentials: LinkCredentials,
@@ -103,10 +122,13 @@ impl Link {
                 ..SessionSnapshot::default()
             },
             attempt: Attempt::default(),
+            last_attempt: Attempt::default(),
             attempt_started_at: now,
             endpoints: endpoint_memory::create(&settings, seed.generator().split()),
             endpoint: EndpointId(0),
             silent_endpoint: None,
+            standby: None,
+            retiring: None,
             disconnected_since: None,
             credentials: LinkCredentials::default(),
             drain_until: None,
@@ -132,12 +154,18 @@ impl Link {
         self.snapshot.in_flight = in_flight;
     }
 
-    /// The attempt in progress, or the last one.
+    /// The attempt in progress, or the last one; while connected, that of the present connection.
     pub const fn attempt(&self) -> Attempt {
         self.attempt
     }
 
-    /// Whether inputs of this attempt are still valid.
+    /// The number of an attempt that begins now.
+    const fn next_attempt(&mut self) -> Attempt {
+        self.last_attempt = Attempt(self.last_attempt.0 + 1);
+        self.last_attempt
+    }
+
+    /// Whether inputs of this attempt are still valid, and it is not that of a standby.
     pub fn is_current(&self, attempt: Attempt) -> bool {
         attempt == self.attempt
             && match self.lifecycle {
@@ -236,8 +264,7 @@ impl Link {
         self.outputs.push_back(LinkOutput::Notify(event));
     }
 
-    fn probe(&mut self) {
-        let attempt = self.attempt;
+    fn probe(&mut self, attempt: Attempt) {
         self.outputs.push_back(LinkOutput::Probe { attempt });
     }
 
@@ -251,151 +278,6 @@ impl Link {
             | Lifecycle::Waiting { .. }
             | Lifecycle::Closing { .. }
             | Lifecycle::Failed => None,
-        }
-    }
-}
-
-/// An open transport.
-impl Link {
-    /// Bytes of any kind were received: the peer is alive.
-    pub fn bytes_received(&mut self, now: Instant, attempt: Attempt) {
-        if !self.is_current(attempt) {
-            return;
-        }
-        let round_trip = self
-            .liveness_mut()
-            .and_then(|liveness| liveness.bytes_received(now));
-        self.snapshot.rtt = round_trip.or(self.snapshot.rtt);
-    }
-
-    /// The socket has not accepted this number of bytes; reported after a partial write, and when nothing is left.
-    pub fn send_buffer_changed(&mut self, now: Instant, attempt: Attempt, bytes: u64) {
-        if self.is_current(attempt)
-            && let Some(liveness) = self.liveness_mut()
-        {
-            liveness.send_buffer_changed(now, bytes);
-        }
-    }
-
-    /// A message of this length was passed to the transport, which may buffer it.
-    pub fn transmitted(&mut self, bytes: usize) {
-        if let Some(liveness) = self.liveness_mut() {
-            liveness.bytes_queued(convert::to_u64(bytes));
-        }
-    }
-
-    /// Requests are about to be sent. After a long silence the peer is probed first, so that the caller learns soon
-    /// whether it is alive.
-    pub fn requests_pending(&mut self, now: Instant) {
-        if let Lifecycle::Connected { liveness, .. } = &mut self.lifecycle
-            && liveness.on_send(now) == Action::Probe
-        {
-            self.probe();
-        }
-    }
-
-    /// Requests were passed to the transport, the newest with this id: the peer has to reply.
-    pub fn requests_sent(&mut self, now: Instant, newest: u32) {
-        if let Lifecycle::Connected { liveness, .. } = &mut self.lifecycle {
-            liveness.requests_sent(now, newest);
-        }
-    }
-
-    /// Every request has its reply: the peer has no reason to send anything.
-    pub const fn no_request_in_flight(&mut self) {
-        if let Lifecycle::Connected { liveness, .. } = &mut self.lifecycle {
-            liveness.no_request_in_flight();
-        }
-    }
-
-    /// The request with this id got its reply.
-    pub fn reply_received(&mut self, now: Instant, id: u32) {
-        if let Lifecycle::Connected { liveness, .. } = &mut self.lifecycle {
-            liveness.reply_received(now, id);
-        }
-    }
-
-    /// The peer accepted the client; has no effect unless the link is in a handshake.
-    pub fn accepted(&mut self, now: Instant) {
-        if !self.is_in_handshake() {
-            return;
-        }
-        let Lifecycle::Handshake { liveness, .. } =
-            std::mem::replace(&mut self.lifecycle, Lifecycle::Idle)
-        else {
-            return;
-        };
-        self.lifecycle = Lifecycle::Connected {
-            since: now,
-            liveness,
-            is_ready: false,
-        };
-        let epoch = ConnectionEpoch(self.snapshot.epoch.0 + 1);
-        let is_first = self.snapshot.epoch == ConnectionEpoch::default();
-        self.backoff.connected(now);
-        self.silent_endpoint = None;
-        let downtime = self
-            .disconnected_since
-            .take()
-            .filter(|_| !is_first)
-            .map(|since| now.saturating_since(since));
-        self.snapshot.epoch = epoch;
-        self.snapshot.attempt = 0;
-        self.snapshot.reconnects += u64::from(!is_first);
-        let phase = self.resuming_phase();
-        self.transition(now, SessionState::Connected, phase);
-        self.notify(SessionEvent::Connected { epoch, downtime });
-    }
-
-    /// The layer above has restored its state over the new connection; repeated calls have no effect.
-    pub fn ready(&mut self, now: Instant) {
-        let Lifecycle::Connected { is_ready, .. } = &mut self.lifecycle else {
-            return;
-        };
-        if std::mem::replace(is_ready, true) {
-            return;
-        }
-        self.endpoints.on_connected(now, self.endpoint);
-        let epoch = self.snapshot.epoch;
-        if !self.is_draining() {
-            self.transition(now, SessionState::Connected, SessionPhase::Ready);
-        }
-        self.notify(SessionEvent::Ready { epoch });
-    }
-
-    fn check_liveness(&mut self, now: Instant) {
-        let Some(liveness) = self.liveness_mut() else {
-            return;
-        };
-        match liveness.on_timer(now) {
-            Action::Wait => {}
-            Action::Probe => self.probe(),
-            Action::PongTimeout(silence) => {
-                self.give_up_connection(now, DisconnectCause::PongTimeout(silence));
-            }
-            Action::WriteTimeout(time) => {
-                self.give_up_connection(now, DisconnectCause::WriteTimeout(time));
-            }
-        }
-    }
-
-    /// The first phase of a new connection.
-    const fn resuming_phase(&self) -> SessionPhase {
-        if self.is_draining() {
-            SessionPhase::Draining
-        } else {
-            SessionPhase::Resuming
-        }
-    }
-
-    /// How long a connection must have been ready to count as stable for this time.
-    const fn stable_for(connected_for: Duration, is_ready: bool) -> Duration {
-        // A connection that was never ready reduces no backoff, so that a server that accepts and then drops
-        // connections is not flooded with attempts.
-        if is_ready {
-            connected_for
-        } else {
-            Duration::ZERO
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod credentials;
 mod endpoint_log;
+mod migration;
 mod outgoing;
 mod received;
 mod timers;
@@ -18,8 +19,8 @@ use steadfast_machine::{Instant, Machine, Seed};
 use crate::dialect::{Dialect, EarlyRequests, InFlight, Request, Wire};
 use crate::event::{DisconnectCause, SessionEvent, SessionSnapshot};
 use crate::io::{
-    Attempt, CallError, CallId, ConnectionLoss, CredentialsSource, EventOf, Input, MessageId,
-    Output, SendError, SubscriptionId,
+    Attempt, CallError, CallId, ConnectionLoss, CredentialsSource, EventOf, Frame, Input,
+    MessageId, Output, SendError, SubscriptionId,
 };
 use crate::link::{Link, LinkOutput};
 use crate::outbox::Outbox;
@@ -27,6 +28,7 @@ use crate::pending_calls::PendingCalls;
 use crate::policy::{EndpointLogs, SessionPolicy, SessionSettings};
 use crate::subscriptions::{Effects, Subscriptions};
 use credentials::Credentials;
+use migration::Standby;
 
 /// The code of a close frame that ends a connection as intended (RFC 6455, section 7.4.1).
 const NORMAL_CLOSURE: u16 = 1000;
@@ -44,6 +46,10 @@ pub struct Session<D: Dialect> {
     log_endpoint: Option<usize>,
     pending: Pending<D>,
     wire: Wire,
+    /// The connection that is to replace the present one; boxed, because most sessions have none.
+    standby: Option<Box<Standby<D>>>,
+    /// What the peer sent over the present connection while that was the standby.
+    unread: Vec<Frame>,
     outputs: VecDeque<Output<D>>,
 }
 
@@ -105,6 +111,8 @@ impl<D: Dialect> Session<D> {
                 subscriptions: Subscriptions::new(subscriptions_max),
             },
             wire: Wire::default(),
+            standby: None,
+            unread: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -149,7 +157,7 @@ impl<D: Dialect> Session<D> {
                 LinkOutput::Probe { attempt } => self.outputs.push_back(Output::Probe { attempt }),
                 LinkOutput::Close { attempt } => {
                     // Requests that were collected before are sent before the close frame.
-                    self.transmit();
+                    self.transmit(attempt);
                     self.pending.credentials.on_connection_ended();
                     self.outputs.push_back(Output::Close {
                         attempt,
@@ -157,7 +165,12 @@ impl<D: Dialect> Session<D> {
                         reason: "closed by the client",
                     });
                 }
-                LinkOutput::StartHandshake { .. } => self.start_handshake(now),
+                LinkOutput::StartHandshake { attempt } if self.link.is_standby(attempt) => {
+                    self.start_standby_handshake(now, attempt);
+                }
+                LinkOutput::StartHandshake { attempt } => self.start_handshake(now, attempt),
+                LinkOutput::StandbyDown { .. } => self.standby = None,
+                LinkOutput::Switched { .. } => self.on_switched(),
                 LinkOutput::Down { was_connected, .. } => self.on_down(was_connected),
                 LinkOutput::DiscardPositions => self.pending.subscriptions.invalidate_positions(),
                 LinkOutput::Ended { failure: None } => {
@@ -175,7 +188,7 @@ impl<D: Dialect> Session<D> {
     }
 
     /// The transport is open: the first messages of the dialect, and the subscriptions that may share them.
-    fn start_handshake(&mut self, now: Instant) {
+    fn start_handshake(&mut self, now: Instant, attempt: Attempt) {
         self.wire.clear();
         self.connected_dialect = self.dialect.clone();
         self.enter_log();
@@ -185,7 +198,7 @@ impl<D: Dialect> Session<D> {
         let limit = match early {
             EarlyRequests::All => {
                 self.pending.credentials.on_accepted(now, None);
-                return self.link.accepted(now);
+                return self.link.accepted(now, attempt);
             }
             EarlyRequests::None => return,
             EarlyRequests::Subscriptions(limit) => limit,
@@ -203,6 +216,7 @@ impl<D: Dialect> Session<D> {
     /// The transport is gone. Subscriptions stay: they are resumed over the next connection.
     fn on_down(&mut self, was_connected: bool) {
         self.wire.clear();
+        self.unread.clear();
         self.pending.credentials.on_connection_ended();
         self.pending.subscriptions.on_connection_lost();
         if !was_connected {
@@ -223,6 +237,8 @@ impl<D: Dialect> Session<D> {
             | SessionEvent::Waiting { .. }
             | SessionEvent::Connected { .. }
             | SessionEvent::Ready { .. }
+            | SessionEvent::Migrating { .. }
+            | SessionEvent::MigrationFailed { .. }
             | SessionEvent::RenewalFailed { .. }
             | SessionEvent::Closed => None,
         };
@@ -268,11 +284,15 @@ impl<D: Dialect> Session<D> {
     }
 
     fn lost(&mut self, now: Instant, attempt: Attempt, loss: ConnectionLoss) {
+        let advice = if self.link.is_standby(attempt) {
+            self.advise_standby(&loss)
+        } else {
+            self.connected_dialect.advise(&loss)
+        };
         let is_too_large = matches!(loss, ConnectionLoss::MessageTooLarge(_));
-        if is_too_large && !self.link.is_closing_connection() {
+        if is_too_large && self.link.is_current(attempt) && !self.link.is_closing_connection() {
             self.pending.subscriptions.on_message_too_large();
         }
-        let advice = self.connected_dialect.advise(&loss);
         self.link
             .lost(now, attempt, DisconnectCause::from(loss), advice);
     }
@@ -293,6 +313,7 @@ impl<D: Dialect> Session<D> {
             }
             Input::ReconnectRequested => self.link.reconnect_now(now),
             Input::RestartRequested => self.link.restart(now),
+            Input::MigrateRequested { endpoint } => self.link.migrate(now, endpoint),
             Input::DialQueued { attempt } => self.link.dial_queued(attempt),
             Input::DialStarted { attempt } => self.link.dial_started(now, attempt),
             Input::Dialled { attempt } => self.link.dialled(now, attempt),
@@ -301,14 +322,15 @@ impl<D: Dialect> Session<D> {
             Input::Received { attempt, frame } if self.link.is_current(attempt) => {
                 self.received(now, &frame);
             }
+            Input::Received { attempt, frame } if self.link.is_standby(attempt) => {
+                self.received_on_standby(now, attempt, frame);
+            }
             Input::SendBuffer { attempt, bytes } => {
                 self.link.send_buffer_changed(now, attempt, bytes);
             }
-            Input::Lost { attempt, loss } if self.link.is_current(attempt) => {
-                self.lost(now, attempt, loss);
-            }
-            // Late inputs of an attempt that has ended.
-            Input::Received { .. } | Input::Lost { .. } => {}
+            Input::Lost { attempt, loss } => self.lost(now, attempt, loss),
+            // A late input of an attempt that has ended, or of a connection that was replaced.
+            Input::Received { .. } => {}
             Input::SendRequested(outgoing) => self.send(now, outgoing),
             Input::CallRequested { id, call, deadline } => {
                 self.call(id, call, deadline);

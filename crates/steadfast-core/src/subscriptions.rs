@@ -138,6 +138,14 @@ impl<D: Dialect> Subscriptions<D> {
         }
     }
 
+    /// The session has another connection, without an interruption. A position without an epoch counts on one connection
+    /// only, so that the reply over this one is reported as a gap whose begin is unknown.
+    pub(crate) fn on_switched(&mut self) {
+        for it in self.all.values_mut() {
+            it.on_switched();
+        }
+    }
+
     /// The next requests go to a server with this log. A position in another log is not sent to it, and its reply is reported
     /// as a gap.
     pub(crate) const fn enter_log(&mut self, log: usize) {

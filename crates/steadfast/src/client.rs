@@ -250,6 +250,50 @@ impl<D: Dialect> Client<D> {
         let _ = self.send(Command::Restart);
     }
 
+    /// Requests another connection instead of the present one, without an interruption: to another server, or a second one
+    /// to the same server if there is no other that is available. For example before a server or a network is taken down.
+    ///
+    /// The present connection stays until the new one is accepted. Then it replies to what was sent, for at most 5 s, in
+    /// which new requests wait, and is closed; subscriptions continue where they were. What has no reply after that time
+    /// ends as after the loss of a connection. [`SessionEvent::Migrating`] reports the attempt,
+    /// [`SessionEvent::Connected`] the new connection, [`SessionEvent::MigrationFailed`] that the present one stays. Has
+    /// no effect while another attempt to replace the connection is in progress.
+    ///
+    /// ```no_run
+    /// use steadfast::SessionEvent;
+    ///
+    /// # async fn run(client: steadfast::centrifuge::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut events = client.events();
+    /// client.migrate()?;
+    /// loop {
+    ///     match events.recv().await? {
+    ///         SessionEvent::Connected { endpoint, .. } => break println!("at server {endpoint}"),
+    ///         SessionEvent::MigrationFailed { error, .. } => break println!("not moved: {error}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The command queue is full, or the client is closed.
+    pub fn migrate(&self) -> Result<(), RequestError> {
+        self.send(Command::Migrate(None))
+    }
+
+    /// Requests a connection to this server instead of the present one, as [`Self::migrate`] does. The index counts from 0
+    /// in the order in which the builder got the URLs, as in [`SessionSnapshot::endpoint`]; it may be that of the present
+    /// server.
+    ///
+    /// # Errors
+    ///
+    /// The command queue is full, or the client is closed.
+    pub fn migrate_to(&self, endpoint: usize) -> Result<(), RequestError> {
+        self.send(Command::Migrate(Some(endpoint)))
+    }
+
     /// Closes the session. Queued messages are still sent for up to `drain`, also over a connection that is
     /// re-established in that time; zero closes immediately. Later messages are dropped. Returns when the session
     /// is closed.

@@ -74,7 +74,9 @@ pub const BACKOFF: BackoffSettings = BackoffSettings::new(BackoffRange::proporti
 
 /// At most 16 endpoints. One that failed is tried after the others for 5 to 15 min, so that the clients of a server
 /// that is available again do not return at one instant. The loss of a connection that lasted 10 s is no failure.
-/// There is no failback: a session stays at a fallback endpoint until its connection is lost.
+/// There is no failback: a session stays at a fallback endpoint until its connection is lost, or
+/// [`Client::migrate`](crate::Client::migrate) moves it. With [`EndpointLogs::Independent`](crate::EndpointLogs), a
+/// failback costs a gap in each subscription.
 ///
 /// ```
 /// use std::time::Duration;

@@ -5,6 +5,7 @@
 
 mod log;
 mod transport_slot;
+mod transports;
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -28,7 +29,8 @@ use steadfast_machine::{Instant, Machine};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
-use self::transport_slot::{Target, TransportSlot};
+use self::transport_slot::Target;
+use self::transports::Transports;
 use crate::awaited_reply::Withdrawals;
 use crate::connector::Connector;
 use crate::credentials::CredentialsSlot;
@@ -61,6 +63,8 @@ pub(crate) enum Command<D: Dialect> {
     SetCredentials(Secret),
     ReconnectNow,
     Restart,
+    /// To the endpoint with this index, or to another one.
+    Migrate(Option<usize>),
     /// The sender is used, or dropped, when the session is closed.
     Close(Duration, oneshot::Sender<()>),
 }
@@ -108,8 +112,8 @@ pub(crate) struct Parts<D: Dialect> {
 #[must_use = "a client does nothing until its driver is spawned or polled"]
 pub struct Driver<D: Dialect> {
     parts: Parts<D>,
-    slot: TransportSlot,
-    /// The index of the endpoint that was dialled last.
+    transports: Transports,
+    /// The index of the endpoint of the present attempt or connection, for the log.
     endpoint: usize,
     waiters: Waiters<D>,
     /// The timer and its instant; created on first use, inside the runtime.
@@ -167,6 +171,7 @@ impl<D: Dialect> Waiters<D> {
             Command::SetCredentials(credentials) => Input::CredentialsReplaced(credentials),
             Command::ReconnectNow => Input::ReconnectRequested,
             Command::Restart => Input::RestartRequested,
+            Command::Migrate(endpoint) => Input::MigrateRequested { endpoint },
             Command::Close(drain, closed) => {
                 self.is_close_requested = true;
                 self.closing.retain(|it| !it.is_closed());
@@ -223,7 +228,7 @@ impl<D: Dialect> Driver<D> {
         let reader_wake = wait_for(Arc::clone(&parts.wake));
         Self {
             parts,
-            slot: TransportSlot::default(),
+            transports: Transports::default(),
             endpoint: 0,
             waiters: Waiters::default(),
             sleep: None,
@@ -246,7 +251,7 @@ impl<D: Dialect> Driver<D> {
         let now = self.parts.clock.now();
         let session = &mut self.parts.session;
         is_busy |= self
-            .slot
+            .transports
             .poll(context, &mut |input| session.handle(now, input));
         is_busy |= self.poll_timer(context);
         self.execute_outputs();
@@ -369,21 +374,18 @@ impl<D: Dialect> Driver<D> {
     fn execute_outputs(&mut self) {
         while let Some(output) = self.parts.session.poll_output() {
             match output {
-                Output::Dial { attempt, endpoint } => {
-                    self.endpoint = endpoint;
-                    self.dial(attempt);
-                }
+                Output::Dial { attempt, endpoint } => self.dial(attempt, endpoint),
                 Output::FetchCredentials { id, reason } => {
                     self.parts.credentials.begin(id, reason);
                 }
-                Output::Abort { attempt } => self.slot.abort(attempt),
-                Output::Transmit { attempt, frame } => self.slot.transmit(attempt, &frame),
-                Output::Probe { attempt } => self.slot.probe(attempt),
+                Output::Abort { attempt } => self.transports.abort(attempt),
+                Output::Transmit { attempt, frame } => self.transports.transmit(attempt, &frame),
+                Output::Probe { attempt } => self.transports.probe(attempt),
                 Output::Close {
                     attempt,
                     code,
                     reason,
-                } => self.slot.close(attempt, code, reason),
+                } => self.transports.close(attempt, code, reason),
                 Output::Deliver { id, event } => {
                     if let Some(queue) = self.waiters.subscriptions.get(&id) {
                         queue.push(event);
@@ -408,7 +410,7 @@ impl<D: Dialect> Driver<D> {
         self.publish_state();
     }
 
-    fn dial(&mut self, attempt: Attempt) {
+    fn dial(&mut self, attempt: Attempt, endpoint: usize) {
         let Parts {
             session,
             clock,
@@ -417,17 +419,25 @@ impl<D: Dialect> Driver<D> {
             endpoints,
             ..
         } = &self.parts;
-        if let Some(endpoint) = endpoints.get(self.endpoint) {
+        if let Some(endpoint) = endpoints.get(endpoint) {
             let plan = connector.plan(session.snapshot(), endpoints.len(), clock.now());
             let target = Target::new(connector, endpoint, plan);
-            self.slot.dial(attempt, target, dial_limit);
+            self.transports.dial(attempt, target, dial_limit);
         }
     }
 
-    fn notify(&self, event: SessionEvent) {
-        if let Some(url) = self.parts.endpoints.get(self.endpoint) {
-            log::session_event(&event, url, self.parts.clock.now());
+    fn notify(&mut self, event: SessionEvent) {
+        if let SessionEvent::Attempting { endpoint, .. }
+        | SessionEvent::Connected { endpoint, .. } = event
+        {
+            self.endpoint = endpoint;
         }
+        log::session_event(
+            &event,
+            &self.parts.endpoints,
+            self.endpoint,
+            self.parts.clock.now(),
+        );
         self.publish_state();
         self.parts.events.send(event);
     }
@@ -439,9 +449,10 @@ impl<D: Dialect> Driver<D> {
         };
         self.parts.inbox.close();
         self.handle_input(immediate_close());
-        let attempt = self.slot.attempt();
-        let loss = ConnectionLoss::Failed("the client was closed".to_owned());
-        self.handle_input(Input::Lost { attempt, loss });
+        for attempt in self.transports.attempts() {
+            let loss = ConnectionLoss::Failed("the client was closed".to_owned());
+            self.handle_input(Input::Lost { attempt, loss });
+        }
         // Remaining commands are handled without a connection, so that none of them counts as sent.
         while let Ok(command) = self.parts.inbox.try_recv() {
             if let Some(input) = self.waiters.register(command) {

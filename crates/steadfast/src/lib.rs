@@ -47,8 +47,8 @@ pub use outbox_capacity::Overflow;
 pub use receipt::Receipt;
 pub use steadfast_core::dialect;
 pub use steadfast_core::event::{
-    ConnectionEpoch, DialErrorKind, DialStage, DisconnectCause, SessionEvent, SessionPhase,
-    SessionSnapshot, SessionState,
+    ConnectionEpoch, DialErrorKind, DialStage, DisconnectCause, MigrationError, MigrationReason,
+    SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 pub use steadfast_core::io::{
     CallError, CallResult, ConnectionLoss, CredentialsError, Frame, RenewalReason, SendError,

@@ -21,6 +21,19 @@ pub struct DialFailure {
     pub retry_after: Option<Duration>,
 }
 
+impl From<DialFailure> for DisconnectCause {
+    fn from(failure: DialFailure) -> Self {
+        if failure.is_local {
+            return Self::LocalNetwork(failure.text);
+        }
+        Self::Dial {
+            stage: failure.stage,
+            kind: failure.kind,
+            text: failure.text,
+        }
+    }
+}
+
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -12,6 +12,7 @@ impl Link {
     /// over a later connection, and calls [`Self::drained`] when nothing is left.
     pub fn close(&mut self, now: Instant, drain: Duration) {
         let can_drain = !drain.is_zero();
+        self.abandon_standby();
         match self.lifecycle {
             // An idle link cannot send what is queued, and reports no end.
             Lifecycle::Idle => self.outputs.push_back(LinkOutput::Ended { failure: None }),
@@ -72,6 +73,7 @@ impl Link {
     /// Ends the link as requested; the transport is already closed.
     pub(super) fn end(&mut self, now: Instant) {
         self.lifecycle = Lifecycle::Idle;
+        self.abort_retiring();
         self.credentials.is_fetching = false;
         self.drain_until = None;
         self.disconnected_since = None;
@@ -86,6 +88,7 @@ impl Link {
     /// Stops reconnecting until the application restarts the link.
     pub(super) fn fail(&mut self, now: Instant, cause: DisconnectCause) {
         self.lifecycle = Lifecycle::Failed;
+        self.abandon_standby();
         self.credentials.is_fetching = false;
         if self.drain_until.take().is_some() {
             return self.end(now);

@@ -9,8 +9,14 @@ use crate::io::{Attempt, RenewalReason};
 use crate::retry_advice::{Action, Pace, RetryAdvice};
 
 impl Link {
-    /// Gives up the transport, because the peer is unresponsive or violated the protocol.
-    pub fn give_up_connection(&mut self, now: Instant, cause: DisconnectCause) {
+    /// Gives up the transport of this attempt, because the peer is unresponsive or violated the protocol.
+    pub fn give_up_connection(&mut self, now: Instant, attempt: Attempt, cause: DisconnectCause) {
+        if self.is_standby(attempt) {
+            return self.give_up_standby(now, cause);
+        }
+        if !self.is_current(attempt) {
+            return;
+        }
         if matches!(self.lifecycle, Lifecycle::Closing { .. }) {
             return self.end_immediately(now);
         }
@@ -19,9 +25,19 @@ impl Link {
     }
 
     /// The peer said in a message that it ends the connection.
-    pub fn dismissed(&mut self, now: Instant, cause: DisconnectCause, advice: RetryAdvice) {
-        self.abort_transport();
-        self.lost(now, self.attempt, cause, advice);
+    pub fn dismissed(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        cause: DisconnectCause,
+        advice: RetryAdvice,
+    ) {
+        if self.is_standby(attempt) {
+            self.abort_standby_transport();
+        } else if self.is_current(attempt) {
+            self.abort_transport();
+        }
+        self.lost(now, attempt, cause, advice);
     }
 
     /// The transport was closed by the peer, or failed.
@@ -32,6 +48,10 @@ impl Link {
         cause: DisconnectCause,
         advice: RetryAdvice,
     ) {
+        if self.is_standby(attempt) {
+            return self.standby_failed(now, cause, advice);
+        }
+        self.end_retiring(attempt);
         if !self.is_current(attempt) {
             return;
         }
@@ -59,9 +79,18 @@ impl Link {
         }
     }
 
-    /// The peer rejected the client.
-    pub fn rejected(&mut self, now: Instant, cause: DisconnectCause, advice: RetryAdvice) {
-        if !self.is_in_handshake() {
+    /// The peer rejected the client; has no effect unless this attempt is in a handshake.
+    pub fn rejected(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        cause: DisconnectCause,
+        advice: RetryAdvice,
+    ) {
+        if self.is_standby(attempt) {
+            return self.standby_rejected(now, cause, advice);
+        }
+        if !self.is_in_handshake() || !self.is_current(attempt) {
             return;
         }
         self.abort_transport();
@@ -90,6 +119,11 @@ impl Link {
         }
         self.record_loss(now, &cause, advice.pace);
         let reason = self.postpone_endpoint(now, reason);
+        if self.switch_after_loss(now) {
+            self.snapshot.cause = Some(cause);
+            return;
+        }
+        self.abandon_standby();
         let until = now + self.backoff.next(reason, now);
         self.wait(now, until, cause);
     }

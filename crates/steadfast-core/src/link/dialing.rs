@@ -59,7 +59,7 @@ impl Link {
             }
             Lifecycle::Connected { liveness, .. } => {
                 if liveness.probe_now(now) {
-                    self.probe();
+                    self.probe(self.attempt);
                 }
             }
             Lifecycle::Idle
@@ -83,7 +83,7 @@ impl Link {
 
     pub(super) fn dial(&mut self, now: Instant) {
         let endpoint = self.choose_endpoint(now);
-        self.attempt = Attempt(self.attempt.0 + 1);
+        self.attempt = self.next_attempt();
         self.attempt_started_at = now;
         self.lifecycle = Lifecycle::Dialing {
             deadline: Some(now + self.settings.connect_timeout),
@@ -99,22 +99,40 @@ impl Link {
 
     /// The shell queued the dial, because too many are in progress: the connect timeout does not run.
     pub fn dial_queued(&mut self, attempt: Attempt) {
-        if self.is_current(attempt)
-            && let Lifecycle::Dialing { deadline } = &mut self.lifecycle
-        {
+        if let Some(deadline) = self.dial_deadline(attempt) {
             *deadline = None;
+        }
+    }
+
+    /// The deadline of a dial; `None` unless this attempt is dialling.
+    fn dial_deadline(&mut self, attempt: Attempt) -> Option<&mut Option<Instant>> {
+        if self.is_standby(attempt) {
+            return self.standby.as_mut()?.dial_deadline();
+        }
+        if !self.is_current(attempt) {
+            return None;
+        }
+        match &mut self.lifecycle {
+            Lifecycle::Dialing { deadline } => Some(deadline),
+            Lifecycle::Idle
+            | Lifecycle::Handshake { .. }
+            | Lifecycle::Connected { .. }
+            | Lifecycle::Waiting { .. }
+            | Lifecycle::Closing { .. }
+            | Lifecycle::Failed => None,
         }
     }
 
     /// The queued dial starts, and with it the connect timeout.
     pub fn dial_started(&mut self, now: Instant, attempt: Attempt) {
         let limit = self.settings.connect_timeout;
-        if self.is_current(attempt)
-            && let Lifecycle::Dialing { deadline } = &mut self.lifecycle
+        if let Some(deadline) = self.dial_deadline(attempt)
             && deadline.is_none()
         {
             *deadline = Some(now + limit);
-            self.attempt_started_at = now;
+            if self.is_current(attempt) {
+                self.attempt_started_at = now;
+            }
         }
     }
 
@@ -130,6 +148,9 @@ impl Link {
 
     /// The transport is open; nothing was sent yet.
     pub fn dialled(&mut self, now: Instant, attempt: Attempt) {
+        if self.is_standby(attempt) {
+            return self.standby_dialled(now);
+        }
         let Lifecycle::Dialing { deadline } = self.lifecycle else {
             return;
         };
@@ -148,23 +169,18 @@ impl Link {
 
     /// The transport did not open.
     pub fn dial_failed(&mut self, now: Instant, attempt: Attempt, failure: DialFailure) {
+        if self.is_standby(attempt) {
+            return self.standby_dial_failed(now, failure);
+        }
         // The failure of an open transport is reported as a loss.
         if !self.is_current(attempt) || !matches!(self.lifecycle, Lifecycle::Dialing { .. }) {
             return;
         }
-        let cause = if failure.is_local {
-            DisconnectCause::LocalNetwork(failure.text)
-        } else {
-            DisconnectCause::Dial {
-                stage: failure.stage,
-                kind: failure.kind,
-                text: failure.text,
-            }
-        };
-        if failure.is_final {
+        let (is_final, retry_after) = (failure.is_final, failure.retry_after);
+        let cause = DisconnectCause::from(failure);
+        if is_final {
             return self.fail(now, cause);
         }
-        let retry_after = failure.retry_after;
         self.attempt_failed(now, cause, BackoffReason::AttemptFailed { retry_after });
     }
 
@@ -187,7 +203,7 @@ impl Link {
         reason: BackoffReason,
     ) {
         self.report_down(false);
-        self.report_failed_attempt(now, &cause);
+        self.report_failed_attempt(now, self.endpoint, &cause);
         let limit = self.settings.backoff.attempts_max;
         if limit.is_some_and(|limit| self.snapshot.attempt >= limit) {
             let attempts = self.snapshot.attempt;

@@ -31,12 +31,17 @@ impl Link {
         convert::saturating(self.endpoint.0)
     }
 
-    /// The attempt failed. A failure of the client's own network, or to fetch credentials, says nothing about the
-    /// endpoint. If the attempts after a silent connection fail in the client's network, that was probably why it was
-    /// silent.
-    pub(super) fn report_failed_attempt(&mut self, now: Instant, cause: &DisconnectCause) {
+    /// The attempt at this endpoint failed. A failure of the client's own network, or to fetch credentials, says nothing
+    /// about the endpoint. If the attempts after a silent connection fail in the client's network, that was probably why
+    /// it was silent.
+    pub(super) fn report_failed_attempt(
+        &mut self,
+        now: Instant,
+        endpoint: EndpointId,
+        cause: &DisconnectCause,
+    ) {
         match cause {
-            DisconnectCause::Credentials(_) => self.endpoints.on_inconclusive(self.endpoint),
+            DisconnectCause::Credentials(_) => self.endpoints.on_inconclusive(endpoint),
             DisconnectCause::LocalNetwork(_) => {
                 if let Some(endpoint) = self.silent_endpoint.take() {
                     self.endpoints.end_hold_down(endpoint);
@@ -52,7 +57,7 @@ impl Link {
             | DisconnectCause::WriteTimeout(_)
             | DisconnectCause::Protocol(_)
             | DisconnectCause::AttemptsExhausted(_) => {
-                self.endpoints.on_failed(now, self.endpoint);
+                self.endpoints.on_failed(now, endpoint);
             }
         }
     }

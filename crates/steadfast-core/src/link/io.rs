@@ -20,10 +20,15 @@ pub enum LinkOutput {
     Abort { attempt: Attempt },
     /// Send a ping of the transport ahead of everything that is queued.
     Probe { attempt: Attempt },
-    /// Send what was collected and then the end of the connection, and wait for the peer's.
+    /// Send what was collected for this attempt and then the end of the connection, and wait for the peer's.
     Close { attempt: Attempt },
-    /// The transport is open: start the handshake.
+    /// The transport is open: start the handshake. That of a standby is separate from the present connection.
     StartHandshake { attempt: Attempt },
+    /// The attempt to replace the present connection has ended: forget its handshake.
+    StandbyDown { attempt: Attempt },
+    /// The connection of this attempt, whose handshake is complete, is now the present one. The `Down` of the former one
+    /// precedes it.
+    Switched { attempt: Attempt },
     /// The transport is gone: nothing that was collected for it can be sent, and no reply to it can arrive.
     Down {
         attempt: Attempt,

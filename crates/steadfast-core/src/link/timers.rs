@@ -27,6 +27,11 @@ impl Link {
         let others = [
             self.drain_until.map(|at| (at, Timer::CloseTimeout)),
             self.degrade_at().map(|at| (at, Timer::Degrade)),
+            self.retiring
+                .as_ref()
+                .map(|it| (it.deadline, Timer::CloseTimeout)),
+            self.standby.as_ref().and_then(|it| it.timer()),
+            self.failback_at().map(|at| (at, Timer::Failback)),
         ];
         let all = others.into_iter().flatten().chain(lifecycle);
         all.min_by_key(|(at, _)| *at)
@@ -34,9 +39,17 @@ impl Link {
 
     /// Time has passed.
     pub fn tick(&mut self, now: Instant) {
+        self.tick_retiring(now);
         if self.drain_until.is_some_and(|until| now >= until) {
             return self.close_connection(now);
         }
+        self.tick_standby(now);
+        self.tick_lifecycle(now);
+        self.start_due_failback(now);
+    }
+
+    /// Time has passed for the present attempt or connection.
+    fn tick_lifecycle(&mut self, now: Instant) {
         match &self.lifecycle {
             Lifecycle::Waiting { until } if now >= *until => self.dial(now),
             Lifecycle::Waiting { .. } => self.degrade(now),

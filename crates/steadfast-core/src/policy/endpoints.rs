@@ -31,8 +31,8 @@ pub struct EndpointsSettings {
     /// The jitter that extends each hold-down, uniform from zero to this time. A fleet that lost one endpoint returns to
     /// it within this time.
     pub hold_down_jitter: Duration,
-    /// When a session returns to an endpoint of better priority; `None` if it stays until its connection is lost.
-    /// A [`crate::Session`] does not use this yet: it stays until its connection is lost.
+    /// When a session returns to an endpoint of better priority; `None` if it stays until its connection is lost. The
+    /// present connection is kept until the new one is accepted; see [`crate::event::SessionEvent::Migrating`].
     pub failback: Option<FailbackSettings>,
 }
 

@@ -159,13 +159,16 @@ impl<D: Dialect> Session<D> {
         self.pending.credentials.current = credentials;
         self.link.credentials_fetched();
         self.pending.credentials.are_newer_than_handshake = self.link.is_in_handshake();
+        if let Some(standby) = &mut self.standby {
+            standby.credentials_replaced();
+        }
         if self.link.is_connected() {
             self.authenticate();
         }
     }
 
     /// Authenticates the open connection, unless the protocol cannot: then the next connection uses the credentials.
-    fn authenticate(&mut self) {
+    pub(super) fn authenticate(&mut self) {
         let request = Request::Authenticate(&self.pending.credentials.current);
         if let Err(problem) = self.dialect.check(request) {
             let event = SessionEvent::RenewalFailed {
@@ -185,7 +188,7 @@ impl<D: Dialect> Session<D> {
         if !self.link.is_in_handshake() {
             return;
         }
-        self.link.accepted(now);
+        self.link.accepted(now, self.link.attempt());
         self.adopt_log();
         let credentials = &mut self.pending.credentials;
         credentials.on_accepted(now, expires_after);

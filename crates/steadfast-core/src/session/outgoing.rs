@@ -5,7 +5,7 @@ use steadfast_machine::Instant;
 use super::Session;
 use crate::dialect::{Dialect, Outcome, Request};
 use crate::io::{
-    CallError, CallId, Outgoing, Output, SendError, SendResult, SubscribeOptions,
+    Attempt, CallError, CallId, Outgoing, Output, SendError, SendResult, SubscribeOptions,
     SubscriptionEvent, SubscriptionId, UnsubscribeCause,
 };
 
@@ -81,29 +81,34 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    /// Whether subscriptions may be requested: not while the session is draining.
-    pub(super) const fn can_subscribe(&self) -> bool {
-        self.link.is_connected() && !self.link.is_draining()
+    /// Whether subscriptions may be requested: not while the session is draining, or about to switch to another
+    /// connection.
+    pub(super) fn can_subscribe(&self) -> bool {
+        self.link.is_connected() && !self.link.is_draining() && !self.link.is_switching()
     }
 
     /// Sends what the last inputs made sendable, and updates the counts of the snapshot.
     pub(super) fn flush(&mut self, now: Instant) {
-        let newest = self.send_pending(now);
+        self.switch_if_quiet(now);
+        let mut newest = self.send_pending(now);
+        if self.read_unread(now) {
+            newest = self.send_pending(now).or(newest);
+        }
         if self.pending.outbox.is_empty() {
             self.link.drained(now);
         }
         self.follow_link(now);
-        self.transmit();
+        self.transmit(self.link.attempt());
+        self.transmit_on_standby();
         self.track_requests(now, newest);
         let outbox = &self.pending.outbox;
         self.link.set_counts(outbox.queued(), outbox.in_flight());
     }
 
-    /// Passes what was collected to the transport.
-    pub(super) fn transmit(&mut self) {
-        let attempt = self.link.attempt();
+    /// Passes what was collected to the transport of this attempt.
+    pub(super) fn transmit(&mut self, attempt: Attempt) {
         for frame in self.wire.take() {
-            self.link.transmitted(frame.payload().len());
+            self.link.transmitted(attempt, frame.payload().len());
             self.outputs.push_back(Output::Transmit { attempt, frame });
         }
     }
@@ -111,7 +116,8 @@ impl<D: Dialect> Session<D> {
     /// Requests subscriptions first, then sends unacknowledged and new messages in order, up to the in-flight limits,
     /// then calls. Returns the newest request that has a reply, if any was sent.
     fn send_pending(&mut self, now: Instant) -> Option<u32> {
-        if !self.link.is_connected() {
+        // Until a switch, requests wait for the other connection.
+        if !self.link.is_connected() || self.link.is_switching() {
             return None;
         }
         while self.can_subscribe() && self.subscribe_next(now) {}

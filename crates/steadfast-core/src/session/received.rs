@@ -5,7 +5,7 @@ use steadfast_machine::Instant;
 use super::Session;
 use crate::dialect::{Dialect, DialectEvent, InFlight, Request};
 use crate::event::DisconnectCause;
-use crate::io::{CallError, CallResult, Frame, Output, SendError};
+use crate::io::{Attempt, CallError, CallResult, Frame, Output, SendError};
 use crate::retry_advice::{Action, RetryAdvice};
 
 impl<D: Dialect> Session<D> {
@@ -19,6 +19,21 @@ impl<D: Dialect> Session<D> {
         let read = self
             .connected_dialect
             .read(frame, &self.pending, &mut events, &mut self.wire);
+        self.on_events(now, attempt, events, read);
+        // Nothing follows the close frame.
+        if self.link.is_current(attempt) && self.link.is_closing_connection() {
+            self.wire.clear();
+        }
+    }
+
+    /// A message was read over the connection of this attempt.
+    pub(super) fn on_events(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        events: Vec<DialectEvent<D>>,
+        read: Result<(), String>,
+    ) {
         for event in events {
             self.on_event(now, event);
             self.follow_link(now);
@@ -29,12 +44,8 @@ impl<D: Dialect> Session<D> {
         }
         if let Err(violation) = read {
             let cause = DisconnectCause::Protocol(violation);
-            self.link.give_up_connection(now, cause);
+            self.link.give_up_connection(now, attempt, cause);
             self.follow_link(now);
-        }
-        // Nothing follows the close frame.
-        if self.link.is_closing_connection() {
-            self.wire.clear();
         }
     }
 
@@ -100,7 +111,7 @@ impl<D: Dialect> Session<D> {
                 self.apply_effects(effects);
             }
             DialectEvent::Disconnected { cause, advice } => {
-                self.link.dismissed(now, cause, advice);
+                self.link.dismissed(now, self.link.attempt(), cause, advice);
             }
         }
     }
@@ -113,7 +124,7 @@ impl<D: Dialect> Session<D> {
         } else {
             advice
         };
-        self.link.rejected(now, cause, advice);
+        self.link.rejected(now, self.link.attempt(), cause, advice);
     }
 
     fn complete_call(&mut self, command: u32, outcome: CallResult<D>) {

@@ -247,6 +247,13 @@ impl<D: Dialect> Subscription<D> {
         Some(SubscriptionEvent::Interrupted { cause, is_final })
     }
 
+    /// The session has another connection, on which a position without an epoch means nothing.
+    pub(super) fn on_switched(&mut self) {
+        if self.has_subscribed && self.position.as_ref().is_some_and(|it| it.epoch.is_empty()) {
+            self.position = None;
+        }
+    }
+
     /// Invalidates the position; the next reply is reported as a gap after it.
     pub(super) fn invalidate_position(&mut self) {
         if let Some(position) = self.position.take() {

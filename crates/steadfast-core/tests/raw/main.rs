@@ -2,6 +2,7 @@
 
 mod closing;
 mod handshake;
+mod migration;
 mod receiving;
 mod script;
 mod sending;

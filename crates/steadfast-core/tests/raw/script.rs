@@ -32,7 +32,8 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 100;
 pub(crate) struct Script {
     session: Session,
     pub(crate) now: Instant,
-    attempt: Attempt,
+    /// The newest attempt.
+    pub(crate) attempt: Attempt,
     /// What the session has sent over the current connection.
     pub(crate) sent: Vec<Frame>,
     pub(crate) received: Vec<SubscriptionEvent>,

@@ -38,6 +38,8 @@ struct Peer {
     invariants: InvariantChecker,
     /// The requests of the current connection.
     requests: Vec<(u8, u32)>,
+    /// Requests over a connection that has not replaced the current one.
+    premature: Vec<(u8, u32)>,
     /// The credentials with which the current connection was opened.
     shown: Option<String>,
     fetches: Vec<(Instant, FetchId, RenewalReason)>,
@@ -65,6 +67,7 @@ impl Peer {
             now,
             invariants: InvariantChecker::default(),
             requests: Vec::new(),
+            premature: Vec::new(),
             shown: None,
             fetches: Vec::new(),
             events: Vec::new(),
@@ -94,11 +97,21 @@ impl Peer {
         self.invariants.on_input(&input, self.state());
         self.session.handle(self.now, input);
         while let Some(output) = self.session.poll_output() {
+            let standby = self.invariants.standby();
             self.invariants.on_output(&output);
+            if standby.is_some_and(|it| it == self.invariants.attempt()) {
+                self.requests.clear();
+            }
             match output {
+                Output::Dial { attempt, .. } if self.invariants.standby() == Some(attempt) => {}
                 Output::Dial { .. } => {
                     self.requests.clear();
                     self.shown = None;
+                }
+                Output::Transmit { attempt, frame }
+                    if self.invariants.standby() == Some(attempt) =>
+                {
+                    self.premature.extend(request_of(&frame));
                 }
                 Output::Transmit { frame, .. } => {
                     if let Some(request) = request_of(&frame) {
@@ -145,6 +158,31 @@ impl Peer {
             let attempt = self.invariants.attempt();
             let frame = frame(events);
             self.handle(Input::Received { attempt, frame });
+        }
+    }
+
+    /// The peer of the standby, if there is one, does one thing.
+    fn act_on_standby(&mut self, number: u16) {
+        let Some(attempt) = self.invariants.standby() else {
+            return self.handle(Input::MigrateRequested { endpoint: None });
+        };
+        let [high, low] = number.to_be_bytes();
+        match number % 6 {
+            0 => {
+                let (code, reason) = (Some(number), String::new());
+                let loss = ConnectionLoss::CloseFrame { code, reason };
+                self.handle(Input::Lost { attempt, loss });
+            }
+            1 | 2 => self.handle(Input::Dialled { attempt }),
+            3 | 4 if self.invariants.is_standby_open() => {
+                let frame = frame(&[(ACCEPTED, 0, low)]);
+                self.handle(Input::Received { attempt, frame });
+            }
+            _ if self.invariants.is_standby_open() => {
+                let frame = frame(&[(high % KINDS, 1, low), (low % KINDS, 2, high)]);
+                self.handle(Input::Received { attempt, frame });
+            }
+            _ => {}
         }
     }
 
@@ -259,9 +297,10 @@ impl Peer {
             12 => self.lose(number),
             13 => self.fetched(Ok("fetched")),
             14 => self.fetched(Err(CredentialsError::temporary("down"))),
-            15 => self.replace_credentials("other"),
+            15 => self.replace_credentials("others"),
             16 => self.advance(wait * 4),
             17..21 => self.serve(),
+            36.. => self.act_on_standby(number),
             _ => {
                 let known = self.requests.get(usize::from(low) % 8);
                 let id = known.map_or_else(|| u32::from(high), |(_, id)| *id);
@@ -495,7 +534,7 @@ fn a_subscription_that_the_peer_ends_each_time_is_requested_with_growing_delays(
 }
 
 fn steps() -> impl Strategy<Value = Vec<(u8, u16)>> {
-    proptest::collection::vec((0_u8..36, 0_u16..4_000), 1..150)
+    proptest::collection::vec((0_u8..42, 0_u16..4_000), 1..150)
 }
 
 fn sources() -> impl Strategy<Value = CredentialsSource> {
@@ -526,6 +565,8 @@ proptest! {
 
         prop_assert_eq!(peer.state(), SessionState::Disconnected);
         prop_assert_eq!(peer.invariants.pending(), 0);
+        prop_assert_eq!(peer.invariants.transports(), 0);
+        prop_assert_eq!(peer.premature, Vec::new(), "only a handshake precedes the switch");
     }
 
     #[test]

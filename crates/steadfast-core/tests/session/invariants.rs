@@ -11,9 +11,17 @@ use steadfast_machine::Instant;
 /// The history of one session, and the checks on it.
 #[derive(Default)]
 pub(crate) struct InvariantChecker {
-    /// The current transport, and whether it is open.
+    /// The transport of the present attempt or connection, and whether it is open.
     transport: Option<(Attempt, bool)>,
+    /// That of the connection that is to replace it, likewise.
+    standby: Option<(Attempt, bool)>,
+    /// That of a connection that was replaced, until it has ended.
+    retiring: Option<Attempt>,
+    /// An attempt to replace the connection was reported and has not ended.
+    migration: Migration,
     last_attempt: Attempt,
+    /// The attempt of the last transport that was not a standby.
+    last_present: Attempt,
     epoch: ConnectionEpoch,
     /// A connection was reported and has not ended.
     is_connected: bool,
@@ -24,9 +32,52 @@ pub(crate) struct InvariantChecker {
     called: BTreeSet<CallId>,
 }
 
+/// Whether the session tries to replace its connection.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Migration {
+    #[default]
+    None,
+    InProgress,
+}
+
 impl InvariantChecker {
+    fn is_migrating(&self) -> bool {
+        self.migration == Migration::InProgress
+    }
+
     pub(crate) fn attempt(&self) -> Attempt {
-        self.transport.map_or(self.last_attempt, |(it, _)| it)
+        self.transport.map_or(self.last_present, |(it, _)| it)
+    }
+
+    /// The attempt that is to replace the present connection.
+    pub(crate) fn standby(&self) -> Option<Attempt> {
+        self.standby.map(|(it, _)| it)
+    }
+
+    pub(crate) fn is_standby_open(&self) -> bool {
+        matches!(self.standby, Some((_, true)))
+    }
+
+    /// The attempt of a connection that was replaced, and has not ended.
+    pub(crate) const fn retiring(&self) -> Option<Attempt> {
+        self.retiring
+    }
+
+    /// The number of transports that have not ended.
+    pub(crate) fn transports(&self) -> usize {
+        let all = [
+            self.transport.is_some(),
+            self.standby.is_some(),
+            self.retiring.is_some(),
+        ];
+        all.into_iter().filter(|it| *it).count()
+    }
+
+    /// The standby replaces the present connection.
+    fn switch(&mut self) {
+        self.transport = self.standby.take();
+        assert!(self.is_open(), "the new connection is open");
+        self.last_present = self.attempt();
     }
 
     pub(crate) fn is_dialing(&self) -> bool {
@@ -41,19 +92,19 @@ impl InvariantChecker {
     pub(crate) fn on_input<D: Dialect>(&mut self, input: &Input<D>, state: SessionState) {
         match input {
             Input::Dialled { attempt } => {
-                if self.transport == Some((*attempt, false)) {
-                    self.transport = Some((*attempt, true));
+                for transport in [&mut self.transport, &mut self.standby] {
+                    if *transport == Some((*attempt, false)) {
+                        *transport = Some((*attempt, true));
+                    }
                 }
             }
             Input::DialFailed { attempt, .. } => {
-                if self.transport == Some((*attempt, false)) {
-                    self.transport = None;
+                for transport in [&mut self.transport, &mut self.standby] {
+                    transport.take_if(|it| *it == (*attempt, false));
                 }
             }
             Input::Lost { attempt, .. } => {
-                if self.transport.is_some_and(|(it, _)| it == *attempt) {
-                    self.transport = None;
-                }
+                self.remove(*attempt);
             }
             Input::SendRequested(publish) => {
                 assert!(
@@ -73,6 +124,7 @@ impl InvariantChecker {
             Input::DialQueued { .. }
             | Input::DialStarted { .. }
             | Input::ReconnectRequested
+            | Input::MigrateRequested { .. }
             | Input::CredentialsFetched { .. }
             | Input::CredentialsReplaced(_)
             | Input::BytesReceived { .. }
@@ -85,6 +137,14 @@ impl InvariantChecker {
         }
     }
 
+    /// The transport of this attempt has ended. Returns whether there was one.
+    fn remove(&mut self, attempt: Attempt) -> bool {
+        let transport = self.transport.take_if(|(it, _)| *it == attempt);
+        let standby = self.standby.take_if(|(it, _)| *it == attempt);
+        let retiring = self.retiring.take_if(|it| *it == attempt);
+        transport.is_some() || standby.is_some() || retiring.is_some()
+    }
+
     /// Publications and calls without an outcome.
     pub(crate) fn pending(&self) -> usize {
         self.published.len() + self.called.len()
@@ -93,25 +153,37 @@ impl InvariantChecker {
     pub(crate) fn on_output<D: Dialect>(&mut self, output: &Output<D>) {
         match output {
             Output::Dial { attempt, .. } => {
-                assert_eq!(self.transport, None, "one transport at a time");
                 assert!(!self.has_failed, "a failed session does not dial");
                 assert!(*attempt > self.last_attempt, "attempts never repeat");
-                self.transport = Some((*attempt, false));
                 self.last_attempt = *attempt;
+                if self.is_migrating() {
+                    assert!(self.is_open(), "there is a connection to replace");
+                    assert_eq!(self.standby, None, "one standby at a time");
+                    self.standby = Some((*attempt, false));
+                } else {
+                    assert_eq!(self.transport, None, "one transport at a time");
+                    self.transport = Some((*attempt, false));
+                    self.last_present = *attempt;
+                }
             }
             Output::Abort { attempt } => {
-                let live = self.transport.map(|(it, _)| it);
-                assert_eq!(
-                    live,
-                    Some(*attempt),
-                    "only the current transport is aborted"
+                assert!(
+                    self.remove(*attempt),
+                    "{output:?}: there is no such transport"
                 );
-                self.transport = None;
             }
-            Output::Transmit { attempt, .. }
-            | Output::Probe { attempt }
-            | Output::Close { attempt, .. } => {
+            Output::Transmit { attempt, .. } | Output::Probe { attempt } => {
+                let open = Some((*attempt, true));
+                assert!(self.transport == open || self.standby == open, "{output:?}");
+            }
+            Output::Close { attempt, .. } => {
                 assert_eq!(self.transport, Some((*attempt, true)), "{output:?}");
+                if self.is_migrating() {
+                    assert_eq!(self.retiring, None, "one connection is closed at a time");
+                    self.retiring = Some(*attempt);
+                    self.switch();
+                    self.is_connected = false;
+                }
             }
             Output::CompleteMessage { id, .. } => {
                 assert!(self.published.remove(id), "{id:?} completes once");
@@ -135,6 +207,19 @@ impl InvariantChecker {
                 );
                 self.epoch = *epoch;
                 self.is_connected = true;
+                if std::mem::take(&mut self.migration) == Migration::InProgress
+                    && self.transport.is_none()
+                {
+                    self.switch();
+                }
+            }
+            SessionEvent::Migrating { .. } => {
+                assert!(self.is_connected && !self.is_migrating(), "{event:?}");
+                self.migration = Migration::InProgress;
+            }
+            SessionEvent::MigrationFailed { .. } => {
+                assert_eq!(self.standby, None, "its transport has ended");
+                self.migration = Migration::None;
             }
             SessionEvent::Ready { epoch } => {
                 assert!(self.is_connected && *epoch == self.epoch, "{event:?}");
@@ -195,6 +280,11 @@ impl InvariantChecker {
             it.state == SessionState::Connected,
             "{it:?}"
         );
+        assert_eq!(self.standby.is_some(), self.is_migrating(), "{it:?}");
+        assert!(
+            !self.is_migrating() || it.phase == SessionPhase::Ready,
+            "{it:?}"
+        );
         assert_eq!(self.has_failed, it.state == SessionState::Failed, "{it:?}");
         assert_eq!(self.epoch, it.epoch);
         assert!(it.since <= now);
@@ -203,20 +293,23 @@ impl InvariantChecker {
                 Timer::Outbox | Timer::Call => true,
                 Timer::Redial | Timer::Degrade => waits,
                 Timer::ConnectTimeout => {
-                    matches!(
-                        it.phase,
-                        SessionPhase::FetchingCredentials
-                            | SessionPhase::Dialing
-                            | SessionPhase::Handshake
-                    )
+                    self.is_migrating()
+                        || matches!(
+                            it.phase,
+                            SessionPhase::FetchingCredentials
+                                | SessionPhase::Dialing
+                                | SessionPhase::Handshake
+                        )
                 }
+                Timer::Failback => it.phase == SessionPhase::Ready && !self.is_migrating(),
+                Timer::Switch => self.is_standby_open(),
                 Timer::Credentials => it.state == SessionState::Connected,
                 Timer::Liveness => {
                     it.phase == SessionPhase::Handshake
                         || it.state == SessionState::Connected && it.phase != SessionPhase::Closing
                 }
                 Timer::Resubscribe => it.state == SessionState::Connected,
-                Timer::CloseTimeout => self.is_closing,
+                Timer::CloseTimeout => self.is_closing || self.retiring.is_some(),
             };
             assert!(may_be, "{timer:?} in {:?}", it.phase);
         }

@@ -1,5 +1,6 @@
 //! Any input at any time: late inputs of old attempts, invalid messages, requests in the wrong phase. The script checks
-//! the invariants after each input: one transport, epochs that grow by one, a loss for each connection, no dial of a
+//! the invariants after each input: one transport, or one more
+//! for each connection that replaces another one, epochs that grow by one, a loss for each connection, no dial of a
 //! failed session, no timer without its reason, a consistent snapshot, and one outcome for each publication and call.
 
 #![expect(
@@ -13,8 +14,9 @@ use proptest::prelude::*;
 use steadfast_core::dialect::centrifuge::{Call, Input};
 use steadfast_core::event::{SessionPhase, SessionState};
 use steadfast_core::io::{Attempt, CallId, ConnectionLoss, DialFailure, Frame, SubscriptionId};
+use steadfast_core::policy::FailbackSettings;
 use steadfast_protocol::codes::ErrorCode;
-use steadfast_protocol::message::{ReplyResult, Request};
+use steadfast_protocol::message::{Reply, ReplyResult, Request};
 
 use crate::script::{Script, ack, at, dial_failure, recovered, settings, subscribed};
 
@@ -48,9 +50,14 @@ enum Step {
     Freeze,
     /// Replies as a healthy server would.
     Serve,
+    Migrate,
+    /// The attempt to replace the connection continues, or ends.
+    Standby,
+    /// A connection that was replaced says something, or ends.
+    Retiring,
 }
 
-const STEPS: [Step; 26] = [
+const STEPS: [Step; 29] = [
     Step::Open,
     Step::Close,
     Step::ReconnectNow,
@@ -77,6 +84,9 @@ const STEPS: [Step; 26] = [
     Step::Pass,
     Step::Freeze,
     Step::Serve,
+    Step::Migrate,
+    Step::Standby,
+    Step::Retiring,
 ];
 
 const INVALID: [&str; 10] = [
@@ -156,15 +166,14 @@ impl Step {
                 let since = n.is_multiple_of(2).then(|| at(u64::from(number % 16)));
                 script.subscribe_since(channel(n), n % 5, since);
             }
-            Self::Unsubscribe => {
-                script.handle(Input::UnsubscribeRequested { id });
-            }
-            Self::Consumed => {
-                script.handle(Input::Consumed { id, items: n % 8 });
-            }
+            Self::Unsubscribe => script.handle(Input::UnsubscribeRequested { id }),
+            Self::Consumed => script.handle(Input::Consumed { id, items: n % 8 }),
             Self::Tick => script.handle(Input::Tick),
             Self::Pass => script.advance(millis * 10),
             Self::Freeze => script.freeze(millis * 10),
+            Self::Migrate => script.migrate((n % 4).checked_sub(1)),
+            Self::Standby => act_on_standby(script, n),
+            Self::Retiring => act_on_retiring(script, n),
         }
     }
 
@@ -191,6 +200,49 @@ impl Step {
             };
             script.reply_to(command.id, result);
         }
+    }
+}
+
+/// The server of the standby does one thing, if there is a standby.
+fn act_on_standby(script: &mut Script, n: usize) {
+    let Some(attempt) = script.invariants.standby() else {
+        return script.migrate(None);
+    };
+    if !script.invariants.is_standby_open() {
+        return match n % 8 {
+            0 => script.handle(Input::DialQueued { attempt }),
+            1 => script.handle(Input::DialStarted { attempt }),
+            2 => {
+                let failure = DialFailure {
+                    is_local: n.is_multiple_of(3),
+                    retry_after: n.is_multiple_of(5).then_some(Duration::from_secs(2)),
+                    ..dial_failure()
+                };
+                script.handle(Input::DialFailed { attempt, failure });
+            }
+            _ => script.dial_standby(),
+        };
+    }
+    match n % 8 {
+        0 => script.lose(attempt),
+        1 => script.receive_on(attempt, INVALID[n % INVALID.len()].as_bytes()),
+        2 if script.must_accept_standby() => script.reply_to_standby(Err(error(n))),
+        _ if script.must_accept_standby() => script.accept_standby(),
+        _ => script.receive_on(attempt, b"{}"),
+    }
+}
+
+/// The server of a connection that was replaced does one thing, if there is one.
+fn act_on_retiring(script: &mut Script, n: usize) {
+    let Some(attempt) = script.invariants.retiring() else {
+        return;
+    };
+    if n.is_multiple_of(3) {
+        return script.lose(attempt);
+    }
+    for command in std::mem::take(&mut script.retired_inbox) {
+        let (id, outcome) = (command.id, Ok(ack(1, false)));
+        script.reply_on(attempt, &Reply::Response { id, outcome });
     }
 }
 
@@ -231,7 +283,15 @@ fn late(script: &mut Script, number: u16) {
 
 fn steps() -> impl Strategy<Value = Vec<(usize, u16)>> {
     // Half of the steps are those of a healthy connection; otherwise no session would ever connect.
-    let healthy = prop_oneof![Just(0), Just(4), Just(6), Just(16), Just(24), Just(24)];
+    let healthy = prop_oneof![
+        Just(0),
+        Just(4),
+        Just(6),
+        Just(16),
+        Just(25),
+        Just(25),
+        Just(27)
+    ];
     let step = prop_oneof![healthy, 0..STEPS.len()];
     proptest::collection::vec((step, 0_u16..2_000), 1..150)
 }
@@ -240,6 +300,10 @@ fn steps() -> impl Strategy<Value = Vec<(usize, u16)>> {
 fn run(steps: &[(usize, u16)], attempts_max: Option<u32>) -> Script {
     let mut settings = settings();
     settings.link.priorities = vec![0, 1];
+    settings.link.endpoints.hold_down = Duration::from_secs(1);
+    settings.link.endpoints.hold_down_jitter = Duration::from_secs(1);
+    settings.link.endpoints.failback =
+        Some(FailbackSettings::new(Duration::from_secs(2)).jitter(Duration::from_secs(2)));
     settings.link.backoff.attempts_max = attempts_max;
     let mut script = Script::idle(settings, 1);
     for (step, number) in steps {
@@ -269,6 +333,7 @@ proptest! {
 
         prop_assert_eq!(script.state(), SessionState::Disconnected);
         prop_assert_eq!(script.invariants.pending(), 0);
+        prop_assert_eq!(script.invariants.transports(), 0);
     }
 
     #[test]

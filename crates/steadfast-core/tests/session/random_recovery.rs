@@ -34,6 +34,8 @@ struct Totals {
     acknowledged: u64,
     duplicates: u64,
     interrupted: u64,
+    switches: u64,
+    late: u64,
 }
 
 /// A server with one channel and its history.
@@ -194,6 +196,8 @@ struct World {
     /// Events that the application has not consumed.
     buffered: usize,
     by_others: u64,
+    /// Commands over connections that were replaced, which the server has not read.
+    late: Vec<Command>,
     /// The number of outcomes that were checked.
     publication_outcomes: usize,
     totals: Totals,
@@ -213,13 +217,14 @@ impl World {
             seen: None,
             buffered: 0,
             by_others: 0,
+            late: Vec::new(),
             publication_outcomes: 0,
             totals: Totals::default(),
         }
     }
 
     fn step(&mut self) {
-        match self.generator.below(20) {
+        match self.generator.below(24) {
             0..=3 => {
                 self.by_others += 1;
                 let data = Bytes::from(format!("\"f{}\"", self.by_others));
@@ -239,10 +244,15 @@ impl World {
             17 => {
                 if self.generator.chance(1, 8) {
                     self.totals.restarts += 1;
-                    self.lose_connection();
+                    while self.script.invariants.is_open() {
+                        self.lose_connection();
+                    }
                     self.server.restart();
+                    self.late.clear();
                 }
             }
+            20..=22 => self.migrate(),
+            23 => self.read_late(),
             18 => {
                 if self.generator.chance(1, 4) {
                     self.server.trimmed = self.server.high_watermark();
@@ -253,7 +263,44 @@ impl World {
                 self.script.advance(Duration::from_millis(pause));
             }
         }
+        self.follow_switch();
         self.check_deliveries();
+    }
+
+    /// The connection that is to replace the present one makes progress, or another one begins.
+    fn migrate(&mut self) {
+        if self.script.invariants.standby().is_none() {
+            self.script.migrate(None);
+        } else if !self.script.invariants.is_standby_open() {
+            self.script.dial_standby();
+        } else if self.script.must_accept_standby() {
+            self.script.accept_standby();
+        }
+        self.follow_switch();
+    }
+
+    /// After a switch the server replies over the new connection. It may read later what was sent over the old one.
+    fn follow_switch(&mut self) {
+        let attempt = Some(self.script.attempt());
+        if self.script.invariants.is_open()
+            && self.server.connection.is_some()
+            && self.server.connection != attempt
+        {
+            self.totals.switches += 1;
+            self.server.disconnect();
+            self.server.connection = attempt;
+            self.late.append(&mut self.script.retired_inbox);
+        }
+    }
+
+    /// The server reads what was sent over connections that were replaced. No client receives its replies.
+    fn read_late(&mut self) {
+        for command in std::mem::take(&mut self.late) {
+            if let Request::Rpc(rpc) = &command.request {
+                self.totals.late += 1;
+                self.server.publish(&rpc.data);
+            }
+        }
     }
 
     fn reconnect(&mut self) {
@@ -267,8 +314,11 @@ impl World {
         if self.script.invariants.is_open() {
             self.totals.losses += 1;
             self.script.lose_connection();
+            self.follow_switch();
         }
-        self.server.disconnect();
+        if !self.script.invariants.is_open() {
+            self.server.disconnect();
+        }
     }
 
     fn connect(&mut self) {
@@ -306,6 +356,7 @@ impl World {
                 return;
             };
             self.script.reply(&reply);
+            self.follow_switch();
             self.check_deliveries();
         }
     }
@@ -396,6 +447,7 @@ impl World {
 
     /// Lets everything complete without faults.
     fn settle(&mut self) {
+        self.read_late();
         for _ in 0..400 {
             self.connect();
             self.server_reads();
@@ -453,10 +505,13 @@ fn whatever_happens_no_publication_is_missing_duplicated_or_reordered_without_a_
         sum.acknowledged += it.acknowledged;
         sum.duplicates += it.duplicates;
         sum.interrupted += it.interrupted;
+        sum.switches += it.switches;
+        sum.late += it.late;
     }
 
     println!("{sum:?}");
     assert!(sum.items > 10_000 && sum.resumed > 1_000 && sum.gaps > 200);
     assert!(sum.losses > 1_000 && sum.restarts > 200 && sum.duplicates > 500);
     assert!(sum.acknowledged > 10_000 && sum.interrupted == 0);
+    assert!(sum.switches > 1_000 && sum.late > 100);
 }

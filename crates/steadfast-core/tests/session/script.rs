@@ -42,6 +42,10 @@ pub(crate) struct Script {
     pub(crate) invariants: InvariantChecker,
     /// Commands that the server has not read.
     pub(crate) inbox: Vec<Command>,
+    /// Those of the connection that is to replace the present one.
+    pub(crate) standby_inbox: Vec<Command>,
+    /// Those that the server had not read when their connection was replaced.
+    pub(crate) retired_inbox: Vec<Command>,
     pub(crate) dials: Vec<(Instant, usize)>,
     pub(crate) probes: Vec<Instant>,
     pub(crate) closes: Vec<u16>,
@@ -131,6 +135,8 @@ impl Script {
             now: Instant::START,
             invariants: InvariantChecker::default(),
             inbox: Vec::new(),
+            standby_inbox: Vec::new(),
+            retired_inbox: Vec::new(),
             dials: Vec::new(),
             probes: Vec::new(),
             closes: Vec::new(),
@@ -176,18 +182,31 @@ impl Script {
         self.invariants.on_input(&input, state);
         self.session.handle(self.now, input);
         while let Some(output) = self.session.poll_output() {
+            let standby = self.invariants.standby();
             self.invariants.on_output(&output);
+            if standby.is_some_and(|it| it == self.invariants.attempt()) {
+                let inbox = std::mem::take(&mut self.standby_inbox);
+                self.retired_inbox = std::mem::replace(&mut self.inbox, inbox);
+            }
             match output {
-                Output::Dial { endpoint, .. } => {
-                    self.inbox.clear();
+                Output::Dial { attempt, endpoint } => {
+                    if self.invariants.standby() == Some(attempt) {
+                        self.standby_inbox.clear();
+                    } else {
+                        self.inbox.clear();
+                    }
                     self.dials.push((self.now, endpoint));
                 }
                 Output::Abort { .. } => {}
-                Output::Transmit { frame, .. } => {
+                Output::Transmit { attempt, frame } => {
                     let commands =
                         Encoding::Json.decode_commands(frame.payload(), &Limits::DEFAULT);
-                    self.inbox
-                        .extend(commands.map(|command| command.expect("valid")));
+                    let inbox = if self.invariants.standby() == Some(attempt) {
+                        &mut self.standby_inbox
+                    } else {
+                        &mut self.inbox
+                    };
+                    inbox.extend(commands.map(|command| command.expect("valid")));
                 }
                 Output::Probe { .. } => self.probes.push(self.now),
                 Output::Close { code, .. } => self.closes.push(code),
@@ -259,15 +278,51 @@ impl Script {
     pub(crate) fn accept_connect_for(&mut self, ttl: u32) {
         let first = self.inbox.remove(0);
         assert!(matches!(first.request, Request::Connect(_)), "{first:?}");
-        let result = ConnectResult {
-            client: "c".to_owned(),
-            ping: 25,
-            pong: true,
-            expires: ttl > 0,
-            ttl,
-            ..ConnectResult::default()
-        };
-        self.reply_to(first.id, Ok(ReplyResult::Connect(result)));
+        self.reply_to(first.id, Ok(connected(ttl)));
+    }
+
+    /// The application requests another connection.
+    pub(crate) fn migrate(&mut self, endpoint: Option<usize>) {
+        self.handle(Input::MigrateRequested { endpoint });
+    }
+
+    /// The attempt that is to replace the present connection.
+    pub(crate) fn standby(&self) -> Attempt {
+        self.invariants.standby().expect("a standby")
+    }
+
+    pub(crate) fn dial_standby(&mut self) {
+        let attempt = self.standby();
+        self.handle(Input::Dialled { attempt });
+    }
+
+    /// Whether the server of the standby has to reply to its connect command.
+    pub(crate) fn must_accept_standby(&self) -> bool {
+        let first = self.standby_inbox.first().map(|it| &it.request);
+        matches!(first, Some(Request::Connect(_)))
+    }
+
+    /// The server of the standby accepts the connect command.
+    pub(crate) fn accept_standby(&mut self) {
+        self.reply_to_standby(Ok(connected(0)));
+    }
+
+    pub(crate) fn reply_to_standby(&mut self, outcome: Result<ReplyResult, ReplyError>) {
+        let first = self.standby_inbox.remove(0);
+        assert!(matches!(first.request, Request::Connect(_)), "{first:?}");
+        let (attempt, id) = (self.standby(), first.id);
+        self.reply_on(attempt, &Reply::Response { id, outcome });
+    }
+
+    /// The transport of the standby opens, and its server accepts the client.
+    pub(crate) fn connect_standby(&mut self) {
+        self.dial_standby();
+        self.accept_standby();
+    }
+
+    pub(crate) fn lose(&mut self, attempt: Attempt) {
+        let loss = ConnectionLoss::Failed("reset".to_owned());
+        self.handle(Input::Lost { attempt, loss });
     }
 
     pub(crate) fn reject_connect(&mut self, error: ReplyError) {
@@ -311,15 +366,22 @@ impl Script {
     }
 
     pub(crate) fn reply(&mut self, reply: &Reply) {
+        self.reply_on(self.attempt(), reply);
+    }
+
+    pub(crate) fn reply_on(&mut self, attempt: Attempt, reply: &Reply) {
         let mut message = Vec::new();
         Encoding::Json.append_reply(&mut message, reply);
-        self.receive(&message);
+        self.receive_on(attempt, &message);
     }
 
     pub(crate) fn receive(&mut self, message: &[u8]) {
-        let attempt = self.attempt();
+        self.receive_on(self.attempt(), message);
+    }
+
+    pub(crate) fn receive_on(&mut self, attempt: Attempt, message: &[u8]) {
         let message = Bytes::copy_from_slice(message);
-        self.receive_bytes();
+        self.handle(Input::BytesReceived { attempt });
         self.handle(Input::Received {
             attempt,
             frame: Frame::Text(message),
@@ -422,6 +484,18 @@ impl Script {
             |(_, event): &&(Instant, SessionEvent)| matches!(event, SessionEvent::Lost { .. });
         self.events.iter().rfind(is_loss).cloned()
     }
+}
+
+/// The result of a connect command; the credentials expire after this number of seconds, 0 for never.
+pub(crate) fn connected(ttl: u32) -> ReplyResult {
+    ReplyResult::Connect(ConnectResult {
+        client: "c".to_owned(),
+        ping: 25,
+        pong: true,
+        expires: ttl > 0,
+        ttl,
+        ..ConnectResult::default()
+    })
 }
 
 pub(crate) fn dial_failure() -> DialFailure {

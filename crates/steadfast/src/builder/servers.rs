@@ -35,6 +35,21 @@ impl<D: Dialect> Builder<D> {
 
     /// Sets failover and failback between several servers; [`crate::defaults::ENDPOINTS`] by default, whose setters change
     /// it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use steadfast::{FailbackSettings, centrifuge::Client, defaults};
+    ///
+    /// # fn main() -> Result<(), steadfast::error::BuildError> {
+    /// // Returns to the preferred server 5 to 15 min after it failed, without an interruption.
+    /// let failback = FailbackSettings::new(Duration::from_mins(5)).jitter(Duration::from_mins(10));
+    /// let builder = Client::builder("wss://main.example")?
+    ///     .fallback_endpoint("wss://backup.example")?
+    ///     .endpoints(defaults::ENDPOINTS.failback(failback));
+    /// # builder.build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn endpoints(mut self, endpoints: EndpointsSettings) -> Self {
         self.settings.link.endpoints = endpoints;

@@ -21,10 +21,45 @@ impl fmt::Display for Readable {
     }
 }
 
-/// Logs an event of the session with this endpoint; the URL is logged without its query.
-pub(super) fn session_event(event: &SessionEvent, url: &Endpoint, now: Instant) {
+/// Logs an event of a session with these endpoints, whose present attempt or connection is at this one. URLs are logged
+/// without their query.
+pub(super) fn session_event(
+    event: &SessionEvent,
+    endpoints: &[Endpoint],
+    present: usize,
+    now: Instant,
+) {
+    let Some(url) = endpoints.get(present) else {
+        return;
+    };
     match event {
-        SessionEvent::Connected { epoch, downtime } => {
+        SessionEvent::Migrating { endpoint, reason } => {
+            let to = endpoints.get(*endpoint).map(tracing::field::display);
+            tracing::info!(%url, to, %reason, "session migrates to another connection");
+        }
+        SessionEvent::MigrationFailed { endpoint, error } => {
+            let to = endpoint.and_then(|it| endpoints.get(it));
+            let to = to.map(tracing::field::display);
+            tracing::warn!(%url, to, cause = %error, "session keeps its connection");
+        }
+        SessionEvent::Attempting { .. }
+        | SessionEvent::Waiting { .. }
+        | SessionEvent::Connected { .. }
+        | SessionEvent::Ready { .. }
+        | SessionEvent::RenewalFailed { .. }
+        | SessionEvent::Lost { .. }
+        | SessionEvent::Failed { .. }
+        | SessionEvent::Closed
+        | _ => connection_event(event, url, now),
+    }
+}
+
+/// Logs an event of the present attempt or connection.
+fn connection_event(event: &SessionEvent, url: &Endpoint, now: Instant) {
+    match event {
+        SessionEvent::Connected {
+            epoch, downtime, ..
+        } => {
             let downtime = downtime.map(|it| tracing::field::display(Readable(it)));
             tracing::info!(%url, epoch = epoch.0, downtime, "session connected");
         }

@@ -1,7 +1,6 @@
-//! The transport of a session: queued, dialling, open, or absent.
+//! One transport of a session: queued, dialling, open, or ended.
 //!
-//! Its inputs to the session have the number of the attempt; outputs for any attempt other than the current one are
-//! ignored.
+//! Its inputs to the session have the number of its attempt.
 
 use std::fmt;
 use std::io;
@@ -21,8 +20,8 @@ use crate::transport::websocket::{Arrival, WebSocket};
 /// Maximum number of reads in one loop iteration.
 const READS_PER_ITERATION: usize = 16;
 
-/// The current transport of a session, if any.
-#[derive(Debug, Default)]
+/// The transport of one attempt.
+#[derive(Debug)]
 pub(super) struct TransportSlot {
     attempt: Attempt,
     state: SlotState,
@@ -34,7 +33,7 @@ pub(super) struct TransportSlot {
 #[derive(Default)]
 enum SlotState {
     #[default]
-    None,
+    Ended,
     /// The dial limit is reached: the attempt waits for a permit, and then dials.
     Queued {
         wait: Pin<Box<dyn Future<Output = Option<Permit>> + Send>>,
@@ -77,7 +76,7 @@ type Dialing = Pin<Box<dyn Future<Output = Result<WebSocket, DialError>> + Send>
 impl fmt::Debug for SlotState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::None => "None",
+            Self::Ended => "Ended",
             Self::Queued { .. } => "Queued",
             Self::Dialing(_) => "Dialing",
             Self::Open(_) => "Open",
@@ -86,10 +85,8 @@ impl fmt::Debug for SlotState {
 }
 
 impl TransportSlot {
-    pub(super) fn dial(&mut self, attempt: Attempt, target: Target, limit: &DialLimit) {
-        self.attempt = attempt;
-        self.reported_unsent = 0;
-        self.state = match limit.try_acquire() {
+    pub(super) fn dial(attempt: Attempt, target: Target, limit: &DialLimit) -> Self {
+        let state = match limit.try_acquire() {
             Some(permit) => SlotState::Dialing(target.dial(Some(permit))),
             None => SlotState::Queued {
                 wait: Box::pin(limit.clone().acquire()),
@@ -97,45 +94,44 @@ impl TransportSlot {
                 is_reported: false,
             },
         };
+        Self {
+            attempt,
+            state,
+            arrivals: Vec::new(),
+            reported_unsent: 0,
+        }
     }
 
-    /// Returns the current or the last attempt.
     pub(super) const fn attempt(&self) -> Attempt {
         self.attempt
     }
 
-    pub(super) fn abort(&mut self, attempt: Attempt) {
-        if attempt == self.attempt {
-            self.state = SlotState::None;
-        }
+    /// Whether the dial failed, or the transport ended.
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.state, SlotState::Ended)
     }
 
-    pub(super) fn transmit(&mut self, attempt: Attempt, frame: &Frame) {
+    pub(super) fn transmit(&mut self, frame: &Frame) {
         if contains_heartbeat(frame.payload()) {
-            tracing::trace!(attempt = attempt.0, "pong sent");
+            tracing::trace!(attempt = self.attempt.0, "pong sent");
         }
-        self.with_socket(attempt, |socket| match frame {
+        self.with_socket(|socket| match frame {
             Frame::Text(message) => socket.queue_text(message),
             Frame::Binary(message) => socket.queue_binary(message),
         });
     }
 
-    pub(super) fn probe(&mut self, attempt: Attempt) {
-        tracing::trace!(attempt = attempt.0, "WebSocket ping sent");
-        self.with_socket(attempt, |socket| socket.queue_ping(b""));
+    pub(super) fn probe(&mut self) {
+        tracing::trace!(attempt = self.attempt.0, "WebSocket ping sent");
+        self.with_socket(|socket| socket.queue_ping(b""));
     }
 
-    pub(super) fn close(&mut self, attempt: Attempt, code: u16, reason: &str) {
-        self.with_socket(attempt, |socket| socket.queue_close(code, reason));
+    pub(super) fn close(&mut self, code: u16, reason: &str) {
+        self.with_socket(|socket| socket.queue_close(code, reason));
     }
 
-    fn with_socket(
-        &mut self,
-        attempt: Attempt,
-        queue: impl FnOnce(&mut WebSocket) -> io::Result<()>,
-    ) {
-        if attempt == self.attempt
-            && let SlotState::Open(socket) = &mut self.state
+    fn with_socket(&mut self, queue: impl FnOnce(&mut WebSocket) -> io::Result<()>) {
+        if let SlotState::Open(socket) = &mut self.state
             // Without random bytes no frame can be masked; liveness detection then ends the connection.
             && let Err(error) = queue(socket)
         {
@@ -151,7 +147,7 @@ impl TransportSlot {
     ) -> bool {
         let attempt = self.attempt;
         match &mut self.state {
-            SlotState::None => false,
+            SlotState::Ended => false,
             SlotState::Queued {
                 wait,
                 target,
@@ -176,7 +172,7 @@ impl TransportSlot {
                     true
                 }
                 Poll::Ready(Err(error)) => {
-                    self.state = SlotState::None;
+                    self.state = SlotState::Ended;
                     let failure = dial_failure(&error);
                     emit(Input::DialFailed { attempt, failure });
                     true

@@ -49,7 +49,8 @@ pub struct Inbox {
 #[non_exhaustive]
 pub enum Event {
     /// The server has accepted the client. Except at the first time, everything that the server sent since the last
-    /// [`Self::Message`] may be missing: load the state again.
+    /// [`Self::Message`] may be missing: load the state again. Without a [`Self::Disconnected`] before it, the connection
+    /// replaces another one; see [`Client::migrate`](crate::Client::migrate).
     Connected {
         /// Messages of this connection that were received before the inbox existed, or while it was full.
         skipped: u64,
@@ -104,11 +105,14 @@ impl Inbox {
                 let skipped = position.offset;
                 Event::Connected { skipped }
             }
-            SubscriptionEvent::Gap { from, to } if was_connected => {
-                let before = from.map_or(0, |from| from.offset);
-                let messages = to.offset.saturating_sub(before);
+            SubscriptionEvent::Gap {
+                from: Some(from),
+                to,
+            } if was_connected => {
+                let messages = to.offset.saturating_sub(from.offset);
                 Event::Missed { messages }
             }
+            // Also without an end of the connection before, if it was replaced by another one.
             SubscriptionEvent::Gap { to, .. } => {
                 self.is_connected = true;
                 let skipped = to.offset;

@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use steadfast::SessionState;
 use steadfast::centrifuge::Client;
+use steadfast::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use tokio::net::TcpListener;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::set_default;
@@ -111,4 +111,54 @@ async fn each_change_of_the_connection_is_one_line_with_its_cause_and_without_th
     assert!(lines[0].contains("retry_in="), "{lines:#?}");
     assert!(lines[3].contains("epoch=1 cause="), "{lines:#?}");
     assert!(lines[4].contains("epoch=2 downtime="), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_migration_is_one_line_and_its_outcome_another() {
+    let lines = Lines::default();
+    let _guard = set_default(lines.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let url = format!("ws://{address}?token=SECRET");
+    let client = Client::builder(&url).unwrap().connect().unwrap();
+    let mut events = client.events();
+    let mut state = client.state();
+
+    // One connection is not opened, and the next one replaces the first.
+    let others = async {
+        client.ready(Duration::from_secs(20)).await.unwrap();
+        client.migrate().unwrap();
+        drop(listener.accept().await.unwrap());
+        while !matches!(
+            events.recv().await.unwrap(),
+            SessionEvent::MigrationFailed { .. }
+        ) {}
+        client.migrate().unwrap();
+        serve_connection(&listener, |_| {}).await
+    };
+    let close = async {
+        let is_moved = |it: &SessionSnapshot| it.epoch.0 == 2 && it.phase == SessionPhase::Ready;
+        state.wait_for(is_moved).await.unwrap();
+        client.close(Duration::ZERO).await.unwrap();
+    };
+    tokio::join!(serve_connection(&listener, |_| {}), others, close);
+
+    let lines = lines.0.lock().unwrap();
+    let starts = lines.iter().map(|line| line.split_once(" url=").unwrap().0);
+    let starts: Vec<&str> = starts.collect();
+    let expected = [
+        "INFO message=session connected",
+        "INFO message=session ready",
+        "INFO message=session migrates to another connection",
+        "WARN message=session keeps its connection",
+        "INFO message=session migrates to another connection",
+        "INFO message=session connected",
+        "INFO message=session ready",
+        "INFO message=session closed",
+    ];
+    assert_eq!(starts, expected, "{lines:#?}");
+    assert!(lines[2].contains("reason=requested"), "{lines:#?}");
+    assert!(lines[3].contains("cause=WebSocket upgrade"), "{lines:#?}");
+    assert!(lines[5].contains("downtime=0 ms"), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("SECRET")));
 }

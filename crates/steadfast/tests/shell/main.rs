@@ -17,6 +17,7 @@ mod dropped_futures;
 mod heartbeat_log;
 mod history;
 mod logs;
+mod migration;
 mod names;
 mod overflow;
 mod peer;

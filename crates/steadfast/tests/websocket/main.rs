@@ -8,5 +8,6 @@
 mod connecting;
 mod example;
 mod messages;
+mod migration;
 mod server;
 mod slow_reader;

@@ -191,6 +191,7 @@ mod tests {
         };
         let connected = |downtime| SessionEvent::Connected {
             epoch: steadfast::ConnectionEpoch(1),
+            endpoint: 0,
             downtime,
         };
         let waiting = |attempt, cause: &DisconnectCause| SessionEvent::Waiting {
