@@ -8,6 +8,7 @@ mod application;
 mod command_order;
 pub(crate) mod dial;
 mod driver;
+pub(crate) mod migrations;
 mod observer;
 mod presence;
 mod session_checks;
@@ -70,6 +71,7 @@ impl Clients {
                 let at = ctx.fault_time();
                 ctx.schedule_session(at, session, DriverEvent::Close);
             }
+            schedule_migrations(ctx, session);
         }
     }
 
@@ -273,6 +275,15 @@ impl Clients {
 
 /// The time between two presence queries at the end of a run: most find empty inboxes.
 const QUERY_INTERVAL: Duration = Duration::from_millis(20);
+
+fn schedule_migrations(ctx: &mut Context, session: usize) {
+    let within = ctx.settings.fault_time;
+    let generator = ctx.migrations.as_mut();
+    let times = generator.map(|it| migrations::draw_times(it, within));
+    for time in times.unwrap_or_default() {
+        ctx.schedule_session(ctx.now() + time, session, DriverEvent::Migrate);
+    }
+}
 
 fn start_delay(ctx: &mut Context) -> Duration {
     ctx.between(Duration::from_millis(1), Duration::from_millis(100))

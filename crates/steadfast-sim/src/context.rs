@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steadfast_machine::{Generator, Instant, Seed, Timestamp, convert};
 
+use crate::clients::migrations;
 use crate::clock::Clock;
 use crate::event::WorldEvent;
 use crate::event::clients::{ClientEvent, DriverEvent, SimpleClientEvent};
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock<WorldEvent>,
     pub(crate) wall_clock: WallClock,
     pub(crate) generator: Generator,
+    /// Of the times at which sessions migrate; `None` if they do not.
+    pub(crate) migrations: Option<Generator>,
     pub(crate) reference_model: ReferenceModel,
     pub(crate) membership: Membership,
     pub(crate) totals: Totals,
@@ -46,12 +49,19 @@ impl Context {
     /// Draws the settings of a run, which has not begun.
     pub(crate) fn new(seed: u64, variant: Variant) -> Self {
         let mut generator = Seed::new(seed).generator();
-        let settings = RunSettings::draw(&mut generator, variant);
+        let mut settings = RunSettings::draw(&mut generator, variant);
+        let migrations = migrations::generator(seed);
+        if migrations.is_some() {
+            for session in &mut settings.sessions {
+                session.fail_back(migrations::FAILBACK);
+            }
+        }
         Self {
             planted_bug: variant.planted_bug,
             clock: Clock::new(),
             wall_clock: WallClock::new(seed),
             generator,
+            migrations,
             reference_model: ReferenceModel::default(),
             totals: Totals {
                 seeds: 1,

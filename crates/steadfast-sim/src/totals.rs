@@ -70,6 +70,8 @@ counts! {
         runs_with_two_nodes = "runs with two gateways";
         /// Connections of a session to another gateway than its previous connection.
         moves = "session moves between gateways";
+        /// Connections of sessions that another connection replaced, which was accepted before they ended.
+        migrations = "session connections replaced";
         /// Gaps that sessions reported because they had moved to another gateway.
         gaps_after_moves = "gaps reported after a move";
         /// Sessions that their application closed and reopened.

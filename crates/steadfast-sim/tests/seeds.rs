@@ -35,6 +35,29 @@ fn two_gateways_in_one_world_keep_their_guarantees_for_clients_that_move() {
     }
 }
 
+/// In some runs sessions replace their connections while these are open, and return to the gateway that they prefer, under
+/// all faults. The others have no migration at all.
+#[test]
+fn sessions_that_replace_open_connections_lose_and_repeat_nothing() {
+    for engine in EngineKind::ALL {
+        let mut runs = 0;
+        let mut totals = Totals::default();
+        for seed in 0..SEEDS {
+            let result = run(seed, with(engine));
+            if result.totals.migrations > 0 {
+                assert_eq!(result.violations, [], "seed {seed}");
+                runs += 1;
+                totals += result.totals;
+            }
+        }
+
+        assert!(runs > SEEDS / 5 && runs < SEEDS / 2, "{runs}");
+        assert!(totals.migrations > 3 * runs, "{totals:?}");
+        assert!(totals.moves > runs / 4, "{totals:?}");
+        assert!(totals.acknowledged > 0, "{totals:?}");
+    }
+}
+
 /// A restart loses the history of the memory engine, and nothing else is lost.
 #[test]
 fn invariants_hold_when_every_restart_loses_the_history() {

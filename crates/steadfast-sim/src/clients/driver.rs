@@ -2,6 +2,7 @@
 //! executes the outputs; those that concern its connection are in `driver/transport`.
 
 mod transport;
+mod transports;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
@@ -9,10 +10,11 @@ use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::{CallError, Input, Output, SendError, Session};
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
-use steadfast_core::io::{Attempt, CallId, MessageId};
+use steadfast_core::io::{CallId, MessageId};
 use steadfast_machine::{Instant, Machine};
-use steadfast_protocol::websocket::{Decoder, Opcode, WebSocketEndpoint};
+use steadfast_protocol::websocket::Opcode;
 
+use self::transports::Transports;
 use super::application::Application;
 use super::observer::Observer;
 use super::presence;
@@ -28,14 +30,16 @@ use crate::reference_model::Invariant;
 use crate::settings::session::{centrifuge, no_credentials};
 use crate::words;
 
-/// A session with its application and its one transport.
+/// A session with its application and its transports.
 #[derive(Debug)]
 pub(crate) struct Driver {
     index: usize,
     pub(crate) session: Session,
     pub(crate) application: Application,
-    transport: Transport,
-    /// The connection of the last open transport.
+    transports: Transports,
+    /// The session returns to the node that it prefers.
+    fails_back: bool,
+    /// The connection of the last open transport that was not a standby.
     last_connection: Option<ConnectionId>,
     /// The time of the scheduled tick.
     tick_at: Option<Instant>,
@@ -49,30 +53,7 @@ pub(crate) struct Driver {
     last_node: Option<NodeIndex>,
     /// The node of the last connection that the session reported: publications in doubt may be stored there.
     reported_node: Option<NodeIndex>,
-    /// The last attempt of the session.
-    attempt: Attempt,
     stale_inputs: StaleInputs,
-}
-
-/// The transport of a session.
-#[derive(Debug)]
-enum Transport {
-    None,
-    Dialing {
-        attempt: Attempt,
-        node: NodeIndex,
-    },
-    Open {
-        attempt: Attempt,
-        connection: ConnectionId,
-        observer: Box<Observer>,
-        decoder: Box<Decoder>,
-        endpoint: WebSocketEndpoint,
-        /// The size of the send buffer that was last reported to the session.
-        reported_send_buffer: u64,
-        /// Since when the session is connected; `None` before the reply to its connect command.
-        connected_at: Option<Instant>,
-    },
 }
 
 impl Driver {
@@ -85,7 +66,8 @@ impl Driver {
             index,
             session: Session::new(&policy, centrifuge(), no_credentials(), seed, now),
             application: Application::new(index, channels, padding, parameters),
-            transport: Transport::None,
+            transports: Transports::default(),
+            fails_back: parameters.has_failback(),
             last_connection: None,
             tick_at: None,
             is_read_scheduled: false,
@@ -94,7 +76,6 @@ impl Driver {
             in_doubt: BTreeSet::new(),
             last_node: None,
             reported_node: None,
-            attempt: Attempt::default(),
             stale_inputs: StaleInputs::default(),
         })
     }
@@ -134,6 +115,9 @@ impl Driver {
                 code,
                 reason,
             } => {
+                if self.transports.is_migrating {
+                    self.switch(ctx);
+                }
                 let endpoint = self.endpoint_of(attempt);
                 if let Some(close) = endpoint.and_then(|endpoint| endpoint.close(code, reason)) {
                     self.send_frame(ctx, network, attempt, close.opcode(), close.payload());
@@ -154,8 +138,7 @@ impl Driver {
                     }
                     (_, outcome) => outcome,
                 };
-                let reported = self.reported_node;
-                self.application.is_moving = reported.is_some() && reported != self.last_node;
+                self.application.is_moving = self.is_moving();
                 let settled =
                     self.application
                         .complete_publication(now, id, &outcome, &mut ctx.recorder());
@@ -176,32 +159,38 @@ impl Driver {
 
     /// A publication has an outcome; `settled` is its channel if no other publication of it is pending.
     fn on_outcome(&mut self, id: MessageId, settled: Option<&str>) {
-        if let Transport::Open { observer, .. } = &mut self.transport {
-            observer.on_outcome(&self.application.key(id));
+        if let Some(open) = self.transports.present_mut() {
+            open.observer.on_outcome(&self.application.key(id));
         }
         let Some(channel) = settled else {
             return;
         };
         self.in_doubt.remove(channel);
-        if let Transport::Open { observer, .. } = &mut self.transport {
-            observer.on_nothing_pending(channel);
+        if let Some(open) = self.transports.present_mut() {
+            open.observer.on_nothing_pending(channel);
         }
     }
 
+    /// Whether the session is connected to another node than before, or about to be, and has not reported the connection.
+    fn is_moving(&self) -> bool {
+        let standby = self.transports.standby().map(|it| it.node);
+        let next = standby.or(self.last_node);
+        self.reported_node.is_some() && self.reported_node != next
+    }
+
     /// Returns the current connection, if it is open.
-    pub(crate) const fn connection(&self) -> Option<ConnectionId> {
-        match &self.transport {
-            Transport::Open { connection, .. } => Some(*connection),
-            Transport::Dialing { .. } | Transport::None => None,
-        }
+    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+        self.transports.present().map(|it| it.connection)
+    }
+
+    /// When the session replaced this connection by another one, if it has.
+    pub(crate) fn replaced_at(&self, connection: ConnectionId) -> Option<Instant> {
+        self.transports.replaced_at(connection)
     }
 
     /// Returns the observer of the current connection.
     pub(crate) fn observer(&self) -> Option<&Observer> {
-        match &self.transport {
-            Transport::Open { observer, .. } => Some(observer),
-            Transport::Dialing { .. } | Transport::None => None,
-        }
+        self.transports.present().map(|it| &it.observer)
     }
 
     /// Checks that the session has delivered every join and leave that it received; everything is quiet.
@@ -240,12 +229,18 @@ impl Driver {
     fn on_session_event(&mut self, ctx: &mut Context, network: &Network, event: SessionEvent) {
         match event {
             SessionEvent::Connected { downtime, .. } => {
-                if let Transport::Open { connected_at, .. } = &mut self.transport {
-                    *connected_at = Some(ctx.now());
+                // The present connection was lost, and its standby is accepted.
+                if self.transports.is_migrating {
+                    self.switch(ctx);
+                }
+                if let Some(open) = self.transports.present_mut() {
+                    open.connected_at = Some(ctx.now());
                 }
                 self.reported_node = self.last_node;
                 ctx.totals.reconnects += u64::from(downtime.is_some());
             }
+            SessionEvent::Migrating { .. } => self.transports.is_migrating = true,
+            SessionEvent::MigrationFailed { .. } => self.transports.keep_present(),
             SessionEvent::Lost {
                 cause, detection, ..
             } => {
@@ -270,11 +265,9 @@ impl Driver {
     /// it may have waited for a publication before it.
     fn check_timeout(&self, ctx: &mut Context, network: &Network, id: CallId) {
         let now = ctx.now();
-        let Transport::Open {
-            connection,
-            connected_at: Some(connected_at),
-            ..
-        } = self.transport
+        let open = self.transports.present();
+        let Some((connection, connected_at)) =
+            open.and_then(|it| Some((it.connection, it.connected_at?)))
         else {
             return;
         };
@@ -347,10 +340,13 @@ impl Driver {
         self.session.snapshot().state == SessionState::Connected
     }
 
-    /// Whether nothing is left to do: every queue is empty, and only failure detection is active.
+    /// Whether nothing is left to do: every queue is empty, only failure detection is active, and the connection is not
+    /// about to be replaced.
     pub(crate) fn is_idle(&self) -> bool {
         let snapshot = self.session.snapshot();
-        snapshot.phase == SessionPhase::Ready && snapshot.queued == 0 && snapshot.in_flight == 0
+        let stays = !self.transports.is_migrating && (snapshot.endpoint == 0 || !self.fails_back);
+        let is_empty = snapshot.queued == 0 && snapshot.in_flight == 0;
+        snapshot.phase == SessionPhase::Ready && is_empty && stays
     }
 
     /// Describes what is not settled, as text for the operator.

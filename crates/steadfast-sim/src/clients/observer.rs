@@ -312,17 +312,23 @@ impl Observer {
         ctx.report(Invariant::RepliesMatchCommands, details);
     }
 
-    /// The connection is lost. Returns what has no reply.
-    pub(crate) fn into_without_reply(self) -> WithoutReply {
+    /// An earlier connection of the client left these channels in doubt.
+    pub(crate) fn add_doubt(&mut self, channels: BTreeSet<String>) {
+        self.in_doubt.extend(channels);
+    }
+
+    /// The connection is lost, or replaced. Returns what has no reply.
+    pub(crate) fn without_reply(&self) -> WithoutReply {
         let mut without_reply = WithoutReply {
-            in_doubt: self.in_doubt,
+            in_doubt: self.in_doubt.clone(),
             ..WithoutReply::default()
         };
-        for (_, pending) in self.pending.into_values() {
+        for (_, pending) in self.pending.values() {
             match pending {
                 PendingCommand::Publish { channel, key } => {
                     without_reply.in_doubt.insert(channel.clone());
-                    without_reply.publications.insert((channel, key));
+                    let publication = (channel.clone(), key.clone());
+                    without_reply.publications.insert(publication);
                 }
                 PendingCommand::Presence { .. } | PendingCommand::History => {
                     without_reply.calls += 1;

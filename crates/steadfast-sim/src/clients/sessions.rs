@@ -14,6 +14,7 @@ use crate::ids::{ClientIndex, ConnectionId};
 use crate::network::Network;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
+use crate::settings::SessionParameters;
 use crate::words;
 
 /// The time from a dial to the reply to the connect command on a connection without faults, with a margin.
@@ -66,6 +67,9 @@ impl Sessions {
             DriverEvent::Open => {
                 ctx.record_fault_change();
                 driver.drive(ctx, network, Input::OpenRequested);
+            }
+            DriverEvent::Migrate => {
+                driver.drive(ctx, network, Input::MigrateRequested { endpoint: None });
             }
             DriverEvent::CheckExpiry { publication } => {
                 check_expiry(ctx, session, driver, publication);
@@ -179,8 +183,8 @@ fn check_close(ctx: &mut Context, driver: &Driver) {
     }
 }
 
-/// Checks that a session has closed a connection that is silent for too long. A session that is being closed waits for
-/// the close frame, with its own timeout.
+/// Checks that a session has closed a connection that is silent for too long. A session that is being closed, or that
+/// replaced the connection, waits for the close frame, with its own timeout.
 fn check_silence(
     ctx: &mut Context,
     network: &Network,
@@ -189,6 +193,17 @@ fn check_silence(
     connection: ConnectionId,
 ) {
     let is_open = network.client_end(connection) == Some(ClientIndex::Session(session));
+    let close_time_max = ctx
+        .settings
+        .sessions
+        .get(session)
+        .map(SessionParameters::close_time_max);
+    if let (Some(replaced_at), Some(limit)) = (driver.replaced_at(connection), close_time_max) {
+        let latest = replaced_at + limit + Duration::from_millis(1);
+        if ctx.now() < latest {
+            return ctx.schedule_session(latest, session, DriverEvent::CheckSilence { connection });
+        }
+    }
     if is_open && !driver.application.is_closing {
         let details = format!("session {session} has not closed {connection}");
         ctx.report(Invariant::DeadPeersDetected, details);

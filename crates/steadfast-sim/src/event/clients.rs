@@ -50,6 +50,8 @@ pub(crate) enum DriverEvent {
     /// The deadline by which a session that was closed must have ended.
     CheckClose,
     Open,
+    /// The application requests another connection instead of the present one.
+    Migrate,
     /// The time to live of a publication has passed.
     CheckExpiry {
         publication: MessageId,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use steadfast_core::dialect::centrifuge::{Centrifuge, CentrifugeSettings};
 use steadfast_core::io::CredentialsSource;
 use steadfast_core::policy::{
-    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
-    OutboxSettings, SessionPolicy, SessionSettings,
+    BackoffRange, BackoffSettings, EndpointsSettings, FailbackSettings, LinkSettings,
+    LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
 use steadfast_machine::Generator;
@@ -100,6 +100,16 @@ impl SessionParameters {
             is_closed_during_run: generator.chance(1, 3),
             is_listener: generator.chance(1, 2),
         }
+    }
+
+    /// The session returns to the node that it prefers.
+    pub(crate) const fn fail_back(&mut self, failback: FailbackSettings) {
+        self.settings.link.endpoints.failback = Some(failback);
+    }
+
+    /// Whether the session returns to the node that it prefers.
+    pub(crate) const fn has_failback(&self) -> bool {
+        self.settings.link.endpoints.failback.is_some()
     }
 
     /// Returns the policy of the session.

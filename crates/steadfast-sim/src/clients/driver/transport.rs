@@ -1,5 +1,6 @@
-//! The one transport of a session: dials, sends, receives, and reports what the session must know about it.
+//! The transports of a session: the driver dials, sends, receives, and reports what the session must know.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
@@ -9,12 +10,11 @@ use steadfast_core::event::{DialErrorKind, DialStage};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame};
 use steadfast_faults::link::{Direction, StreamEnd};
 use steadfast_machine::convert;
-use steadfast_protocol::websocket::{
-    ControlFrame, Decoder, EndpointEvent, Opcode, Role, WebSocketEndpoint, WebSocketLimits,
-};
+use steadfast_protocol::websocket::{ControlFrame, EndpointEvent, Opcode, WebSocketEndpoint};
 
-use super::{Driver, Transport};
-use crate::clients::observer::Observer;
+use super::Driver;
+use super::transports::OpenTransport;
+use crate::clients::observer::WithoutReply;
 use crate::clients::session_checks;
 use crate::clients::uplink;
 use crate::context::Context;
@@ -35,13 +35,14 @@ impl Driver {
     /// Dials the gateway, which takes some time; occasionally there is no response.
     pub(super) fn dial(&mut self, ctx: &mut Context, attempt: Attempt, endpoint: usize) {
         let now = ctx.now();
-        self.attempt = attempt;
         let node = ctx.settings.node_of(self.index + endpoint);
-        self.transport = Transport::Dialing { attempt, node };
-        self.dials.push_back(now);
-        let second = Duration::from_secs(1);
-        self.dials.retain(|at| now.saturating_since(*at) < second);
-        session_checks::check_dial_rate(ctx, self.index, self.dials.len());
+        self.transports.dial(attempt, node);
+        if !self.transports.is_standby(attempt) {
+            self.dials.push_back(now);
+            let second = Duration::from_secs(1);
+            self.dials.retain(|at| now.saturating_since(*at) < second);
+            session_checks::check_dial_rate(ctx, self.index, self.dials.len());
+        }
         if ctx.may_inject_faults() && ctx.generator.chance(1, 40) {
             ctx.totals.dials_ignored += 1;
             ctx.record_fault_change();
@@ -57,10 +58,8 @@ impl Driver {
 
     /// Returns the node that is dialled, if the result of this dial is still awaited.
     pub(crate) fn dialled_node(&self, requested: Attempt) -> Option<NodeIndex> {
-        match self.transport {
-            Transport::Dialing { attempt, node } => (attempt == requested).then_some(node),
-            Transport::None | Transport::Open { .. } => None,
-        }
+        let transport = self.transports.get(requested)?;
+        transport.open.is_none().then_some(transport.node)
     }
 
     /// The gateway has accepted the connection or refused it.
@@ -70,27 +69,21 @@ impl Driver {
         network: &mut Network,
         connection: Option<ConnectionId>,
     ) {
-        let Transport::Dialing { attempt, node } = self.transport else {
+        let Some(dialling) = self.transports.dialling() else {
             return;
         };
-        self.transport = connection.map_or(Transport::None, |connection| Transport::Open {
-            attempt,
-            connection,
-            observer: Box::new(Observer::new(
-                connection,
-                node,
-                ENCODING,
-                mem::take(&mut self.in_doubt),
-            )),
-            decoder: Box::new(Decoder::new(Role::Client, LIMITS)),
-            endpoint: WebSocketEndpoint::new(Role::Client),
-            reported_send_buffer: 0,
-            connected_at: None,
-        });
-        self.last_connection = connection;
-        if connection.is_some() {
-            let last_node = self.last_node.replace(node);
-            ctx.totals.moves += u64::from(last_node.is_some_and(|last| last != node));
+        let (attempt, node) = (dialling.attempt, dialling.node);
+        match connection {
+            Some(connection) => {
+                let open = OpenTransport::new(connection, node, BTreeSet::new());
+                dialling.open = Some(Box::new(open));
+            }
+            None => {
+                self.transports.remove(attempt);
+            }
+        }
+        if !self.transports.is_standby(attempt) {
+            self.begin_connection(ctx, connection, node);
         }
         let failure = DialFailure {
             stage: DialStage::Connect,
@@ -105,6 +98,45 @@ impl Driver {
             None => Input::DialFailed { attempt, failure },
         };
         self.drive(ctx, network, input);
+    }
+
+    /// The transport of the present attempt has opened, or not; or its standby replaces it.
+    fn begin_connection(
+        &mut self,
+        ctx: &mut Context,
+        connection: Option<ConnectionId>,
+        node: NodeIndex,
+    ) {
+        self.last_connection = connection;
+        if let Some(open) = self.transports.present_mut() {
+            open.observer.add_doubt(mem::take(&mut self.in_doubt));
+        }
+        if connection.is_some() {
+            let last_node = self.last_node.replace(node);
+            ctx.totals.moves += u64::from(last_node.is_some_and(|last| last != node));
+        }
+    }
+
+    /// The connection that is to replace the present one does so: what the former one has without a reply is in doubt.
+    pub(super) fn switch(&mut self, ctx: &mut Context) {
+        let Some(former) = self.transports.switch(ctx.now()) else {
+            return;
+        };
+        ctx.totals.migrations += 1;
+        if let Some(former) = self.transports.open(former) {
+            let without_reply = former.observer.without_reply();
+            self.note_without_reply(without_reply);
+        }
+        let attempt = self.transports.present_attempt();
+        if let Some(node) = self.transports.get(attempt).map(|it| it.node) {
+            self.begin_connection(ctx, self.connection(), node);
+        }
+    }
+
+    fn note_without_reply(&mut self, without_reply: WithoutReply) {
+        self.in_doubt.extend(without_reply.in_doubt);
+        self.bug_state
+            .on_connection_lost(without_reply.calls, without_reply.publications);
     }
 
     pub(super) fn abort(&mut self, ctx: &mut Context, network: &mut Network, attempt: Attempt) {
@@ -122,26 +154,28 @@ impl Driver {
         let connection = self.connection_of(attempt);
         let unread = connection.map(|connection| network.unread_by_client(connection));
         let unread = unread.into_iter().flatten();
-        let received: Vec<Received> = unread.flat_map(|bytes| self.decode(&bytes)).collect();
+        let received: Vec<Received> = unread
+            .flat_map(|bytes| self.decode(attempt, &bytes))
+            .collect();
         let messages = received.into_iter().filter_map(|received| match received {
             Received::Message(message) => Some(message),
             Received::Ping { .. } | Received::Lost(_) => None,
         });
         self.stale_inputs
             .on_attempt_ended(ctx, self.index, attempt, messages.collect());
-        let transport = mem::replace(&mut self.transport, Transport::None);
-        if let Transport::Open { observer, .. } = transport {
-            let without_reply = observer.into_without_reply();
-            self.in_doubt.extend(without_reply.in_doubt);
-            self.bug_state
-                .on_connection_lost(without_reply.calls, without_reply.publications);
+        let transport = self.transports.remove(attempt);
+        // A standby has sent nothing; what a replaced connection left in doubt is known.
+        let is_present = attempt == self.transports.present_attempt();
+        if let Some(open) = transport.and_then(|it| it.open).filter(|_| is_present) {
+            self.note_without_reply(open.observer.without_reply());
         }
     }
 
     /// Delivers a late input of an earlier attempt.
     pub(crate) fn deliver_stale_input(&mut self, ctx: &mut Context, number: u64) {
-        let (session, attempt) = (&mut self.session, self.attempt);
-        self.stale_inputs.deliver(ctx, session, attempt, number);
+        let attempt = self.transports.present_attempt();
+        self.stale_inputs
+            .deliver(ctx, &mut self.session, attempt, number);
     }
 
     pub(super) fn transmit(
@@ -155,16 +189,10 @@ impl Driver {
         let Some(message) = altered else {
             return;
         };
-        if let Transport::Open {
-            attempt: current,
-            observer,
-            endpoint,
-            ..
-        } = &mut self.transport
-            && *current == attempt
-            && endpoint.is_open()
+        if let Some(open) = self.transports.open_mut(attempt)
+            && open.endpoint.is_open()
         {
-            observer.on_sent(ctx, &message);
+            open.observer.on_sent(ctx, &message);
             let opcode = Opcode::from(ENCODING.message_kind());
             self.send_frame(ctx, network, attempt, opcode, &message);
         }
@@ -212,13 +240,13 @@ impl Driver {
         let Some(attempt) = self.attempt_of(connection) else {
             return;
         };
-        let received = self.decode(bytes);
+        let received = self.decode(attempt, bytes);
         self.drive(ctx, network, Input::BytesReceived { attempt });
         for item in received {
             match item {
                 Received::Message(message) => {
-                    if let Transport::Open { observer, .. } = &mut self.transport {
-                        observer.on_received(ctx, &message);
+                    if let Some(open) = self.transports.open_mut(attempt) {
+                        open.observer.on_received(ctx, &message);
                     }
                     self.drive(
                         ctx,
@@ -237,17 +265,14 @@ impl Driver {
         }
     }
 
-    fn decode(&mut self, bytes: &[u8]) -> Vec<Received> {
-        let Transport::Open {
-            decoder, endpoint, ..
-        } = &mut self.transport
-        else {
+    fn decode(&mut self, attempt: Attempt, bytes: &[u8]) -> Vec<Received> {
+        let Some(open) = self.transports.open_mut(attempt) else {
             return Vec::new();
         };
         let mut input = bytes.to_vec();
         let mut received = Vec::new();
-        let mut reading = decoder.read(&mut input);
-        while let Some(event) = endpoint.next_event(&mut reading) {
+        let mut reading = open.decoder.read(&mut input);
+        while let Some(event) = open.endpoint.next_event(&mut reading) {
             received.push(match event {
                 EndpointEvent::Message { payload, .. } => {
                     Received::Message(Bytes::copy_from_slice(payload))
@@ -309,59 +334,27 @@ impl Driver {
             return;
         };
         let bytes = convert::to_u64(state.link.stream(Direction::ToServer).unsent_bytes());
-        if let Transport::Open {
-            attempt,
-            connection: current,
-            reported_send_buffer,
-            ..
-        } = &mut self.transport
-            && *current == connection
-            && *reported_send_buffer != bytes
+        if let Some(attempt) = self.attempt_of(connection)
+            && let Some(open) = self.transports.open_mut(attempt)
+            && open.reported_send_buffer != bytes
         {
-            let attempt = *attempt;
-            *reported_send_buffer = bytes;
+            open.reported_send_buffer = bytes;
             self.drive(ctx, network, Input::SendBuffer { attempt, bytes });
         }
     }
 
-    /// Returns the connection of this attempt, if the attempt is the current one and its connection is open.
-    pub(super) fn connection_of(&self, requested: Attempt) -> Option<ConnectionId> {
-        match &self.transport {
-            Transport::Open {
-                attempt,
-                connection,
-                ..
-            } if *attempt == requested => Some(*connection),
-            Transport::Open { .. } | Transport::Dialing { .. } | Transport::None => None,
-        }
+    /// Returns the connection of this attempt, if it is open.
+    pub(super) fn connection_of(&self, attempt: Attempt) -> Option<ConnectionId> {
+        self.transports.open(attempt).map(|it| it.connection)
     }
 
-    /// Returns the attempt of this connection, if the connection is the current one.
-    fn attempt_of(&self, requested: ConnectionId) -> Option<Attempt> {
-        match &self.transport {
-            Transport::Open {
-                attempt,
-                connection,
-                ..
-            } if *connection == requested => Some(*attempt),
-            Transport::Open { .. } | Transport::Dialing { .. } | Transport::None => None,
-        }
+    /// Returns the attempt of this connection, if it has not ended.
+    fn attempt_of(&self, connection: ConnectionId) -> Option<Attempt> {
+        self.transports.attempt_of(connection)
     }
 
     /// Returns the endpoint of this attempt, under the same conditions as its connection.
-    pub(super) fn endpoint_of(&mut self, requested: Attempt) -> Option<&mut WebSocketEndpoint> {
-        match &mut self.transport {
-            Transport::Open {
-                attempt, endpoint, ..
-            } if *attempt == requested => Some(endpoint),
-            Transport::Open { .. } | Transport::Dialing { .. } | Transport::None => None,
-        }
+    pub(super) fn endpoint_of(&mut self, attempt: Attempt) -> Option<&mut WebSocketEndpoint> {
+        self.transports.open_mut(attempt).map(|it| &mut it.endpoint)
     }
 }
-
-/// The limits of received messages: far above what the simulated gateways send.
-const LIMITS: WebSocketLimits = WebSocketLimits {
-    message_bytes_max: 1 << 20,
-    frame_bytes_max: 1 << 20,
-    fragments_max: 1_024,
-};
