@@ -154,7 +154,7 @@ pub enum DisconnectCause {
     },
     /// The credentials for the connection could not be fetched; the text says why.
     Credentials(String),
-    /// This machine has no network.
+    /// This machine has no route to the server, or none to other networks in which a name could be resolved.
     LocalNetwork(String),
     /// The attempt exceeded `connect_timeout`.
     ConnectTimeout,

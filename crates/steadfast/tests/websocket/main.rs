@@ -7,6 +7,8 @@
 
 mod connecting;
 mod example;
+#[cfg(target_os = "linux")]
+mod local_network;
 mod messages;
 mod migration;
 mod server;

@@ -48,14 +48,24 @@ pub(crate) enum Arrived {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1").await
+    }
+
+    /// A server at this address.
+    pub(crate) async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         Self { listener }
+    }
+
+    /// The URL of this server.
+    pub(crate) fn url(&self) -> String {
+        let address = self.listener.local_addr().unwrap();
+        format!("ws://{address}/feed")
     }
 
     /// A builder of a client of this server.
     pub(crate) fn client(&self) -> Builder {
-        let address = self.listener.local_addr().unwrap();
-        Client::builder(&format!("ws://{address}/feed")).unwrap()
+        Client::builder(&self.url()).unwrap()
     }
 
     /// Accepts a connection, and selects this subprotocol.
