@@ -43,7 +43,10 @@ pub enum Action {
 pub enum Pace {
     /// After the usual backoff.
     Usual,
-    /// As after a failed attempt: the peer is overloaded.
+    /// As after a failed attempt, so that what repeats itself does not repeat quickly. The endpoint is not held down: the
+    /// peer complains about the client, and another one would as well.
+    Slowed,
+    /// As after a failed attempt: the peer is overloaded, and its endpoint is held down.
     Overloaded,
     /// Spread over time: the peer goes away, and all its clients reconnect.
     GoingAway,

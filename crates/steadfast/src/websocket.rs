@@ -237,7 +237,8 @@ impl Builder {
     ///
     /// By default the client reconnects after every code: spread over time after 1001 and 1012, with the delay after a
     /// failed attempt after 1013 and after the codes of violations (1002, 1003, 1007 to 1010), with the usual delay after
-    /// all others, also after 1000 and those of applications (4000 to 4999).
+    /// all others, also after 1000 and those of applications (4000 to 4999). After 1013, with which a server says that it
+    /// is overloaded, its endpoint is held down.
     #[must_use]
     pub fn on_close(self, code: u16, advice: RetryAdvice) -> Self {
         self.with_raw_settings(|settings| settings.on_close(code, advice))

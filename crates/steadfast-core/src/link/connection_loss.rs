@@ -168,7 +168,7 @@ const fn backoff_reason(advice: RetryAdvice) -> BackoffReason {
     let retry_after = advice.retry_after;
     match advice.pace {
         Pace::GoingAway => BackoffReason::ServerGoingAway { retry_after },
-        Pace::Overloaded => BackoffReason::AttemptFailed { retry_after },
+        Pace::Slowed | Pace::Overloaded => BackoffReason::AttemptFailed { retry_after },
         Pace::Usual if retry_after.is_some() => BackoffReason::AttemptFailed { retry_after },
         Pace::Usual => BackoffReason::ConnectionLost,
     }

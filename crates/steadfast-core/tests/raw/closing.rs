@@ -47,6 +47,24 @@ fn every_code_is_followed_by_another_attempt_and_that_of_a_shutdown_by_a_spread_
 }
 
 #[test]
+fn only_an_overloaded_server_is_left_for_the_fallback_after_a_close_code() {
+    for code in (1000..=1015).chain([3008, 4008]) {
+        let mut script = Script::with_fallback(raw());
+        script.dial();
+        for _ in 0..20 {
+            script.advance(Duration::from_secs(1));
+            script.receive(text("a"));
+        }
+
+        script.lose_with(Some(code));
+        script.redial();
+
+        let is_fallback = script.snapshot().endpoint == 1;
+        assert_eq!(is_fallback, code == 1013, "{code}");
+    }
+}
+
+#[test]
 fn the_application_can_require_that_a_code_ends_the_session() {
     let mut script = Script::connected(raw().on_close(4001, RetryAdvice::GIVE_UP));
     script.lose_with(Some(4002));

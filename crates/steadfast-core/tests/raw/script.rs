@@ -67,7 +67,7 @@ fn credentials() -> CredentialsSource {
 
 fn settings() -> SessionSettings {
     let secs = Duration::from_secs;
-    let endpoints = EndpointsSettings::new(1, secs(10), Duration::from_mins(5))
+    let endpoints = EndpointsSettings::new(2, secs(10), Duration::from_mins(5))
         .hold_down_jitter(Duration::from_mins(10));
     let backoff = BackoffSettings::new(BackoffRange::proportional(50, secs(1), secs(20)))
         .floor(Duration::from_millis(50))
@@ -94,7 +94,18 @@ fn settings() -> SessionSettings {
 impl Script {
     /// A session that was opened and is dialling.
     pub(crate) fn new(raw: RawSettings) -> Self {
-        let policy = SessionPolicy::new(settings()).expect("valid");
+        Self::with(raw, settings())
+    }
+
+    /// A session with a fallback endpoint that was opened and is dialling.
+    pub(crate) fn with_fallback(raw: RawSettings) -> Self {
+        let mut settings = settings();
+        settings.link.priorities = vec![0, 1];
+        Self::with(raw, settings)
+    }
+
+    fn with(raw: RawSettings, settings: SessionSettings) -> Self {
+        let policy = SessionPolicy::new(settings).expect("valid");
         let dialect = Raw::new(raw).expect("valid");
         let (seed, now) = (Seed::new(1), Instant::START);
         let mut script = Self {

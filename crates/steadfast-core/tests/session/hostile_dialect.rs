@@ -109,6 +109,7 @@ fn advice(number: u8) -> RetryAdvice {
     let pace = match number % 3 {
         0 => Pace::Usual,
         1 => Pace::Overloaded,
+        2 => Pace::Slowed,
         _ => Pace::GoingAway,
     };
     let seconds = Duration::from_secs(u64::from(number));

@@ -2,8 +2,9 @@
 //!
 //! No code ends the session by default: servers use the codes of violations, mostly 1008, also for rate limits and slow
 //! consumers, and an application that is not attended must reconnect. After those the next attempt follows as after a
-//! failed attempt, so that a violation that repeats itself does not repeat quickly. An application that knows its server
-//! can require otherwise.
+//! failed attempt, so that a violation that repeats itself does not repeat quickly; they do not hold the endpoint down,
+//! since the client would do the same at another one. Only 1013 does, with which a server says that it is overloaded. An
+//! application that knows its server can require otherwise.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ pub(super) fn for_loss(
     match loss {
         ConnectionLoss::Failed(_) => RetryAdvice::RETRY,
         // The server may send it again soon.
-        ConnectionLoss::MessageTooLarge(_) => RetryAdvice::RETRY.at(Pace::Overloaded),
+        ConnectionLoss::MessageTooLarge(_) => RetryAdvice::RETRY.at(Pace::Slowed),
         ConnectionLoss::CloseFrame { code, .. } => {
             let code = code.unwrap_or(NO_CODE);
             let advice = of_codes.get(&code).copied();
@@ -50,7 +51,8 @@ const fn pace(code: u16) -> Pace {
     match code {
         GOING_AWAY | SERVICE_RESTART => Pace::GoingAway,
         PROTOCOL_ERROR | UNSUPPORTED_DATA | INVALID_PAYLOAD | POLICY_VIOLATION
-        | MESSAGE_TOO_BIG | MANDATORY_EXTENSION | TRY_AGAIN_LATER => Pace::Overloaded,
+        | MESSAGE_TOO_BIG | MANDATORY_EXTENSION => Pace::Slowed,
+        TRY_AGAIN_LATER => Pace::Overloaded,
         // Also 1000: a connection that the application has not closed is meant to last.
         _ => Pace::Usual,
     }
@@ -76,11 +78,12 @@ mod tests {
         for code in [1001, 1012] {
             assert_eq!(pace(code), Pace::GoingAway, "{code}");
         }
-        for code in [1002, 1003, 1007, 1008, 1009, 1010, 1013] {
-            assert_eq!(pace(code), Pace::Overloaded, "{code}");
+        for code in [1002, 1003, 1007, 1008, 1009, 1010] {
+            assert_eq!(pace(code), Pace::Slowed, "{code}");
         }
+        assert_eq!(pace(1013), Pace::Overloaded);
         let too_large = ConnectionLoss::MessageTooLarge(String::new());
-        assert_eq!(for_loss(&too_large, &none).pace, Pace::Overloaded);
+        assert_eq!(for_loss(&too_large, &none).pace, Pace::Slowed);
     }
 
     #[test]
