@@ -60,8 +60,8 @@ pub trait Dialect: Clone + fmt::Debug {
     ) -> Result<(), String>;
 
     /// Writes a request. `id` is unique on this connection among the requests without a reply; a reply to it is reported
-    /// with the same id. Returns the outcome of a message or subscription to which the peer does not reply; `None` if it
-    /// replies, and for every call. A protocol that cannot end a subscription writes nothing for
+    /// with the same id. Returns the outcome of a message, a subscription or credentials to which the peer does not reply;
+    /// `None` if it replies, and for every call. A protocol that cannot end a subscription writes nothing for
     /// [`Request::Unsubscribe`]: later items are ignored.
     fn write(
         &mut self,

@@ -347,7 +347,7 @@ impl<D: Dialect> Session<D> {
             Input::CredentialsFetched { id, outcome } => {
                 self.credentials_fetched(now, id, outcome);
             }
-            Input::CredentialsReplaced(credentials) => self.credentials_replaced(credentials),
+            Input::CredentialsReplaced(credentials) => self.credentials_replaced(now, credentials),
             Input::Tick => self.tick(now),
         }
         self.follow_link(now);

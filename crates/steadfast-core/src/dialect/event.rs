@@ -114,4 +114,6 @@ pub enum Outcome<D: Dialect> {
     Acknowledged(D::Acknowledgement),
     /// Of a subscription.
     Subscribed(Subscribed<D::Item>),
+    /// Of credentials: the peer closes the connection if it does not accept them.
+    Authenticated,
 }

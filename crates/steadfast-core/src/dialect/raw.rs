@@ -311,7 +311,7 @@ impl Dialect for Raw {
             }
             Request::Authenticate(credentials) => {
                 self.log_in(credentials, wire);
-                None
+                Some(Outcome::Authenticated)
             }
         }
     }

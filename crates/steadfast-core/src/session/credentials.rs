@@ -6,7 +6,7 @@ use steadfast_machine::Instant;
 
 use super::Session;
 use crate::backoff::retry_delay;
-use crate::dialect::{Dialect, Request};
+use crate::dialect::{Dialect, Outcome, Request};
 use crate::event::SessionEvent;
 use crate::io::{CredentialsError, CredentialsSource, FetchId, Output, RenewalReason};
 use crate::retry_advice::{Action, RetryAdvice};
@@ -37,8 +37,8 @@ pub(super) struct Credentials {
     renew_at: Option<Instant>,
     /// Failed renewals since the last success.
     failures: u32,
-    /// The request that authenticates the open connection, while it has no reply.
-    request: Option<u32>,
+    /// The request that authenticates the open connection while it has no reply, and when that is overdue.
+    request: Option<(u32, Instant)>,
     /// They were replaced during the handshake, which shows the previous ones to the peer.
     are_newer_than_handshake: bool,
 }
@@ -67,7 +67,8 @@ impl Credentials {
 
     /// The credentials that were sent with this request, while it has no reply.
     pub(super) fn sent_with(&self, id: u32) -> Option<&Secret> {
-        (self.request == Some(id)).then_some(&self.current)
+        let (request, _) = self.request?;
+        (request == id).then_some(&self.current)
     }
 
     /// The peer accepted the credentials; they expire after this time.
@@ -94,7 +95,8 @@ impl Credentials {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.fetch_until, self.renew_at]
+        let reply_until = self.request.map(|(_, until)| until);
+        [self.fetch_until, self.renew_at, reply_until]
             .into_iter()
             .flatten()
             .min()
@@ -136,7 +138,7 @@ impl<D: Dialect> Session<D> {
             Ok(credentials)
         });
         match outcome {
-            Ok(credentials) => self.use_credentials(credentials),
+            Ok(credentials) => self.use_credentials(now, credentials),
             Err(error) if self.link.is_fetching_credentials() => {
                 self.link
                     .credentials_failed(now, error.text, error.is_final);
@@ -148,14 +150,14 @@ impl<D: Dialect> Session<D> {
     }
 
     /// The application has other credentials: those that are being fetched are obsolete.
-    pub(super) fn credentials_replaced(&mut self, credentials: Secret) {
+    pub(super) fn credentials_replaced(&mut self, now: Instant, credentials: Secret) {
         self.pending.credentials.last_fetch.0 += 1;
         self.pending.credentials.fetch_until = None;
-        self.use_credentials(credentials);
+        self.use_credentials(now, credentials);
     }
 
     /// Uses these credentials for the open connection, for the attempt that waits for them, and later.
-    fn use_credentials(&mut self, credentials: Secret) {
+    fn use_credentials(&mut self, now: Instant, credentials: Secret) {
         self.pending.credentials.current = credentials;
         self.link.credentials_fetched();
         self.pending.credentials.are_newer_than_handshake = self.link.is_in_handshake();
@@ -163,12 +165,12 @@ impl<D: Dialect> Session<D> {
             standby.credentials_replaced();
         }
         if self.link.is_connected() {
-            self.authenticate();
+            self.authenticate(now);
         }
     }
 
     /// Authenticates the open connection, unless the protocol cannot: then the next connection uses the credentials.
-    pub(super) fn authenticate(&mut self) {
+    pub(super) fn authenticate(&mut self, now: Instant) {
         let request = Request::Authenticate(&self.pending.credentials.current);
         if let Err(problem) = self.dialect.check(request) {
             let event = SessionEvent::RenewalFailed {
@@ -179,8 +181,12 @@ impl<D: Dialect> Session<D> {
             return;
         }
         let id = self.wire.take_id();
-        self.connected_dialect.write(id, request, &mut self.wire);
-        self.pending.credentials.request = Some(id);
+        let until = now + self.link.connect_timeout();
+        self.pending.credentials.request =
+            match self.connected_dialect.write(id, request, &mut self.wire) {
+                Some(Outcome::Authenticated) => None,
+                Some(Outcome::Acknowledged(_) | Outcome::Subscribed(_)) | None => Some((id, until)),
+            };
     }
 
     /// The peer accepted the client. Credentials that were replaced during the handshake follow.
@@ -193,7 +199,7 @@ impl<D: Dialect> Session<D> {
         let credentials = &mut self.pending.credentials;
         credentials.on_accepted(now, expires_after);
         if std::mem::take(&mut credentials.are_newer_than_handshake) {
-            self.authenticate();
+            self.authenticate(now);
         }
     }
 
@@ -201,7 +207,7 @@ impl<D: Dialect> Session<D> {
     pub(super) fn authenticated(&mut self, now: Instant, id: u32, expires_after: Option<Duration>) {
         let newest = self.pending.credentials.request;
         // The reply to the newest credentials decides.
-        if self.link.is_connected() && newest.is_none_or(|newest| newest == id) {
+        if self.link.is_connected() && newest.is_none_or(|(newest, _)| newest == id) {
             self.pending.credentials.on_accepted(now, expires_after);
         }
     }
@@ -224,13 +230,18 @@ impl<D: Dialect> Session<D> {
     /// The reply to the new credentials on the open connection does not say what became of them.
     pub(super) fn renewal_replied(&mut self, now: Instant, id: u32) {
         if self.pending.credentials.sent_with(id).is_some() {
-            self.pending.credentials.request = None;
-            let error = CredentialsError {
-                text: "unexpected reply type".to_owned(),
-                is_final: !self.pending.credentials.can_fetch,
-            };
-            self.renewal_failed(now, error, None);
+            self.renewal_without_result(now, "unexpected reply type");
         }
+    }
+
+    /// What became of the new credentials is unknown: others are fetched and sent.
+    fn renewal_without_result(&mut self, now: Instant, text: &str) {
+        self.pending.credentials.request = None;
+        let error = CredentialsError {
+            text: text.to_owned(),
+            is_final: !self.pending.credentials.can_fetch,
+        };
+        self.renewal_failed(now, error, None);
     }
 
     /// The open connection stays until the peer ends it; the next attempt fetches credentials in any case.
@@ -253,8 +264,12 @@ impl<D: Dialect> Session<D> {
         self.outputs.push_back(Output::Notify(event));
     }
 
-    /// Renews the credentials of the open connection when it is time, and gives up a fetch that takes too long.
+    /// Renews the credentials of the open connection when it is time, and gives up a fetch or a reply that takes too long.
     pub(super) fn renew_credentials(&mut self, now: Instant) {
+        let request = self.pending.credentials.request;
+        if request.is_some_and(|(_, until)| now >= until) {
+            self.renewal_without_result(now, "timed out waiting for the reply to the credentials");
+        }
         if self
             .pending
             .credentials

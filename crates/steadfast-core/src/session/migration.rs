@@ -205,7 +205,7 @@ impl<D: Dialect> Session<D> {
             credentials.on_accepted(accepted_at, expires_after);
         }
         if standby.are_credentials_replaced {
-            self.authenticate();
+            self.authenticate(now);
         }
     }
 

@@ -145,7 +145,7 @@ impl<D: Dialect> Session<D> {
             let request = Request::Message(message);
             match self.connected_dialect.write(id, request, &mut self.wire) {
                 Some(Outcome::Acknowledged(outcome)) => self.acknowledge(id, Ok(outcome)),
-                Some(Outcome::Subscribed(_)) | None => newest = Some(id),
+                Some(Outcome::Subscribed(_) | Outcome::Authenticated) | None => newest = Some(id),
             }
         }
     }

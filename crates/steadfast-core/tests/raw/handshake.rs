@@ -1,9 +1,11 @@
 //! What is said first, and when the server has accepted the client.
 
+use std::time::Duration;
+
 use steadfast_core::dialect::raw::{
     FIRST_MESSAGES_MAX, HANDSHAKE_MESSAGES_MAX, Input, LoginMessage, Raw,
 };
-use steadfast_core::event::{DisconnectCause, SessionPhase, SessionState};
+use steadfast_core::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
 use steadfast_core::secret::Secret;
 
 use crate::script::{CONNECT_TIMEOUT, MESSAGE_BYTES_MAX, Script, raw, text, with_login};
@@ -144,4 +146,18 @@ fn the_debug_output_does_not_contain_the_first_messages() {
 
     assert!(output.contains("first_messages: 2"), "{output}");
     assert!(!output.contains("subscribe"), "{output}");
+}
+
+#[test]
+fn credentials_that_replace_others_on_an_open_connection_need_no_reply() {
+    let mut script = Script::connected(raw());
+
+    script.handle(Input::CredentialsReplaced(Secret::new("new".to_owned())));
+    for _ in 0..60 {
+        script.advance(Duration::from_secs(1));
+        script.receive(text("a"));
+    }
+
+    let failed = |it: &SessionEvent| matches!(it, SessionEvent::RenewalFailed { .. });
+    assert!(!script.events.iter().any(failed), "{:?}", script.events);
 }

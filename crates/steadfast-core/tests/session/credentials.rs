@@ -290,6 +290,30 @@ fn a_renewal_that_the_server_rejects_once_is_repeated() {
 }
 
 #[test]
+fn a_renewal_to_which_the_server_does_not_reply_is_repeated() {
+    let mut script = expiring(100);
+    script.keep_alive(91);
+    fetched(&mut script, Ok("two"));
+    let sent_at = script.now;
+    let first = script.commands().remove(0);
+    while script.fetches.len() == 2 && script.now < sent_at + Duration::from_mins(1) {
+        script.keep_alive(1);
+    }
+
+    let waited = script.now.saturating_since(sent_at);
+    let timeout = settings().link.connect_timeout;
+    assert!(waited >= timeout && waited <= timeout + Duration::from_secs(3));
+    let failed = |(_, event): &(_, SessionEvent)| matches!(event, SessionEvent::RenewalFailed { text, retry_at: Some(_) } if text.contains("timed out"));
+    assert_eq!(script.events.iter().filter(|it| failed(it)).count(), 1);
+    // A late reply changes nothing: the next credentials are sent.
+    script.reply_to(first.id, Ok(ReplyResult::Refresh(RefreshResult::default())));
+    fetched(&mut script, Ok("three"));
+    let refresh = script.commands().remove(0);
+    assert!(matches!(&refresh.request, Request::Refresh(it) if it.token == "three"));
+    assert_eq!(script.state(), SessionState::Connected);
+}
+
+#[test]
 fn replaced_credentials_authenticate_the_open_connection() {
     let mut script = Script::ready();
     script.handle(Input::CredentialsReplaced(Secret::new("new".to_owned())));

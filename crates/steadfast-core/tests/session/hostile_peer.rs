@@ -426,6 +426,8 @@ fn credentials_of_the_application_replace_those_that_are_being_fetched() {
     peer.advance(Duration::from_secs(2));
     assert_eq!(peer.fetches.len(), 2, "the renewal");
     peer.replace_credentials("mine");
+    let ids = peer.ids(b'a');
+    peer.say(&[(AUTHENTICATED, ids[0], HARMLESS)]);
 
     peer.fetched(Ok("older"));
     peer.advance(settings().link.connect_timeout);
@@ -584,7 +586,8 @@ proptest! {
                 peer.handle(input);
             }
             peer.serve();
-            peer.advance(Duration::from_secs(2));
+            // Altogether longer than any delay that a server can request.
+            peer.advance(Duration::from_secs(8));
         }
 
         prop_assert_eq!(peer.phase(), SessionPhase::Ready);
