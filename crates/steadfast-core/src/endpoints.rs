@@ -226,6 +226,17 @@ impl Endpoints {
         }
     }
 
+    /// Each further attempt at this endpoint would fail for the same reason. Reported before [`Self::on_failed`].
+    ///
+    /// Returns whether this is so for every endpoint: then no attempt can succeed. Otherwise the endpoint is treated as
+    /// any other that failed.
+    pub fn on_failed_for_good(&mut self, id: EndpointId) -> bool {
+        if let Some(candidate) = self.candidate(id) {
+            candidate.has_failed_for_good = true;
+        }
+        self.candidates.iter().all(|it| it.has_failed_for_good)
+    }
+
     /// A connection is ready. It replaces the present one, if there is one, and ends the hold-down of its endpoint.
     pub fn on_connected(&mut self, now: Instant, id: EndpointId) {
         if self.is_stable(now) {

@@ -12,6 +12,8 @@ pub(super) struct Candidate {
     pub(super) is_tried: bool,
     /// The order in this round among endpoints of equal priority.
     pub(super) rank: u64,
+    /// An attempt failed for a reason that applies to each further one.
+    pub(super) has_failed_for_good: bool,
     /// The end of the hold-down after the last failure.
     pub(super) held_until: Instant,
     /// The end of the delay that the server requested.
@@ -26,6 +28,7 @@ impl Candidate {
             endpoint,
             is_tried: false,
             rank,
+            has_failed_for_good: false,
             held_until: Instant::START,
             postponed_until: Instant::START,
             failback_from: Instant::START,
@@ -65,6 +68,7 @@ impl Candidate {
     }
 
     pub(super) const fn on_connected(&mut self) {
+        self.has_failed_for_good = false;
         self.held_until = Instant::START;
         self.postponed_until = Instant::START;
     }

@@ -15,7 +15,8 @@ pub struct DialFailure {
     pub text: String,
     /// Whether this machine has no network, so that the failure is not the server's.
     pub is_local: bool,
-    /// Whether every further attempt would fail as well.
+    /// Whether every further attempt at this endpoint would fail as well. The session fails if this is so for all of its
+    /// endpoints.
     pub is_final: bool,
     /// The delay that the server requested.
     pub retry_after: Option<Duration>,

@@ -178,7 +178,7 @@ impl Link {
         }
         let (is_final, retry_after) = (failure.is_final, failure.retry_after);
         let cause = DisconnectCause::from(failure);
-        if is_final {
+        if is_final && self.endpoints.on_failed_for_good(self.endpoint) {
             return self.fail(now, cause);
         }
         self.attempt_failed(now, cause, BackoffReason::AttemptFailed { retry_after });

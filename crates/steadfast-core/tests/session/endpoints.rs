@@ -186,6 +186,36 @@ fn a_server_that_is_silent_on_an_open_connection_is_not_dialled_before_the_fallb
 }
 
 #[test]
+fn an_endpoint_that_can_never_be_reached_does_not_end_a_session_that_has_others() {
+    let fails_for_good = |script: &mut Script| {
+        let attempt = script.attempt();
+        let failure = DialFailure {
+            is_final: true,
+            ..dial_failure()
+        };
+        script.handle(Input::DialFailed { attempt, failure });
+    };
+    let mut script = Script::with(two_endpoints(), 1);
+    fails_for_good(&mut script);
+    assert_eq!(script.state(), SessionState::Connecting);
+    script.advance_to_next_dial();
+    assert_eq!(dialled(&script), FALLBACK);
+    let mut hopeless = Script::with(two_endpoints(), 1);
+
+    script.connect();
+    for _ in 0..2 {
+        fails_for_good(&mut hopeless);
+        if hopeless.state() != SessionState::Failed {
+            hopeless.advance_to_next_dial();
+        }
+    }
+
+    assert_eq!(script.state(), SessionState::Connected);
+    assert_eq!(hopeless.state(), SessionState::Failed);
+    assert_eq!(hopeless.dials.len(), 2, "one attempt at each");
+}
+
+#[test]
 fn an_overloaded_server_is_not_dialled_before_the_fallback() {
     for (code, first) in [(1_013, FALLBACK), (1_012, PREFERRED), (1_001, PREFERRED)] {
         let mut script = stable(1);

@@ -111,7 +111,7 @@ impl DialError {
         matches!(self.reason, DialErrorReason::Randomness)
     }
 
-    /// Returns `true` when no further attempt can succeed, because the cause is the configuration of the client.
+    /// Returns `true` when no further attempt at this endpoint can succeed, because the cause is the configuration of the client.
     ///
     /// An invalid certificate is not permanent: renewing the certificate or changing the DNS entry fixes it without a
     /// change of the client. Later attempts are delayed by the backoff.
