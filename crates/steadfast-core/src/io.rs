@@ -63,8 +63,9 @@ pub enum Input<D: Dialect> {
         /// How long queued messages may still be sent, also over a new connection. Zero ends immediately.
         drain: Duration,
     },
-    /// The network is available again: the next attempt is due now, one that hangs is replaced, and an open connection is
-    /// probed.
+    /// The network is available again: the next attempt is due now, or as soon as
+    /// [`Link::reconnect_now`](crate::link::Link::reconnect_now) permits; one that hangs is replaced, and an open
+    /// connection is probed.
     ReconnectRequested,
     /// The application restarts a failed session.
     RestartRequested,

@@ -66,6 +66,8 @@ pub struct Link {
     /// The newest attempt of all.
     last_attempt: Attempt,
     attempt_started_at: Instant,
+    /// When the last attempt began, or begins, that [`Link::reconnect_now`] caused.
+    requested_at: Option<Instant>,
     endpoints: Endpoints,
     /// The endpoint of the attempt.
     endpoint: EndpointId,
@@ -124,6 +126,7 @@ impl Link {
             attempt: Attempt::default(),
             last_attempt: Attempt::default(),
             attempt_started_at: now,
+            requested_at: None,
             endpoints: endpoint_memory::create(&settings, seed.generator().split()),
             endpoint: EndpointId(0),
             silent_endpoint: None,

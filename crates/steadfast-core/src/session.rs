@@ -170,7 +170,7 @@ impl<D: Dialect> Session<D> {
                 }
                 LinkOutput::StartHandshake { attempt } => self.start_handshake(now, attempt),
                 LinkOutput::StandbyDown { .. } => self.standby = None,
-                LinkOutput::Switched { .. } => self.on_switched(),
+                LinkOutput::Switched { .. } => self.on_switched(now),
                 LinkOutput::Down { was_connected, .. } => self.on_down(was_connected),
                 LinkOutput::DiscardPositions => self.pending.subscriptions.invalidate_positions(),
                 LinkOutput::Ended { failure: None } => {

@@ -240,6 +240,9 @@ impl<D: Dialect> Client<D> {
 
     /// Signals that the network is available again: reconnects immediately, replaces an attempt that has not succeeded
     /// for 1 s, or probes the open connection.
+    ///
+    /// Repeated calls cause at most one attempt per second, and none before a delay that every server requested has
+    /// passed; the next attempt is never later than without the call.
     pub fn reconnect_now(&self) {
         // The signal is dropped if the command queue is full: the driver has not received earlier commands yet.
         let _ = self.send(Command::ReconnectNow);

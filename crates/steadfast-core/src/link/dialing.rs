@@ -10,9 +10,9 @@ use crate::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
 use crate::io::{Attempt, DialFailure};
 use crate::liveness::Liveness;
 
-/// An attempt that is this old is replaced when the network is available again. A younger one began with that network,
-/// and a caller that repeats itself must not start more than one attempt in this time.
-const REPLACED_AFTER: Duration = Duration::from_secs(1);
+/// The shortest time between two attempts of a caller that repeats its request for a connection. An attempt in progress
+/// that is this old is replaced: a younger one began with the network that the caller reports.
+const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Link {
     /// The application opens the link, or revokes a close that is in progress.
@@ -43,18 +43,32 @@ impl Link {
         self.dial(now);
     }
 
-    /// The network is available again: starts the next attempt now, or probes the open connection. An attempt that has
+    /// The network is available again: the next attempt starts now, or the open connection is probed. An attempt that has
     /// not succeeded for a while is replaced: its packets may have been lost with the network.
+    ///
+    /// The attempt starts later, but not later than without this call, if an earlier call caused one less than 1 s ago, or
+    /// while each endpoint has requested a delay: that the network is available says nothing about the servers.
     pub fn reconnect_now(&mut self, now: Instant) {
         let is_replaced = !self.is_fetching_credentials()
-            && now.saturating_since(self.attempt_started_at) >= REPLACED_AFTER;
+            && now.saturating_since(self.attempt_started_at) >= REQUEST_INTERVAL;
         match &mut self.lifecycle {
-            Lifecycle::Waiting { .. } => self.dial(now),
+            Lifecycle::Waiting { until } => {
+                let by_interval = self.requested_at.map(|at| at + REQUEST_INTERVAL);
+                let earliest = by_interval.max(Some(self.endpoints.available_at()));
+                let at = earliest.map_or(now, |at| at.max(now)).min(*until);
+                *until = at;
+                self.requested_at = Some(at);
+                self.snapshot.next_attempt_at = Some(at);
+                if at <= now {
+                    self.dial(now);
+                }
+            }
             Lifecycle::Dialing { deadline: Some(_) } | Lifecycle::Handshake { .. }
                 if is_replaced =>
             {
                 self.abort_transport();
                 self.report_down(false);
+                self.requested_at = Some(now);
                 self.dial(now);
             }
             Lifecycle::Connected { liveness, .. } => {

@@ -189,7 +189,7 @@ impl<D: Dialect> Session<D> {
     }
 
     /// The connection of the standby is now the present one; nothing is in flight on it.
-    pub(super) fn on_switched(&mut self) {
+    pub(super) fn on_switched(&mut self, now: Instant) {
         let Some(standby) = self.standby.take() else {
             return;
         };

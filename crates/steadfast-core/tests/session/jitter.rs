@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use steadfast_core::dialect::centrifuge::Input;
 use steadfast_core::policy::{BackoffRange, SessionSettings};
 use steadfast_machine::{Instant, Seed};
 use steadfast_protocol::codes::ErrorCode;
@@ -198,14 +197,14 @@ fn check_longest_durations(range: BackoffRange) {
         (1_006, ""),
     ] {
         script.dial_fails();
-        script.handle(Input::ReconnectRequested);
+        script.redial();
         script.connect();
         script.publish();
         for command in script.commands() {
             script.reply_to(command.id, Err(ErrorCode::TooManyRequests.reply()));
         }
         script.lose_with(code, reason);
-        script.handle(Input::ReconnectRequested);
+        script.redial();
     }
     assert_eq!(script.dials.len(), 9);
 }

@@ -114,7 +114,7 @@ impl Detector for SessionDetector {
         }
         while !self.0.invariants.is_open() {
             if !self.0.invariants.is_dialing() {
-                self.0.handle(Input::ReconnectRequested);
+                self.0.redial();
             }
             self.0.connect();
         }

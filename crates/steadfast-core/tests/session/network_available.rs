@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::Input;
 use steadfast_core::event::SessionPhase;
+use steadfast_core::io::DialFailure;
 
-use crate::script::Script;
+use crate::script::{Script, dial_failure, settings};
 
 #[test]
 fn an_attempt_that_hangs_is_replaced_at_once() {
@@ -45,4 +46,66 @@ fn an_attempt_that_is_queued_in_the_shell_keeps_its_place() {
     script.handle(Input::ReconnectRequested);
 
     assert_eq!(script.dials.len(), 1);
+}
+
+/// A signal every 10 ms for this time, while each attempt fails at once in this way. Returns the number of attempts.
+fn attempts_under_signals(time: Duration, priorities: &[u16], failure: &DialFailure) -> usize {
+    let mut settings = settings();
+    settings.link.priorities = priorities.to_vec();
+    let mut script = Script::with(settings, 1);
+    let end = script.now + time;
+    while script.now < end {
+        if script.invariants.is_dialing() {
+            let (attempt, failure) = (script.attempt(), failure.clone());
+            script.handle(Input::DialFailed { attempt, failure });
+        }
+        script.handle(Input::ReconnectRequested);
+        script.advance(Duration::from_millis(10));
+    }
+    script.dials.len()
+}
+
+#[test]
+fn repeated_signals_between_attempts_cause_at_most_one_per_second() {
+    let attempts = attempts_under_signals(Duration::from_mins(1), &[0], &dial_failure());
+
+    // Some follow the backoff, whose first delays are shorter.
+    assert!((60..=70).contains(&attempts), "{attempts}");
+}
+
+#[test]
+fn the_first_signal_between_two_attempts_starts_the_next_one_at_once() {
+    let mut script = Script::new();
+    script.dial_fails();
+
+    script.handle(Input::ReconnectRequested);
+
+    assert_eq!(script.dials.len(), 2);
+}
+
+#[test]
+fn signals_do_not_shorten_a_delay_that_the_servers_request() {
+    let busy = DialFailure {
+        retry_after: Some(Duration::from_secs(30)),
+        ..dial_failure()
+    };
+    let time = Duration::from_secs(29);
+
+    assert_eq!(attempts_under_signals(time, &[0], &busy), 1);
+    assert_eq!(attempts_under_signals(time, &[0, 1], &busy), 2, "one each");
+}
+
+#[test]
+fn a_signal_never_postpones_the_next_attempt() {
+    for seed in 0..100 {
+        let mut script = Script::with(settings(), seed);
+        script.dial_fails();
+        script.handle(Input::ReconnectRequested);
+        script.dial_fails();
+        let planned = script.snapshot().next_attempt_at;
+
+        script.handle(Input::ReconnectRequested);
+
+        assert!(script.snapshot().next_attempt_at <= planned);
+    }
 }

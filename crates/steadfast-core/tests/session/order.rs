@@ -228,7 +228,7 @@ impl World {
         }
         self.unread.clear();
         self.script.lose_connection();
-        self.script.handle(Input::ReconnectRequested);
+        self.script.redial();
         self.script.connect();
     }
 

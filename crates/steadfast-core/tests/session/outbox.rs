@@ -77,7 +77,7 @@ impl Queue for Ours {
 
     fn connected(&mut self) -> Vec<u64> {
         if !self.script.invariants.is_dialing() {
-            self.script.handle(Input::ReconnectRequested);
+            self.script.redial();
         }
         self.script.connect();
         let commands = self.script.commands();

@@ -327,7 +327,7 @@ impl World {
         }
         self.server.disconnect();
         if !self.script.invariants.is_dialing() {
-            self.script.handle(Input::ReconnectRequested);
+            self.script.redial();
         }
         self.script.connect();
         self.server.connection = Some(self.script.attempt());

@@ -259,6 +259,14 @@ impl Script {
         self.now - began
     }
 
+    /// The application asks for a connection, and the session dials: at once, or when it may.
+    pub(crate) fn redial(&mut self) {
+        self.handle(Input::ReconnectRequested);
+        if !self.invariants.is_dialing() {
+            self.advance_to_next_dial();
+        }
+    }
+
     /// The transport opens and the server accepts the connect command; all other commands remain unread.
     pub(crate) fn connect(&mut self) {
         self.dial();

@@ -19,7 +19,7 @@ fn reconnect(script: &mut Script) {
     if script.invariants.is_open() {
         script.lose_connection();
     }
-    script.handle(Input::ReconnectRequested);
+    script.redial();
     script.connect();
 }
 
@@ -43,10 +43,7 @@ fn recovers_from(command: &steadfast_protocol::message::Command) -> Option<Posit
 
 #[test]
 fn a_loss_before_the_first_message_is_recovered() {
-    // The faulty design takes the position from messages only.
-    let faulty = |_of_the_reply: u64, messages: &[u64]| messages.last().copied();
-    assert_eq!(faulty(7, &[]), None);
-
+    // The position is that of the reply, not only that of messages.
     let mut script = Script::ready();
     script.subscribe("chat", 10);
     script.reply_to_subscribe(subscribed(at(7)));
