@@ -231,6 +231,7 @@ fn a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
     let back_at = script.now + Duration::from_hours(1);
     let mut sizes = Vec::new();
     while script.now < back_at {
+        assert!(script.dials.len() < 2_000, "the delays have ended");
         sizes.push(script.size());
         script.publish_for(Some(Duration::from_mins(5)));
         if script.invariants.is_dialing() {
@@ -316,19 +317,7 @@ fn late_inputs_of_an_old_socket_do_not_end_the_new_connection() {
 
 #[test]
 fn a_reconnect_before_the_server_detects_the_loss_resumes_as_well() {
-    // The faulty design keeps the session at the server, which saves the session when the server detects the loss.
-    struct Saving {
-        saved: Option<u64>,
-    }
-    impl Saving {
-        const fn lost(&mut self, is_noticed: bool) {
-            self.saved = if is_noticed { Some(5) } else { None };
-        }
-    }
-    let mut faulty = Saving { saved: Some(0) };
-    faulty.lost(false);
-    assert_eq!(faulty.saved, None, "a reconnect finds nothing to resume");
-
+    // The client keeps its position, so that nothing depends on what the server has saved by then.
     let mut script = Script::ready();
     script.subscribe("chat", 100);
     script.reply_to_subscribe(subscribed(at(4)));

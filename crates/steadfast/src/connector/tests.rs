@@ -63,7 +63,16 @@ async fn failure(
     resolver: &ScriptedResolver,
     plan: DialPlan,
 ) -> (DialStage, DialErrorKind) {
-    let endpoint = "ws://gateway.example:8000".parse().unwrap();
+    failure_at("ws://gateway.example:8000", connector, resolver, plan).await
+}
+
+async fn failure_at(
+    url: &str,
+    connector: &Connector,
+    resolver: &ScriptedResolver,
+    plan: DialPlan,
+) -> (DialStage, DialErrorKind) {
+    let endpoint = url.parse().unwrap();
     let dialled = connector.dial_resolved_by(resolver, &endpoint, plan);
     let error = dialled.await.expect_err("no upgrade");
     (error.stage(), error.kind())
@@ -83,6 +92,25 @@ async fn each_attempt_resolves_the_name_again() {
     }
     let failure = failure(&connector, &resolver, DialPlan::default()).await;
     assert_eq!(failure, (DialStage::Resolve, DialErrorKind::NameNotFound));
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_name_is_resolved_again_after_a_failed_tls_handshake() {
+    let without_tls = server(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let (_, closed) = bind().await;
+    let resolver = ScriptedResolver::new(&[&[without_tls], &[closed]]);
+    let connector = connector(StageTimeouts::DEFAULT);
+
+    let mut failures = Vec::new();
+    for _ in 0..2 {
+        let url = "wss://gateway.example:8000";
+        failures.push(failure_at(url, &connector, &resolver, DialPlan::default()).await);
+    }
+
+    let tls = (DialStage::Secure, DialErrorKind::Tls);
+    let refused = (DialStage::Connect, DialErrorKind::Refused);
+    assert_eq!(failures, [tls, refused]);
 }
 
 #[tokio::test]
