@@ -79,6 +79,12 @@ pub trait Dialect: Clone + fmt::Debug {
     /// Returns why it cannot be sent.
     fn check(&self, request: Request<'_, Self>) -> Result<(), Unsendable>;
 
+    /// The size of an item in bytes, for [`buffer_bytes_max`](crate::io::SubscribeOptions::buffer_bytes_max). Zero by
+    /// default, so that only the number of items is limited: enough if the peer limits their size.
+    fn item_bytes(_: &Self::Item) -> usize {
+        0
+    }
+
     /// What the end of a connection requires.
     fn advise(&self, loss: &ConnectionLoss) -> RetryAdvice;
 }

@@ -5,6 +5,7 @@
 //! always reported. A subscription with a full buffer is paused: the client unsubscribes, and the server keeps the
 //! history.
 
+mod event_buffer;
 mod subscription;
 
 use std::collections::BTreeMap;
@@ -268,8 +269,9 @@ impl<D: Dialect> Subscriptions<D> {
         let Some(it) = self.all.get_mut(&id) else {
             return;
         };
-        it.buffered = it.buffered.saturating_sub(items);
-        let has_space = it.buffered <= it.options.buffer_len_max / 2;
+        it.buffer.remove(items);
+        let (len_max, bytes_max) = (it.options.buffer_len_max, it.options.buffer_bytes_max);
+        let has_space = !it.buffer.exceeds(len_max / 2, bytes_max / 2);
         if it.state == SubscriptionState::Paused && has_space {
             it.state = SubscriptionState::Pending;
         }

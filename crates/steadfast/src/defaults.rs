@@ -46,6 +46,8 @@ pub const CALLS_MAX: usize = 1_024;
 pub const SUBSCRIPTIONS_MAX: usize = 128;
 /// 1,024 events of a subscription that the application has not received yet.
 pub const BUFFER_LEN_MAX: usize = 1_024;
+/// 16 MiB of messages that the application has not received yet, in the inbox of a client of any WebSocket server.
+pub const BUFFER_BYTES_MAX: usize = 16 << 20;
 
 /// 50 ms + U(0, half of the time without a connection, at least 1 s and at most 20 s), without a limit on attempts;
 /// the first delay is at most 5 s after the server announced that it is going away. A client is back at the latest

@@ -133,20 +133,22 @@ impl Client {
         self.send_message_now(Frame::from(data.into()), None)
     }
 
-    /// Receives all messages from now on, with a buffer of [`defaults::BUFFER_LEN_MAX`] events; see
-    /// [`Self::receive_with`].
+    /// Receives all messages from now on, with a buffer of [`defaults::BUFFER_LEN_MAX`] events and
+    /// [`defaults::BUFFER_BYTES_MAX`] bytes; see [`Self::receive_with`].
     pub fn receive(&self) -> Inbox {
-        self.receive_with(defaults::BUFFER_LEN_MAX)
+        self.receive_with(defaults::BUFFER_LEN_MAX, defaults::BUFFER_BYTES_MAX)
     }
 
     /// Receives all messages from now on. Called immediately after [`Builder::connect`](crate::Builder::connect), or before
     /// the driver of [`Builder::build`](crate::Builder::build) is spawned, it misses none. A client has one inbox at a time;
     /// messages that are received without one are discarded, and counted in [`Event::Connected`].
     ///
-    /// While more than `events_max` events wait to be read, at least 1, the newest messages are discarded; their number is
-    /// reported as [`Event::Missed`].
-    pub fn receive_with(&self, events_max: usize) -> Inbox {
-        Inbox::new(self.subscribe_with(SubscribeOptions::all_frames(events_max)))
+    /// While more than `events_max` events wait to be read, at least 1, or messages of more than `bytes_max` bytes, the
+    /// newest messages are discarded until half of both is free; their number is reported as [`Event::Missed`]. One message
+    /// more than the limit may be in the buffer.
+    pub fn receive_with(&self, events_max: usize, bytes_max: usize) -> Inbox {
+        let options = SubscribeOptions::all_frames(events_max).buffer_bytes_max(bytes_max);
+        Inbox::new(self.subscribe_with(options))
     }
 }
 

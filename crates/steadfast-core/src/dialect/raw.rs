@@ -328,6 +328,10 @@ impl Dialect for Raw {
         }
     }
 
+    fn item_bytes(frame: &Frame) -> usize {
+        frame.payload().len()
+    }
+
     fn advise(&self, loss: &ConnectionLoss) -> RetryAdvice {
         advice::for_loss(loss, &self.settings.close_codes)
     }

@@ -25,6 +25,9 @@ pub struct SubscribeOptions<T> {
     /// The number of events that may wait for the application; at least 1. Above it, the client unsubscribes at the
     /// server, and resumes from its position once half of the buffer is free. A single reply may exceed the limit.
     pub buffer_len_max: usize,
+    /// The size of the items that may wait for the application, in bytes; unlimited by default. Above it, the same happens
+    /// as above `buffer_len_max`. One item and a single reply may exceed it.
+    pub buffer_bytes_max: usize,
     /// Deliver [`SubscriptionEvent::Interrupted`]; not by default.
     pub reports_interruptions: bool,
 }
@@ -36,8 +39,21 @@ impl<T> SubscribeOptions<T> {
             topic,
             since: None,
             buffer_len_max: buffer_len_max.max(1),
+            buffer_bytes_max: usize::MAX,
             reports_interruptions: false,
         }
+    }
+
+    /// Limits the size of the items that may wait for the application, in bytes.
+    #[must_use]
+    pub fn buffer_bytes_max(mut self, bytes: usize) -> Self {
+        self.buffer_bytes_max = bytes;
+        self
+    }
+
+    /// Whether the size of the items is limited.
+    pub(crate) const fn has_bytes_max(&self) -> bool {
+        self.buffer_bytes_max < usize::MAX
     }
 
     /// Delivers [`SubscriptionEvent::Interrupted`], in order with the items.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_machine::{Instant, Position};
 
 use super::Effects;
+use super::event_buffer::EventBuffer;
 use crate::backoff::{RETRY_DELAY_MAX, retry_delay};
 use crate::dialect::{Dialect, Subscribed};
 use crate::event::DisconnectCause;
@@ -63,7 +64,7 @@ pub(super) struct Subscription<D: Dialect> {
     /// What was last reported about the connection.
     reported: Reported,
     /// Delivered events that the application has not consumed.
-    pub(super) buffered: usize,
+    pub(super) buffer: EventBuffer,
     /// Consecutive temporary rejections.
     rejections: u32,
     /// When the server last accepted it.
@@ -83,7 +84,7 @@ impl<D: Dialect> Subscription<D> {
             state: SubscriptionState::Pending,
             has_subscribed: false,
             reported: Reported::Interrupted,
-            buffered: 0,
+            buffer: EventBuffer::default(),
             rejections: 0,
             accepted_at: Instant::START,
             early_ends: 0,
@@ -172,7 +173,7 @@ impl<D: Dialect> Subscription<D> {
         self.position = Some(position);
         self.has_subscribed = true;
         self.reported = Reported::Active;
-        self.buffered += 1;
+        self.buffer.add(self.options.has_bytes_max().then_some(0));
         effects.events.push((id, event));
         for (offset, item) in result.items {
             self.deliver(id, offset, item, &mut effects.events);
@@ -200,18 +201,23 @@ impl<D: Dialect> Subscription<D> {
                 let from = Some(position.clone());
                 position.offset = before;
                 let to = position.clone();
-                self.buffered += 1;
+                self.buffer.add(self.options.has_bytes_max().then_some(0));
                 events.push((id, SubscriptionEvent::Gap { from, to }));
             }
             position.offset = offset;
         }
-        self.buffered += 1;
+        let bytes = D::item_bytes(&item);
+        self.buffer
+            .add(self.options.has_bytes_max().then_some(bytes));
         events.push((id, SubscriptionEvent::Item(item)));
     }
 
     /// Unsubscribes when the buffer is full; the server keeps the history.
     pub(super) fn pause_if_full(&mut self) -> Option<D::Topic> {
-        if self.buffered <= self.options.buffer_len_max {
+        if !self
+            .buffer
+            .exceeds(self.options.buffer_len_max, self.options.buffer_bytes_max)
+        {
             return None;
         }
         self.state = SubscriptionState::Paused;
@@ -232,7 +238,7 @@ impl<D: Dialect> Subscription<D> {
         let is_known = match (self.reported, is_final) {
             (Reported::Active, _) | (Reported::Interrupted, true) => false,
             (Reported::Interrupted | Reported::Failed, false) => true,
-            (Reported::Failed, true) => self.buffered > 0,
+            (Reported::Failed, true) => !self.buffer.is_empty(),
         };
         if is_known {
             return None;
@@ -242,7 +248,7 @@ impl<D: Dialect> Subscription<D> {
         } else {
             Reported::Interrupted
         };
-        self.buffered += 1;
+        self.buffer.add(self.options.has_bytes_max().then_some(0));
         let cause = cause.clone();
         Some(SubscriptionEvent::Interrupted { cause, is_final })
     }

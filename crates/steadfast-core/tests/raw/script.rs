@@ -228,9 +228,19 @@ impl Script {
 
     /// The application receives all messages, with a buffer of this many events.
     pub(crate) fn read(&mut self, buffer_len_max: usize) -> SubscriptionId {
+        self.read_within(buffer_len_max, usize::MAX)
+    }
+
+    /// The application receives all messages, with a buffer of this many events and bytes.
+    pub(crate) fn read_within(
+        &mut self,
+        buffer_len_max: usize,
+        buffer_bytes_max: usize,
+    ) -> SubscriptionId {
         self.next_number += 1;
         let id = SubscriptionId(self.next_number);
-        let options = SubscribeOptions::all_frames(buffer_len_max);
+        let options =
+            SubscribeOptions::all_frames(buffer_len_max).buffer_bytes_max(buffer_bytes_max);
         self.handle(Input::SubscribeRequested { id, options });
         id
     }

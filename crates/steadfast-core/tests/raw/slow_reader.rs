@@ -73,3 +73,24 @@ fn connections_that_come_and_go_do_not_fill_the_buffer_of_a_reader_that_does_not
     // One event above the limit pauses the subscription, and the end of its connection is reported all the same.
     assert_eq!(script.words().len(), 6);
 }
+
+#[test]
+fn messages_above_the_limit_in_bytes_are_discarded_until_half_of_it_is_free() {
+    let mut script = Script::new(raw());
+    let reader = script.read_within(1_000, 30);
+    script.dial();
+    script.consume(reader, 1);
+    script.words();
+    for _ in 0..6 {
+        script.receive(text("0123456789"));
+    }
+    assert_eq!(script.words(), ["0123456789"; 4], "one above the limit");
+
+    script.consume(reader, 2);
+    script.receive(text("still too much"));
+    assert!(script.words().is_empty());
+    script.consume(reader, 1);
+    script.receive(text("next"));
+
+    assert_eq!(script.words(), ["gap 4 to 7", "next"]);
+}

@@ -8,31 +8,33 @@ use crate::server::{Arrived, Server, within};
 
 #[tokio::test]
 async fn a_slow_reader_learns_how_many_messages_were_discarded() {
-    let server = Server::start().await;
-    let (client, driver) = server.client().build().unwrap();
-    let mut inbox = client.receive_with(4);
-    tokio::spawn(driver);
-    let mut connection = server.accept().await;
-    for number in 0..100 {
-        connection.send_text(&number.to_string()).await;
-    }
-    connection.synchronize().await;
+    // The event of the connection and four messages, or the four bytes of these, are one more than the limit.
+    for (events_max, bytes_max) in [(4, usize::MAX), (1_000, 3)] {
+        let server = Server::start().await;
+        let (client, driver) = server.client().build().unwrap();
+        let mut inbox = client.receive_with(events_max, bytes_max);
+        tokio::spawn(driver);
+        let mut connection = server.accept().await;
+        for number in 0..100 {
+            connection.send_text(&number.to_string()).await;
+        }
+        connection.synchronize().await;
 
-    // The event of the connection and four messages are one more than the buffer has space for.
-    let expected = [
-        Event::Connected { skipped: 0 },
-        Event::Message(Frame::from("0")),
-        Event::Message(Frame::from("1")),
-        Event::Message(Frame::from("2")),
-        Event::Message(Frame::from("3")),
-        Event::Missed { messages: 96 },
-    ];
-    for event in expected {
-        assert_eq!(within(inbox.next()).await, Some(event));
+        let expected = [
+            Event::Connected { skipped: 0 },
+            Event::Message(Frame::from("0")),
+            Event::Message(Frame::from("1")),
+            Event::Message(Frame::from("2")),
+            Event::Message(Frame::from("3")),
+            Event::Missed { messages: 96 },
+        ];
+        for event in expected {
+            assert_eq!(within(inbox.next()).await, Some(event));
+        }
+        connection.send_text("last").await;
+        let last = Event::Message(Frame::from("last"));
+        assert_eq!(within(inbox.next()).await, Some(last));
     }
-    connection.send_text("last").await;
-    let last = Event::Message(Frame::from("last"));
-    assert_eq!(within(inbox.next()).await, Some(last));
 }
 
 #[tokio::test]
