@@ -3,9 +3,11 @@
 //! A repeated publish with the same key stores nothing and returns the first result. This module defines the wire
 //! format only; the log implements the deduplication window.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
-use crate::codec::json::{Context, Object, Payload, Text, fill, shape};
+use crate::codec::json::{Context, Object, Payload, Text, fill, number, shape, unescaped};
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::PayloadKind;
@@ -153,8 +155,10 @@ pub fn decode_ack(
     limits: &Limits,
 ) -> Result<IdempotentAck, IdempotentPublishError> {
     let (at, text) = payload_text(result, limits)?;
-    let mut shape = AckShape::default();
-    fill(&mut shape, text, at.line).map_err(IdempotentPublishError::Payload)?;
+    let shape = match written_ack(text) {
+        Some(shape) => shape,
+        None => read_ack(text, at.line)?,
+    };
     let epoch = at
         .name("epoch", &shape.epoch)
         .map_err(IdempotentPublishError::Payload)?;
@@ -163,6 +167,28 @@ pub fn decode_ack(
         epoch,
         duplicate: shape.duplicate,
     })
+}
+
+/// The result exactly as [`append_ack`] writes it, without a general parser; `None` for anything else, also an invalid one.
+fn written_ack(text: &str) -> Option<AckShape<'_>> {
+    let (offset, rest) = number(text.strip_prefix(r#"{"offset":"#)?)?;
+    let (epoch, rest) = unescaped(rest.strip_prefix(r#","epoch":""#)?)?;
+    let duplicate = match rest.strip_prefix(r#","duplicate":"#)? {
+        "false}" => false,
+        "true}" => true,
+        _ => return None,
+    };
+    Some(AckShape {
+        offset,
+        epoch: Text(Cow::Borrowed(epoch)),
+        duplicate,
+    })
+}
+
+fn read_ack(text: &str, line: usize) -> Result<AckShape<'_>, IdempotentPublishError> {
+    let mut shape = AckShape::default();
+    fill(&mut shape, text, line).map_err(IdempotentPublishError::Payload)?;
+    Ok(shape)
 }
 
 /// Returns the text of a payload and its context: no id, line 1.
@@ -198,5 +224,59 @@ shape! {
         "offset" => offset: u64,
         "epoch" => epoch: Text<'a>,
         "duplicate" => duplicate: bool,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Characters that matter in names, and others.
+    const EPOCH: &str = r#"[a-z0-9 "\\\u{1}\u{7f}\u{fc}]{0,6}"#;
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn a_result_as_it_is_written_has_the_values_of_the_general_parser(
+            offset in prop_oneof![Just("0"), Just("01"), Just("7"), Just("18446744073709551615"), Just("18446744073709551616"), Just("-1")],
+            epoch in EPOCH,
+            duplicate in prop_oneof![Just("true"), Just("false"), Just("null"), Just("1")],
+            end in prop_oneof![4 => Just("}"), 1 => Just(" }"), 1 => Just("}}"), 1 => Just("")],
+        ) {
+            let text = format!(r#"{{"offset":{offset},"epoch":"{epoch}","duplicate":{duplicate}{end}"#);
+
+            if let Some(written) = written_ack(&text) {
+                let read = read_ack(&text, 1).expect("valid JSON");
+                prop_assert_eq!(written.offset, read.offset);
+                prop_assert_eq!(written.epoch, read.epoch);
+                prop_assert_eq!(written.duplicate, read.duplicate);
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_is_recognized_as_it_is_written() {
+        for duplicate in [false, true] {
+            let ack = IdempotentAck {
+                offset: u64::MAX,
+                epoch: "f3a9".to_owned(),
+                duplicate,
+            };
+            let mut text = Vec::new();
+            append_ack(&mut text, &ack);
+            let text = String::from_utf8(text).unwrap();
+
+            let written = written_ack(&text).expect("recognized");
+
+            assert_eq!(written.offset, ack.offset);
+            assert_eq!(written.epoch.0, ack.epoch);
+            assert_eq!(written.duplicate, duplicate);
+        }
     }
 }

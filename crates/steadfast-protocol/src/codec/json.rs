@@ -14,6 +14,7 @@ mod lines;
 mod replies;
 mod shape;
 mod skipped;
+mod written;
 
 pub(super) use commands::Commands;
 pub(crate) use encode::Object;
@@ -23,3 +24,4 @@ pub(crate) use shape::{
     Alternative, Context, Field, Payload, Shape, Text, fill, keep_first, read_shape, shape,
 };
 pub(super) use skipped::SkippedCommand;
+pub(crate) use written::{number, unescaped};

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::lines::Lines;
-use super::shape::{Context, OptionalPayload, Text, entries, fill, list};
+use super::shape::{Context, OptionalPayload, Payload, Text, entries, fill, list};
+use super::written;
 use crate::codes::error_text;
 use crate::error::DecodeError;
 use crate::limits::Limits;
@@ -65,14 +66,21 @@ impl<'a> Replies<'a> {
         if text.is_empty() {
             return Err(DecodeError::Empty);
         }
-        let mut shape = ReplyShape::default();
-        fill(&mut shape, text, line)?;
-        let at = Context {
+        let mut at = Context {
             message: self.lines.message(),
             limits: self.lines.limits(),
-            id: shape.id,
+            id: 0,
             line,
         };
+        if let Some((id, data)) = written::rpc_reply(text) {
+            at.id = id;
+            let data = at.payload(Payload(Some(data)))?;
+            let outcome = Ok(ReplyResult::Rpc(data));
+            return Ok(Some(Reply::Response { id, outcome }));
+        }
+        let mut shape = ReplyShape::default();
+        fill(&mut shape, text, line)?;
+        at.id = shape.id;
         if at.id == 0 {
             return match &shape.push {
                 Some(shape) => Ok(push(at, shape)?.map(Reply::Push)),
@@ -280,4 +288,15 @@ fn position(at: Context<'_>, epoch: &Text<'_>, offset: u64) -> Result<Position, 
         epoch: at.name("epoch", epoch)?,
         offset,
     })
+}
+
+/// What the general parser reads of a reply to a call.
+#[cfg(test)]
+pub(super) fn general_rpc_reply(line: &str) -> Option<(u32, &str)> {
+    let mut shape = ReplyShape::default();
+    fill(&mut shape, line, 1).ok()?;
+    match (shape.error, shape.push, shape.result) {
+        (None, None, Some(ResultShape::Rpc(rpc))) => Some((shape.id, rpc.data.0?.get())),
+        _ => None,
+    }
 }
