@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 
 use crate::deadlines::Deadlines;
 use crate::dialect::Call;
@@ -29,6 +29,8 @@ pub(crate) struct PendingCalls<C> {
     len_max: usize,
     /// The oldest call first. Sent calls precede unsent ones, because a connection sends the oldest first.
     pending: VecDeque<PendingCall<C>>,
+    /// The number of calls that were sent on this connection.
+    sent: usize,
     /// The deadlines of all calls, by the numbers of their ids.
     deadlines: Deadlines,
 }
@@ -38,6 +40,7 @@ impl<C: Call> PendingCalls<C> {
         Self {
             len_max,
             pending: VecDeque::new(),
+            sent: 0,
             deadlines: Deadlines::new(),
         }
     }
@@ -66,10 +69,11 @@ impl<C: Call> PendingCalls<C> {
     /// The next call to send; it then counts as sent with this command. A call whose deadline has passed holds back the
     /// later ones until it is removed, which is due immediately.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&C> {
-        let index = self.pending.partition_point(|it| it.command.is_some());
-        let next = self.pending.get_mut(index).filter(|it| now < it.deadline)?;
+        let next = self.pending.get_mut(self.sent);
+        let next = next.filter(|it| now < it.deadline)?;
         next.command = Some(command);
         next.was_sent = true;
+        self.sent += 1;
         Some(&next.call)
     }
 
@@ -99,17 +103,26 @@ impl<C: Call> PendingCalls<C> {
         // The id of a command follows that of the one before it, and the largest id is followed by the smallest one: the
         // distances from the oldest command are in order.
         let distance = |command: u32| command.wrapping_sub(oldest);
+        let has_command = |index: &usize| {
+            let found = self.pending.get(*index);
+            found.is_some_and(|it| it.command == Some(command))
+        };
+        // The place of the call unless one before it was removed.
+        let place = convert::to_usize(distance(command));
+        if has_command(&place) {
+            return Some(place);
+        }
         let is_older = |it: &PendingCall<C>| {
             let other = it.command.map(distance);
             other.is_some_and(|other| other < distance(command))
         };
         let index = self.pending.partition_point(is_older);
-        let found = self.pending.get(index)?.command;
-        (found == Some(command)).then_some(index)
+        Some(index).filter(has_command)
     }
 
     fn remove(&mut self, index: usize) -> Option<PendingCall<C>> {
         let pending = self.pending.remove(index)?;
+        self.sent -= usize::from(pending.command.is_some());
         self.deadlines.remove(pending.deadline, pending.id.0);
         Some(pending)
     }
@@ -117,6 +130,7 @@ impl<C: Call> PendingCalls<C> {
     /// The connection is lost: sent calls that are not idempotent fail.
     pub(crate) fn on_connection_lost<R>(&mut self) -> Vec<(CallId, CallError<R>)> {
         let mut failed = Vec::new();
+        self.sent = 0;
         self.pending.retain_mut(|it| {
             let is_lost = it.command.take().is_some() && !it.call.is_idempotent();
             if is_lost {
@@ -138,6 +152,7 @@ impl<C: Call> PendingCalls<C> {
         self.pending.retain(|it| {
             let is_expired = now >= it.deadline;
             if is_expired {
+                self.sent -= usize::from(it.command.is_some());
                 self.deadlines.remove(it.deadline, it.id.0);
                 let maybe_executed = it.was_sent && !it.call.is_idempotent();
                 failed.push((it.id, CallError::TimedOut { maybe_executed }));
@@ -159,6 +174,7 @@ impl<C: Call> PendingCalls<C> {
             };
             (it.id, error)
         };
+        self.sent = 0;
         self.deadlines.clear();
         self.pending.drain(..).map(ended).collect()
     }
@@ -280,6 +296,9 @@ mod tests {
                 let mut deadlines: Vec<_> = deadlines.collect();
                 deadlines.sort_unstable();
                 prop_assert_eq!(calls.deadlines.all(), deadlines);
+                let are_sent: Vec<_> = calls.pending.iter().map(|it| it.command.is_some()).collect();
+                prop_assert!(are_sent.is_sorted_by(|one, next| one >= next), "{:?}", are_sent);
+                prop_assert_eq!(calls.sent, are_sent.iter().filter(|it| **it).count());
             }
 
             calls.close(&CallError::<()>::Closed);

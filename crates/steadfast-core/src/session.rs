@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use steadfast_machine::{Instant, Machine, Seed};
 
-use crate::dialect::{Dialect, EarlyRequests, InFlight, Request, Wire};
+use crate::dialect::{Dialect, DialectEvent, EarlyRequests, InFlight, Request, Wire};
 use crate::event::{DisconnectCause, SessionEvent, SessionSnapshot};
 use crate::io::{
     Attempt, CallError, CallId, ConnectionLoss, CredentialsSource, EventOf, Frame, Input,
@@ -50,6 +50,8 @@ pub struct Session<D: Dialect> {
     standby: Option<Box<Standby<D>>>,
     /// What the peer sent over the present connection while that was the standby.
     unread: Vec<Frame>,
+    /// A buffer that is empty between messages.
+    events: Vec<DialectEvent<D>>,
     outputs: VecDeque<Output<D>>,
 }
 
@@ -113,6 +115,7 @@ impl<D: Dialect> Session<D> {
             wire: Wire::default(),
             standby: None,
             unread: Vec::new(),
+            events: Vec::new(),
             outputs: VecDeque::new(),
         }
     }

@@ -27,6 +27,9 @@ impl BatchRules {
     }
 }
 
+/// The longest message for which memory is allocated at once.
+const ALLOCATED_AT_ONCE_MAX: usize = 16 << 10;
+
 /// Collects what is written to one connection until the session passes it to the transport.
 #[derive(Debug, Default)]
 pub struct Wire {
@@ -35,6 +38,8 @@ pub struct Wire {
     open: Vec<u8>,
     requests: usize,
     full: Vec<Frame>,
+    /// The length of the last message: the next one is probably as long, and then needs no copies while it grows.
+    last_len: usize,
 }
 
 impl Wire {
@@ -63,6 +68,8 @@ impl Wire {
         let before = self.open.len();
         if before > 0 {
             self.open.extend_from_slice(rules.separator);
+        } else {
+            self.open.reserve(self.last_len.min(ALLOCATED_AT_ONCE_MAX));
         }
         let start = self.open.len();
         write(&mut self.open);
@@ -79,6 +86,7 @@ impl Wire {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
+            self.last_len = self.open.len();
             let text = Bytes::from(std::mem::take(&mut self.open));
             self.full.push(Frame::Text(text));
             self.requests = 0;

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use steadfast_machine::convert;
+
 /// The commands without a final reply, in the order in which they were sent, with the numbers of their messages.
 ///
 /// The id of a command follows that of the command before it, and the largest id is followed by the smallest one. So
@@ -37,10 +39,12 @@ impl CommandIndex {
 
     fn position(&self, command: u32) -> Option<usize> {
         let (oldest, _) = *self.sent.front()?;
-        if command == oldest {
-            return Some(0);
-        }
         let distance = |command: u32| command.wrapping_sub(oldest);
+        // The place of the command unless one before it was removed.
+        let place = convert::to_usize(distance(command));
+        if self.sent.get(place).is_some_and(|(it, _)| *it == command) {
+            return Some(place);
+        }
         let found = self
             .sent
             .binary_search_by_key(&distance(command), |(it, _)| distance(*it));

@@ -48,7 +48,9 @@ impl LaneFlow {
     }
 
     fn stop_waiting(&mut self, number: u64) {
-        if let Ok(index) = self.waiting.binary_search(&number) {
+        if self.waiting.front() == Some(&number) {
+            self.waiting.pop_front();
+        } else if let Ok(index) = self.waiting.binary_search(&number) {
             self.waiting.remove(index);
         }
     }

@@ -22,8 +22,10 @@ impl<D: Dialect> Session<D> {
             let dropped = self.pending.outbox.enqueue(now, outgoing);
             (dropped, SendError::OutboxFull)
         };
-        let dropped = dropped.into_iter();
-        self.fail_messages(dropped.map(|id| (id, error.clone())).collect());
+        if !dropped.is_empty() {
+            let dropped = dropped.into_iter();
+            self.fail_messages(dropped.map(|id| (id, error.clone())).collect());
+        }
     }
 
     pub(super) fn call(&mut self, id: CallId, call: D::Call, deadline: Instant) {

@@ -1,5 +1,8 @@
 //! What the peer says, and what it completes.
 
+use std::mem;
+use std::ops::RangeInclusive;
+
 use steadfast_machine::Instant;
 
 use super::Session;
@@ -8,6 +11,10 @@ use crate::event::DisconnectCause;
 use crate::io::{Attempt, CallError, CallResult, Frame, Output, SendError};
 use crate::retry_advice::{Action, RetryAdvice};
 
+/// The capacities of a buffer of events that is kept for the next message: a smaller one costs little, and an idle session
+/// should have none.
+const KEPT_EVENTS: RangeInclusive<usize> = 8..=64;
+
 impl<D: Dialect> Session<D> {
     pub(super) fn received(&mut self, now: Instant, frame: &Frame) {
         // A transport that is not open cannot have received anything.
@@ -15,7 +22,7 @@ impl<D: Dialect> Session<D> {
             return;
         }
         let attempt = self.link.attempt();
-        let mut events = Vec::new();
+        let mut events = mem::take(&mut self.events);
         let read = self
             .connected_dialect
             .read(frame, &self.pending, &mut events, &mut self.wire);
@@ -31,16 +38,19 @@ impl<D: Dialect> Session<D> {
         &mut self,
         now: Instant,
         attempt: Attempt,
-        events: Vec<DialectEvent<D>>,
+        mut events: Vec<DialectEvent<D>>,
         read: Result<(), String>,
     ) {
-        for event in events {
+        for event in events.drain(..) {
             self.on_event(now, event);
             self.follow_link(now);
             // An event may have ended the connection; the later events of the message are ignored.
             if !self.link.is_current(attempt) {
                 return;
             }
+        }
+        if KEPT_EVENTS.contains(&events.capacity()) {
+            self.events = events;
         }
         if let Err(violation) = read {
             let cause = DisconnectCause::Protocol(violation);
