@@ -22,6 +22,7 @@
 //! ```
 
 mod history;
+mod json;
 mod message;
 
 use bytes::Bytes;
@@ -116,12 +117,12 @@ impl Client {
     ///
     /// The argument cannot be serialized as JSON, or why the call failed and whether it may have been executed.
     pub async fn rpc(&self, method: &str, data: &impl Serialize) -> Result<Bytes, CallError> {
-        let data = serde_json::to_vec(data).map_err(|error| {
+        let data = json::to_bytes(data).map_err(|error| {
             CallError::Unsendable(Unsendable::Unserializable(error.to_string()))
         })?;
         let call = Call::Rpc {
             method: method.to_owned(),
-            data: Bytes::from(data),
+            data,
         };
         let Response::Rpc(data) = self.call(call).await? else {
             return Err(CallError::UnexpectedReply);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use steadfast_core::dialect::centrifuge::{Centrifuge, Publish, SendResult};
 use steadfast_protocol::limits::Limits;
 
-use super::Client;
+use super::{Client, json};
 use crate::error::RequestError;
 use crate::receipt::Receipt;
 
@@ -40,7 +40,7 @@ impl<'a> Message<'a> {
         Self {
             client,
             channel,
-            data: serde_json::to_vec(data).map(Bytes::from),
+            data: json::to_bytes(data),
             idempotency_key: None,
             ttl: None,
         }
