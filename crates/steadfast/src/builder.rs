@@ -17,9 +17,8 @@ use steadfast_core::policy::{
 use steadfast_core::secret::Secret;
 use steadfast_machine::Seed;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::watch;
 
-use crate::awaited_reply::Withdrawals;
 use crate::client::Client;
 use crate::connector::{Connector, Proxy, ReadinessCheck, StageTimeouts};
 use crate::credentials::{CredentialsSlot, FetchCredentials};
@@ -29,10 +28,8 @@ use crate::driver::{Driver, Parts};
 use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 use crate::events::Events;
-use crate::outbox_capacity::{OutboxCapacity, Overflow};
-
-/// Maximum length of the command queue from the handles to the driver, in addition to the publications of the outbox.
-const COMMANDS_MAX: usize = 4_096;
+use crate::exchange::ExchangeHandle;
+use crate::overflow::Overflow;
 
 /// Builds a [`Client`] and its [`Driver`].
 ///
@@ -205,20 +202,13 @@ impl<D: Dialect> Builder<D> {
             Seed::new(seed),
             clock.now(),
         );
-        let capacity = OutboxCapacity::new(&outbox);
-        let commands_max = COMMANDS_MAX.saturating_add(outbox.messages_max);
-        let (commands, inbox) = mpsc::channel(commands_max.min(Semaphore::MAX_PERMITS));
+        let exchange = ExchangeHandle::new(&outbox);
         let (publish_state, state) = watch::channel(session.snapshot().clone());
         let events = Events::default();
-        let wake = Arc::new(Notify::new());
-        let withdrawals = Arc::new(Withdrawals::new(Arc::clone(&wake)));
         let client = Client {
-            commands,
+            exchange,
             state,
             events: events.clone(),
-            wake: Arc::clone(&wake),
-            withdrawals: Arc::clone(&withdrawals),
-            capacity: capacity.clone(),
             overflow: self.overflow,
             call_timeout: self.call_timeout,
             close_timeout,
@@ -233,12 +223,9 @@ impl<D: Dialect> Builder<D> {
             connector: Arc::new(connector),
             dial_limit: self.dial_limit,
             endpoints: self.endpoints,
-            inbox,
+            exchange: Arc::clone(client.exchange.exchange()),
             state: publish_state,
             events,
-            wake,
-            withdrawals,
-            capacity,
             credentials: CredentialsSlot::new(self.fetch_credentials),
         });
         Ok((client, driver))

@@ -1,30 +1,26 @@
 //! The handle of an application: cheap to clone, usable from any thread, valid across connections.
 
+#[cfg(feature = "centrifuge")]
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
-use steadfast_core::dialect::{Call, Dialect, Message};
+use steadfast_core::dialect::{Call, Dialect};
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
-use steadfast_core::io::{
-    CallError, CallId, CallResult, MessageId, Outgoing, SubscribeOptions, SubscriptionId,
-};
+use steadfast_core::io::{CallError, CallResult, SubscribeOptions, SubscriptionId};
 use steadfast_core::secret::Secret;
 use steadfast_machine::Instant;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::awaited_reply::{AwaitedReply, Withdrawals};
-use crate::driver::Command;
 use crate::error::{CloseError, NotReady, RequestError};
 use crate::events::Events;
-use crate::outbox_capacity::{OutboxCapacity, Overflow, Place};
+use crate::exchange::{Command, DRIVER_GRACE, ExchangeHandle};
+use crate::overflow::Overflow;
 use crate::receipt::Receipt;
 use crate::subscription::{Queue, Subscription};
-
-/// How much later than the driver a handle ends a wait: the driver knows more about the outcome.
-const DRIVER_GRACE: Duration = Duration::from_secs(1);
 
 /// A handle to a session with a server. When the last clone is dropped, queued messages are sent for up to
 /// [`crate::defaults::DRAIN_TIMEOUT`], then the session closes.
@@ -45,12 +41,9 @@ const DRIVER_GRACE: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client<D: Dialect> {
-    pub(crate) commands: mpsc::Sender<Command<D>>,
+    pub(crate) exchange: ExchangeHandle<D>,
     pub(crate) state: watch::Receiver<SessionSnapshot>,
     pub(crate) events: Events,
-    pub(crate) wake: Arc<Notify>,
-    pub(crate) withdrawals: Arc<Withdrawals>,
-    pub(crate) capacity: OutboxCapacity,
     pub(crate) overflow: Overflow,
     pub(crate) call_timeout: Duration,
     pub(crate) close_timeout: Duration,
@@ -91,7 +84,7 @@ impl<D: Dialect> Client<D> {
         let settled = state.wait_for(|it| {
             it.phase == SessionPhase::Ready
                 || it.state == SessionState::Failed
-                || self.commands.is_closed()
+                || self.exchange.is_closed()
         });
         let outcome = timeout(time_limit, settled)
             .await
@@ -130,11 +123,8 @@ impl<D: Dialect> Client<D> {
         match self.overflow {
             Overflow::Reject | Overflow::DropOldest => self.send_message_now(message, ttl),
             Overflow::Wait => {
-                let place = self.capacity.acquire(message.bytes()).await?;
-                let (command, receipt) = self.send_command(message, ttl, Some(place));
-                let sent = self.commands.send(command).await;
-                sent.map_err(|_closed| RequestError::Closed)?;
-                Ok(receipt)
+                let key = self.exchange.queue_message(message, ttl).await?;
+                Ok(Receipt::new(Arc::clone(self.exchange.exchange()), key))
             }
         }
     }
@@ -149,43 +139,26 @@ impl<D: Dialect> Client<D> {
         message: D::Message,
         ttl: Option<Duration>,
     ) -> Result<Receipt<D>, RequestError> {
-        let place = match self.overflow {
-            Overflow::Wait | Overflow::Reject => Some(self.capacity.try_acquire(message.bytes())?),
-            Overflow::DropOldest => None,
+        let key = match self.overflow {
+            Overflow::Wait | Overflow::Reject => self.exchange.try_queue_message(message, ttl)?,
+            Overflow::DropOldest => self
+                .exchange
+                .queue_message_instead_of_others(message, ttl)?,
         };
-        let (command, receipt) = self.send_command(message, ttl, place);
-        self.send(command)?;
-        Ok(receipt)
-    }
-
-    fn send_command(
-        &self,
-        message: D::Message,
-        ttl: Option<Duration>,
-        place: Option<Place>,
-    ) -> (Command<D>, Receipt<D>) {
-        let (sender, outcome) = oneshot::channel();
-        let outgoing = Outgoing {
-            id: MessageId(self.next_number()),
-            message,
-            ttl,
-            drops_oldest: self.overflow == Overflow::DropOldest,
-        };
-        let command = Command::Send(outgoing, sender, place);
-        (command, Receipt::new(outcome))
+        Ok(Receipt::new(Arc::clone(self.exchange.exchange()), key))
     }
 
     /// Subscribes with these options; the events of several subscriptions can be merged as streams. A `buffer_len_max`
     /// of 0 is treated as 1.
     pub fn subscribe_with(&self, mut options: SubscribeOptions<D::Topic>) -> Subscription<D> {
         let id = SubscriptionId(self.next_number());
-        let queue = Arc::new(Queue::new(Arc::clone(&self.wake)));
+        let queue = Arc::new(Queue::new(Arc::clone(self.exchange.exchange())));
         options.buffer_len_max = options.buffer_len_max.max(1);
         let command = Command::Subscribe(id, options, Arc::clone(&queue));
         if self.send(command).is_err() {
             queue.end();
         }
-        Subscription::new(id, queue, self.commands.clone())
+        Subscription::new(id, queue, self.exchange.clone())
     }
 
     /// Returns a handle to the same session whose calls have another time limit than `Builder::call_timeout`, for example
@@ -197,7 +170,7 @@ impl<D: Dialect> Client<D> {
         handle
     }
 
-    /// Makes a call, which fails at the latest after the time set with `Builder::call_timeout`, also if nothing polls the
+    /// Makes a call, which fails after the time set with `Builder::call_timeout`, and up to 2 s later if nothing polls the
     /// driver.
     ///
     /// Dropping the future withdraws the call: if it was not sent yet, it is never executed.
@@ -207,19 +180,11 @@ impl<D: Dialect> Client<D> {
     /// Why the call failed, and whether it may have been executed.
     pub async fn call(&self, call: D::Call) -> CallResult<D> {
         let is_idempotent = call.is_idempotent();
-        let (sender, reply) = oneshot::channel();
-        let id = CallId(self.next_number());
-        let deadline = self.clock.now() + self.call_timeout;
-        self.send(Command::Call(id, call, deadline, sender))
-            .map_err(|error| match error {
-                RequestError::Busy | RequestError::OutboxFull => CallError::Busy,
-                #[cfg(feature = "centrifuge")]
-                RequestError::Json(_) | RequestError::IdempotencyKey(_) => CallError::Closed,
-                RequestError::Closed => CallError::Closed,
-            })?;
-        let reply = AwaitedReply::<D>::new(reply, Arc::clone(&self.withdrawals));
-        let outcome = timeout(self.call_timeout.saturating_add(DRIVER_GRACE), reply).await;
-        outcome.unwrap_or_else(|_elapsed| {
+        let outcome = self
+            .exchange
+            .call(call, self.call_timeout, self.clock)
+            .await;
+        outcome.unwrap_or_else(|| {
             // A driver that was never polled has not opened the session, and will not receive a withdrawn call.
             let is_open = self.state.borrow().state != SessionState::Disconnected;
             Err(CallError::TimedOut {
@@ -310,15 +275,8 @@ impl<D: Dialect> Client<D> {
         let after = drain
             .saturating_add(self.close_timeout)
             .saturating_add(DRIVER_GRACE);
-        let (sender, closed) = oneshot::channel();
         let close = async {
-            // An error means that the driver has finished or is about to.
-            if self
-                .commands
-                .send(Command::Close(drain, sender))
-                .await
-                .is_ok()
-            {
+            if let Ok(closed) = self.request_close(drain).await {
                 let _ = closed.await;
             } else {
                 let mut state = self.state.clone();
@@ -332,9 +290,27 @@ impl<D: Dialect> Client<D> {
             .map_err(|_elapsed| CloseError { after })
     }
 
+    /// Requests the close, once the command queue has space. An error means that the driver has finished or is about to.
+    async fn request_close(&self, drain: Duration) -> Result<oneshot::Receiver<()>, RequestError> {
+        loop {
+            // Created before the attempt, so that it does not miss the space of which the attempt knows nothing.
+            let space = self.exchange.command_space();
+            let (sender, closed) = oneshot::channel();
+            match self.send(Command::Close(drain, sender)) {
+                Ok(()) => return Ok(closed),
+                Err(error) if !error.is_retryable() => return Err(error),
+                Err(_) => space.await,
+            }
+        }
+    }
+
     #[cfg(feature = "centrifuge")]
     pub(crate) fn new_idempotency_key(&self) -> String {
-        format!("{}-{}", self.name, self.next_number())
+        // The separator and the longest number, so that memory is allocated once.
+        let mut key = String::with_capacity(self.name.len() + 21);
+        // Writing to a string cannot fail.
+        let _ = write!(key, "{}-{}", self.name, self.next_number());
+        key
     }
 
     pub(crate) fn next_number(&self) -> u64 {
@@ -342,11 +318,6 @@ impl<D: Dialect> Client<D> {
     }
 
     pub(crate) fn send(&self, command: Command<D>) -> Result<(), RequestError> {
-        self.commands
-            .try_send(command)
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => RequestError::Busy,
-                mpsc::error::TrySendError::Closed(_) => RequestError::Closed,
-            })
+        self.exchange.send(command)
     }
 }

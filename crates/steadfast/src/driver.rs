@@ -8,10 +8,9 @@ mod transport_slot;
 mod transports;
 
 use std::collections::BTreeMap;
-use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
@@ -20,25 +19,20 @@ use steadfast_core::dialect::Dialect;
 use steadfast_core::event::{
     DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
-use steadfast_core::io::{
-    Attempt, CallId, CallResult, ConnectionLoss, Input, MessageId, Outgoing, Output, SendResult,
-    SubscribeOptions, SubscriptionId,
-};
-use steadfast_core::secret::Secret;
+use steadfast_core::io::{Attempt, ConnectionLoss, Input, Output, SubscriptionId};
 use steadfast_machine::{Instant, Machine};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::Sleep;
 
 use self::transport_slot::Target;
 use self::transports::Transports;
-use crate::awaited_reply::Withdrawals;
 use crate::connector::Connector;
 use crate::credentials::CredentialsSlot;
 use crate::defaults;
 use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::events::Events;
-use crate::outbox_capacity::{OutboxCapacity, Place};
+use crate::exchange::{Command, Completion, Exchange, Outcomes, Received};
 use crate::subscription::Queue;
 
 /// Maximum number of commands that are received in one loop iteration.
@@ -48,27 +42,6 @@ const ITERATIONS_PER_POLL: usize = 64;
 /// The longest sleep, also for a session without a deadline.
 const SLEEP_MAX: Duration = Duration::from_hours(1);
 
-/// A command from a handle.
-#[derive(Debug)]
-pub(crate) enum Command<D: Dialect> {
-    /// The place in the outbox is absent for a message that drops others instead.
-    Send(
-        Outgoing<D::Message>,
-        oneshot::Sender<SendResult<D>>,
-        Option<Place>,
-    ),
-    Call(CallId, D::Call, Instant, oneshot::Sender<CallResult<D>>),
-    Subscribe(SubscriptionId, SubscribeOptions<D::Topic>, Arc<Queue<D>>),
-    Unsubscribe(SubscriptionId),
-    SetCredentials(Secret),
-    ReconnectNow,
-    Restart,
-    /// To the endpoint with this index, or to another one.
-    Migrate(Option<usize>),
-    /// The sender is used, or dropped, when the session is closed.
-    Close(Duration, oneshot::Sender<()>),
-}
-
 /// The parts of a driver.
 #[derive(Debug)]
 pub(crate) struct Parts<D: Dialect> {
@@ -77,12 +50,9 @@ pub(crate) struct Parts<D: Dialect> {
     pub(crate) connector: Arc<Connector>,
     pub(crate) dial_limit: DialLimit,
     pub(crate) endpoints: Vec<Endpoint>,
-    pub(crate) inbox: mpsc::Receiver<Command<D>>,
+    pub(crate) exchange: Arc<Exchange<D>>,
     pub(crate) state: watch::Sender<SessionSnapshot>,
     pub(crate) events: Events,
-    pub(crate) wake: Arc<Notify>,
-    pub(crate) withdrawals: Arc<Withdrawals>,
-    pub(crate) capacity: OutboxCapacity,
     pub(crate) credentials: CredentialsSlot,
 }
 
@@ -116,17 +86,16 @@ pub struct Driver<D: Dialect> {
     /// The index of the endpoint of the present attempt or connection, for the log.
     endpoint: usize,
     waiters: Waiters<D>,
+    received: Received<D>,
+    outcomes: Outcomes<D>,
     /// The timer and its instant; created on first use, inside the runtime.
     sleep: Option<(Instant, Pin<Box<Sleep>>)>,
-    reader_wake: Pin<Box<WaitForWake>>,
     phase: DriverPhase,
 }
 
-/// The receivers of the session's results.
+/// The receivers of the session's events, and of its end.
 #[derive(Debug)]
 struct Waiters<D: Dialect> {
-    messages: BTreeMap<MessageId, (oneshot::Sender<SendResult<D>>, Option<Place>)>,
-    calls: BTreeMap<CallId, oneshot::Sender<CallResult<D>>>,
     subscriptions: BTreeMap<SubscriptionId, Arc<Queue<D>>>,
     /// Callers of `close`.
     closing: Vec<oneshot::Sender<()>>,
@@ -137,8 +106,6 @@ struct Waiters<D: Dialect> {
 impl<D: Dialect> Default for Waiters<D> {
     fn default() -> Self {
         Self {
-            messages: BTreeMap::new(),
-            calls: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             closing: Vec::new(),
             is_close_requested: false,
@@ -147,17 +114,12 @@ impl<D: Dialect> Default for Waiters<D> {
 }
 
 impl<D: Dialect> Waiters<D> {
-    /// Registers the receiver of a command's result and returns the input for the session; `None` for a call that was
-    /// withdrawn before it was received.
-    fn register(&mut self, command: Command<D>) -> Option<Input<D>> {
-        Some(match command {
-            Command::Send(outgoing, receipt, place) => {
-                self.messages.insert(outgoing.id, (receipt, place));
-                Input::SendRequested(outgoing)
-            }
-            Command::Call(_, _, _, reply) if reply.is_closed() => return None,
-            Command::Call(id, call, deadline, reply) => {
-                self.calls.insert(id, reply);
+    /// Registers the receiver of a command's result and returns the input for the session.
+    fn register(&mut self, now: Instant, command: Command<D>) -> Input<D> {
+        match command {
+            Command::Send(outgoing) => Input::SendRequested(outgoing),
+            Command::Call(id, call, timeout) => {
+                let deadline = now + timeout;
                 Input::CallRequested { id, call, deadline }
             }
             Command::Subscribe(id, options, queue) => {
@@ -178,27 +140,7 @@ impl<D: Dialect> Waiters<D> {
                 self.closing.push(closed);
                 Input::CloseRequested { drain }
             }
-        })
-    }
-
-    /// Removes the calls whose callers gave up, and returns the inputs that withdraw them.
-    fn withdraw_calls(&mut self, withdrawals: &Withdrawals) -> Vec<Input<D>> {
-        if !withdrawals.take() {
-            return Vec::new();
         }
-        let withdrawn = self.calls.extract_if(.., |_, reply| reply.is_closed());
-        withdrawn
-            .map(|(id, _)| Input::CallWithdrawn { id })
-            .collect()
-    }
-}
-
-/// The future that completes when a reader has freed space in its queue.
-struct WaitForWake(Pin<Box<dyn Future<Output = ()> + Send>>);
-
-impl std::fmt::Debug for WaitForWake {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("WaitForWake")
     }
 }
 
@@ -225,25 +167,21 @@ enum Progress {
 
 impl<D: Dialect> Driver<D> {
     pub(crate) fn new(parts: Parts<D>) -> Self {
-        let reader_wake = wait_for(Arc::clone(&parts.wake));
         Self {
             parts,
             transports: Transports::default(),
             endpoint: 0,
             waiters: Waiters::default(),
+            received: Received::default(),
+            outcomes: Outcomes::default(),
             sleep: None,
-            reader_wake,
             phase: DriverPhase::New,
         }
     }
 
     fn iterate(&mut self, context: &mut Context<'_>) -> Progress {
         let mut is_busy = self.receive_commands(context);
-        if self.reader_wake.0.as_mut().poll(context).is_ready() {
-            self.reader_wake = wait_for(Arc::clone(&self.parts.wake));
-            is_busy = true;
-        }
-        is_busy |= self.poll_readers() | self.withdraw_calls();
+        is_busy |= self.poll_readers();
         if let Some(input) = self.parts.credentials.poll(context) {
             self.handle_input(input);
             is_busy = true;
@@ -268,45 +206,31 @@ impl<D: Dialect> Driver<D> {
     }
 
     /// Passes the pending commands to the session together, so that they share messages.
-    fn receive_commands(&mut self, context: &mut Context<'_>) -> bool {
+    fn receive_commands(&mut self, context: &Context<'_>) -> bool {
         if self.phase == DriverPhase::Orphaned {
             return false;
         }
         let now = self.parts.clock.now();
         let Parts {
-            session,
-            inbox,
-            withdrawals,
-            ..
+            session, exchange, ..
         } = &mut self.parts;
-        let (mut received, mut is_orphaned) = (0, false);
-        let commands = iter::from_fn(|| match inbox.poll_recv(context) {
-            Poll::Ready(Some(command)) => {
-                received += 1;
-                // A caller that gave up a call and then makes another one needs no space for both.
-                let withdrawn = if matches!(command, Command::Call(..)) {
-                    self.waiters.withdraw_calls(withdrawals)
-                } else {
-                    Vec::new()
-                };
-                let input = self.waiters.register(command);
-                Some(withdrawn.into_iter().chain(input))
-            }
-            Poll::Ready(None) => {
-                is_orphaned = true;
-                None
-            }
-            Poll::Pending => None,
-        });
-        session.handle_all(now, commands.take(COMMANDS_PER_ITERATION).flatten());
-        if is_orphaned {
+        let received = &mut self.received;
+        let is_busy = exchange.receive(received, COMMANDS_PER_ITERATION, context);
+        // A caller that gave up a call and then makes another one needs no space for both.
+        let withdrawn = received.withdrawn.drain(..);
+        let withdrawn = withdrawn.map(|id| Input::CallWithdrawn { id });
+        let commands = received.commands.drain(..);
+        let commands = commands.map(|command| self.waiters.register(now, command));
+        session.handle_all(now, withdrawn.chain(commands));
+        if received.is_orphaned {
             self.phase = DriverPhase::Orphaned;
             if !self.waiters.is_close_requested {
                 let drain = defaults::DRAIN_TIMEOUT;
                 self.handle_input(Input::CloseRequested { drain });
             }
+            return true;
         }
-        is_orphaned || received > 0
+        is_busy
     }
 
     fn handle_input(&mut self, input: Input<D>) {
@@ -317,6 +241,9 @@ impl<D: Dialect> Driver<D> {
     /// Reports to the session how many events readers received since the last iteration, and which readers were
     /// dropped. Returns `true` when the session got an input: its outputs may need another poll of the socket.
     fn poll_readers(&mut self) -> bool {
+        if !self.parts.exchange.take_reader_progress() {
+            return false;
+        }
         let now = self.parts.clock.now();
         let session = &mut self.parts.session;
         let mut is_busy = false;
@@ -331,16 +258,6 @@ impl<D: Dialect> Driver<D> {
             is_busy |= is_abandoned || items > 0;
             !is_abandoned
         });
-        is_busy
-    }
-
-    /// Withdraws the calls whose callers gave up. Returns `true` when there were some.
-    fn withdraw_calls(&mut self) -> bool {
-        let withdrawn = self.waiters.withdraw_calls(&self.parts.withdrawals);
-        let is_busy = !withdrawn.is_empty();
-        for input in withdrawn {
-            self.handle_input(input);
-        }
         is_busy
     }
 
@@ -388,25 +305,23 @@ impl<D: Dialect> Driver<D> {
                 } => self.transports.close(attempt, code, reason),
                 Output::Deliver { id, event } => {
                     if let Some(queue) = self.waiters.subscriptions.get(&id) {
+                        self.outcomes.publish(&self.parts.exchange);
                         queue.push(event);
                     }
                 }
                 Output::CompleteMessage { id, outcome } => {
-                    if let Some((receipt, place)) = self.waiters.messages.remove(&id) {
-                        // A caller that learns of the outcome finds the space free.
-                        drop(place);
-                        // The receipt may have been dropped.
-                        let _ = receipt.send(outcome);
-                    }
+                    self.outcomes.push(Completion::Message(id, outcome));
                 }
                 Output::CompleteCall { id, outcome } => {
-                    if let Some(reply) = self.waiters.calls.remove(&id) {
-                        let _ = reply.send(outcome);
-                    }
+                    self.outcomes.push(Completion::Call(id, outcome));
                 }
-                Output::Notify(event) => self.notify(event),
+                Output::Notify(event) => {
+                    self.outcomes.publish(&self.parts.exchange);
+                    self.notify(event);
+                }
             }
         }
+        self.outcomes.publish(&self.parts.exchange);
         self.publish_state();
     }
 
@@ -447,16 +362,25 @@ impl<D: Dialect> Driver<D> {
         let immediate_close = || Input::CloseRequested {
             drain: Duration::ZERO,
         };
-        self.parts.inbox.close();
+        self.parts.exchange.close();
         self.handle_input(immediate_close());
         for attempt in self.transports.attempts() {
             let loss = ConnectionLoss::Failed("the client was closed".to_owned());
             self.handle_input(Input::Lost { attempt, loss });
         }
         // Remaining commands are handled without a connection, so that none of them counts as sent.
-        while let Ok(command) = self.parts.inbox.try_recv() {
-            if let Some(input) = self.waiters.register(command) {
-                self.handle_input(input);
+        let context = Context::from_waker(Waker::noop());
+        while self
+            .parts
+            .exchange
+            .receive(&mut self.received, COMMANDS_PER_ITERATION, &context)
+        {
+            let now = self.parts.clock.now();
+            self.received.withdrawn.clear();
+            for command in self.received.commands.drain(..) {
+                self.parts
+                    .session
+                    .handle(now, self.waiters.register(now, command));
             }
         }
         self.handle_input(immediate_close());
@@ -466,7 +390,7 @@ impl<D: Dialect> Driver<D> {
 
     /// Ends the waits that the session cannot end.
     fn end_waits(&mut self) {
-        self.parts.capacity.close();
+        self.parts.exchange.end();
         for queue in self.waiters.subscriptions.values() {
             queue.end();
         }
@@ -527,9 +451,4 @@ impl<D: Dialect> Drop for Driver<D> {
         });
         self.end_waits();
     }
-}
-
-fn wait_for(wake: Arc<Notify>) -> Pin<Box<WaitForWake>> {
-    let wait = async move { wake.notified().await };
-    Box::pin(WaitForWake(Box::pin(wait)))
 }

@@ -17,7 +17,6 @@
 //! The decisions are in the crate `steadfast-core`, which has no sockets, clock or threads; this crate adds sockets, TLS
 //! and timers.
 
-mod awaited_reply;
 mod builder;
 #[cfg(feature = "centrifuge")]
 pub mod centrifuge;
@@ -30,7 +29,8 @@ mod driver;
 mod endpoint;
 pub mod error;
 mod events;
-mod outbox_capacity;
+mod exchange;
+mod overflow;
 mod receipt;
 mod subscription;
 mod transport;
@@ -43,7 +43,7 @@ pub use connector::{ReadinessCheck, StageTimeouts};
 pub use dial_limit::DialLimit;
 pub use driver::Driver;
 pub use endpoint::Endpoint;
-pub use outbox_capacity::Overflow;
+pub use overflow::Overflow;
 pub use receipt::Receipt;
 pub use steadfast_core::dialect;
 pub use steadfast_core::event::{

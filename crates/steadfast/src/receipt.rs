@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use steadfast_core::dialect::Dialect;
-use steadfast_core::io::{SendError, SendResult};
-use tokio::sync::oneshot;
+use steadfast_core::io::SendResult;
+
+use crate::exchange::{Exchange, ReplyKey};
 
 /// The future of a message's outcome: what the server said when it accepted the message, or why it did not. Dropping the
 /// receipt does not cancel the message.
@@ -23,12 +25,15 @@ use tokio::sync::oneshot;
 /// ```
 #[must_use = "the receipt has the outcome of the message, which may be that it was dropped"]
 pub struct Receipt<D: Dialect> {
-    outcome: oneshot::Receiver<SendResult<D>>,
+    exchange: Arc<Exchange<D>>,
+    /// `None` once the outcome was returned.
+    key: Option<ReplyKey>,
 }
 
 impl<D: Dialect> Receipt<D> {
-    pub(crate) const fn new(outcome: oneshot::Receiver<SendResult<D>>) -> Self {
-        Self { outcome }
+    pub(crate) const fn new(exchange: Arc<Exchange<D>>, key: ReplyKey) -> Self {
+        let key = Some(key);
+        Self { exchange, key }
     }
 }
 
@@ -43,8 +48,19 @@ impl<D: Dialect> Future for Receipt<D> {
 
     /// Cancel-safe: the outcome is kept until it is returned.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SendResult<D>> {
-        let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
-        // Only a driver that panicked sends no outcome, and whether it sent the message is not known.
-        Poll::Ready(outcome.unwrap_or(Err(SendError::Interrupted)))
+        let Some(key) = self.key else {
+            return Poll::Pending;
+        };
+        let outcome = ready!(self.exchange.poll_message(key, context));
+        self.key = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl<D: Dialect> Drop for Receipt<D> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.exchange.forget_message(key);
+        }
     }
 }

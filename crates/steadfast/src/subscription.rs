@@ -13,9 +13,8 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream;
 use steadfast_core::dialect::Dialect;
 use steadfast_core::io::{EventOf, SubscriptionEvent, SubscriptionId};
-use tokio::sync::{Notify, mpsc};
 
-use crate::driver::Command;
+use crate::exchange::{Command, Exchange, ExchangeHandle};
 
 /// A subscription: the items of a topic and the changes of the subscription. Dropping it unsubscribes.
 ///
@@ -40,7 +39,7 @@ use crate::driver::Command;
 pub struct Subscription<D: Dialect> {
     id: SubscriptionId,
     queue: Arc<Queue<D>>,
-    commands: mpsc::Sender<Command<D>>,
+    exchange: ExchangeHandle<D>,
 }
 
 /// The event queue of one subscription.
@@ -48,7 +47,7 @@ pub struct Subscription<D: Dialect> {
 pub(crate) struct Queue<D: Dialect> {
     inner: Mutex<Inner<D>>,
     /// Wakes the driver when the reader has freed space.
-    driver: Arc<Notify>,
+    exchange: Arc<Exchange<D>>,
 }
 
 #[derive(Debug)]
@@ -66,12 +65,12 @@ impl<D: Dialect> Subscription<D> {
     pub(crate) const fn new(
         id: SubscriptionId,
         queue: Arc<Queue<D>>,
-        commands: mpsc::Sender<Command<D>>,
+        exchange: ExchangeHandle<D>,
     ) -> Self {
         Self {
             id,
             queue,
-            commands,
+            exchange,
         }
     }
 
@@ -95,11 +94,7 @@ impl<D: Dialect> Stream for Subscription<D> {
 impl<D: Dialect> Drop for Subscription<D> {
     fn drop(&mut self) {
         self.queue.end();
-        if self
-            .commands
-            .try_send(Command::Unsubscribe(self.id))
-            .is_err()
-        {
+        if self.exchange.send(Command::Unsubscribe(self.id)).is_err() {
             // If the command queue is full, the driver checks this flag instead.
             self.queue.abandon();
         }
@@ -107,7 +102,7 @@ impl<D: Dialect> Drop for Subscription<D> {
 }
 
 impl<D: Dialect> Queue<D> {
-    pub(crate) fn new(driver: Arc<Notify>) -> Self {
+    pub(crate) const fn new(exchange: Arc<Exchange<D>>) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 events: VecDeque::new(),
@@ -116,7 +111,7 @@ impl<D: Dialect> Queue<D> {
                 has_ended: false,
                 is_abandoned: false,
             }),
-            driver,
+            exchange,
         }
     }
 
@@ -154,7 +149,8 @@ impl<D: Dialect> Queue<D> {
 
     fn abandon(&self) {
         self.lock().is_abandoned = true;
-        self.driver.notify_one();
+        self.exchange.note_reader_progress();
+        self.exchange.call_driver();
     }
 
     /// Returns `true` when the reader was dropped without an unsubscribe command.
@@ -173,9 +169,10 @@ impl<D: Dialect> Queue<D> {
             inner.received += 1;
             let is_empty = inner.events.is_empty();
             drop(inner);
+            self.exchange.note_reader_progress();
             // A driver that waits for space need not be woken for each event.
             if is_empty {
-                self.driver.notify_one();
+                self.exchange.call_driver();
             }
             return Poll::Ready(Some(event));
         }

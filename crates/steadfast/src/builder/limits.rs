@@ -8,7 +8,7 @@ use steadfast_core::policy::{BackoffSettings, LivenessSettings, OutboxSettings};
 use super::Builder;
 use crate::connector::StageTimeouts;
 use crate::dial_limit::DialLimit;
-use crate::outbox_capacity::Overflow;
+use crate::overflow::Overflow;
 
 impl<D: Dialect> Builder<D> {
     /// Sets the delays between attempts; [`crate::defaults::BACKOFF`] by default, whose setters change it.

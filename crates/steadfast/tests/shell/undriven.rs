@@ -1,5 +1,8 @@
 //! Tests of a client whose driver is not polled, panics, or has a session that failed.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use steadfast::centrifuge::{CallError, Client, Driver, SendError};
@@ -26,6 +29,52 @@ async fn without_a_driver_a_call_ends_at_its_deadline_and_the_close_is_reported_
     assert!(text.contains("spawn or poll its driver"), "{text}");
     drop(driver);
     assert_eq!(client.close(Duration::ZERO).await, Ok(()));
+}
+
+/// Calls share a timer, which must not depend on any of their futures.
+#[tokio::test]
+async fn without_a_driver_a_call_ends_even_if_an_earlier_one_is_no_longer_polled() {
+    let builder = Client::builder(UNREACHABLE).unwrap();
+    let (client, mut driver) = builder.build().unwrap();
+    let brief = client.with_call_timeout(Duration::from_millis(10));
+    let mut earlier = pin!(brief.rpc("earlier", &1));
+    let mut longer = pin!(client.rpc("longer", &1));
+    poll_fn(|context| {
+        assert!(Future::poll(longer.as_mut(), context).is_pending());
+        assert!(Future::poll(earlier.as_mut(), context).is_pending());
+        // It is polled once, so that it has received both calls.
+        assert!(Future::poll(pin!(&mut driver), context).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+
+    // In a task of its own, which nothing else wakes.
+    let later = tokio::spawn({
+        let brief = brief.clone();
+        async move { brief.rpc("later", &1).await }
+    });
+    let called = later.await.unwrap();
+
+    let maybe_executed = true;
+    assert_eq!(called, Err(CallError::TimedOut { maybe_executed }));
+    assert_eq!(earlier.await, Err(CallError::TimedOut { maybe_executed }));
+    let polled = poll_fn(|context| Poll::Ready(longer.as_mut().poll(context))).await;
+    assert!(polled.is_pending());
+}
+
+#[tokio::test]
+async fn a_close_waits_for_space_in_the_command_queue() {
+    let (client, driver) = client(UNREACHABLE);
+    // More than the queue has space for; ignored by a session that has not failed.
+    (0..10_000).for_each(|_| client.restart());
+    let mut close = pin!(client.close(Duration::ZERO));
+    let polled = poll_fn(|context| Poll::Ready(close.as_mut().poll(context))).await;
+    assert!(polled.is_pending());
+
+    let driver = tokio::spawn(driver);
+
+    assert_eq!(close.await, Ok(()));
+    driver.await.unwrap();
 }
 
 #[test]
