@@ -250,6 +250,14 @@ pub enum SessionEvent {
         /// Why the session is not connected.
         cause: DisconnectCause,
     },
+    /// The session has been without a connection for `degraded_after`, and keeps trying: once in an outage, between two
+    /// attempts.
+    Degraded {
+        /// The time without a connection.
+        downtime: Duration,
+        /// Why the session is not connected.
+        cause: DisconnectCause,
+    },
     /// The server accepted the connect command. Without a [`Self::Lost`] before it, the connection replaces another one.
     Connected {
         /// The new connection.

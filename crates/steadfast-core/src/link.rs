@@ -80,6 +80,8 @@ pub struct Link {
     retiring: Option<Retiring>,
     /// Start of the time without a connection.
     disconnected_since: Option<Instant>,
+    /// It was reported that this time is long.
+    has_reported_degraded: bool,
     credentials: LinkCredentials,
     /// While draining: the instant at which the link closes even if the layer above has more to send.
     drain_until: Option<Instant>,
@@ -133,6 +135,7 @@ impl Link {
             standby: None,
             retiring: None,
             disconnected_since: None,
+            has_reported_degraded: false,
             credentials: LinkCredentials::default(),
             drain_until: None,
             backoff: Backoff::new(settings.backoff, seed),

@@ -243,6 +243,7 @@ impl<D: Dialect> Session<D> {
             | SessionEvent::Migrating { .. }
             | SessionEvent::MigrationFailed { .. }
             | SessionEvent::RenewalFailed { .. }
+            | SessionEvent::Degraded { .. }
             | SessionEvent::Closed => None,
         };
         if let Some((cause, is_final)) = interruption {

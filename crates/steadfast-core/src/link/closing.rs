@@ -77,6 +77,7 @@ impl Link {
         self.credentials.is_fetching = false;
         self.drain_until = None;
         self.disconnected_since = None;
+        self.has_reported_degraded = false;
         self.endpoints.on_closed();
         self.snapshot.attempt = 0;
         self.report_down(false);

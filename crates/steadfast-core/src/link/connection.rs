@@ -118,6 +118,7 @@ impl Link {
             is_ready: false,
         };
         self.silent_endpoint = None;
+        self.has_reported_degraded = false;
         self.snapshot.epoch = epoch;
         self.snapshot.attempt = 0;
         let phase = self.resuming_phase();

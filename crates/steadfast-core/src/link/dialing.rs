@@ -247,18 +247,14 @@ impl Link {
         self.lifecycle = Lifecycle::Waiting { until };
         self.snapshot.cause = Some(cause.clone());
         let state = self.state_without_connection();
-        let phase = if self.is_degraded(now) {
-            SessionPhase::Degraded
-        } else {
-            SessionPhase::Waiting
-        };
-        self.transition(now, state, phase);
+        self.transition(now, state, SessionPhase::Waiting);
         let attempt = self.snapshot.attempt.saturating_add(1);
         self.notify(SessionEvent::Waiting {
             attempt,
             until,
             cause,
         });
+        self.degrade(now);
     }
 
     /// When a waiting link becomes degraded; `None` if it is degraded already, or not waiting.
@@ -268,15 +264,17 @@ impl Link {
         Some(since + self.settings.degraded_after)
     }
 
+    /// A link that waits for long becomes degraded, and reports it once in an outage.
     pub(super) fn degrade(&mut self, now: Instant) {
-        if self.degrade_at().is_some_and(|at| now >= at) {
-            self.snapshot.phase = SessionPhase::Degraded;
+        if self.degrade_at().is_none_or(|at| now < at) {
+            return;
         }
-    }
-
-    fn is_degraded(&self, now: Instant) -> bool {
-        let degraded_after = self.settings.degraded_after;
-        self.disconnected_since
-            .is_some_and(|since| now.saturating_since(since) >= degraded_after)
+        self.snapshot.phase = SessionPhase::Degraded;
+        if let (Some(since), Some(cause)) = (self.disconnected_since, self.snapshot.cause.clone())
+            && !std::mem::replace(&mut self.has_reported_degraded, true)
+        {
+            let downtime = now.saturating_since(since);
+            self.notify(SessionEvent::Degraded { downtime, cause });
+        }
     }
 }

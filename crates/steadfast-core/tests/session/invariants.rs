@@ -25,6 +25,8 @@ pub(crate) struct InvariantChecker {
     epoch: ConnectionEpoch,
     /// A connection was reported and has not ended.
     is_connected: bool,
+    /// How often the session has reported that it is degraded, in this outage.
+    degraded_reports: usize,
     has_failed: bool,
     /// The application requested to close the session.
     is_closing: bool,
@@ -207,6 +209,7 @@ impl InvariantChecker {
                 );
                 self.epoch = *epoch;
                 self.is_connected = true;
+                self.degraded_reports = 0;
                 if std::mem::take(&mut self.migration) == Migration::InProgress
                     && self.transport.is_none()
                 {
@@ -228,7 +231,18 @@ impl InvariantChecker {
                 assert!(self.is_connected && *epoch == self.epoch, "{event:?}");
                 self.is_connected = false;
             }
-            SessionEvent::Closed => self.is_connected = false,
+            SessionEvent::Closed => {
+                self.is_connected = false;
+                self.degraded_reports = 0;
+            }
+            SessionEvent::Degraded { .. } => {
+                assert!(!self.is_connected, "{event:?} while connected");
+                assert_eq!(
+                    self.degraded_reports, 0,
+                    "reported twice in an outage: {event:?}"
+                );
+                self.degraded_reports += 1;
+            }
             SessionEvent::Failed { .. } => {
                 assert!(!self.is_connected, "a loss precedes a failure");
                 self.has_failed = true;

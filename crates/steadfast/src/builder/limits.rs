@@ -69,7 +69,13 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    /// Sets the time without a connection after which the session is degraded; [`crate::defaults::DEGRADED_AFTER`] by default.
+    /// Sets the time without a connection after which the session is degraded; [`crate::defaults::DEGRADED_AFTER`] by
+    /// default. It is reported once in an outage, between two attempts: by [`SessionEvent::Degraded`] and in a log line at WARN.
+    ///
+    /// The session keeps trying as before, and what is queued stays queued: a message without a time to live has no limit,
+    /// because the application set none. The outbox bounds how much that is.
+    ///
+    /// [`SessionEvent::Degraded`]: crate::SessionEvent::Degraded
     #[must_use]
     pub const fn degraded_after(mut self, time: Duration) -> Self {
         self.settings.link.degraded_after = time;

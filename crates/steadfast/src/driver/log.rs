@@ -83,6 +83,10 @@ fn connection_event(event: &SessionEvent, url: &Endpoint, now: Instant) {
             let retry_in = Readable(until.saturating_since(now));
             tracing::warn!(%url, attempt, %cause, %retry_in, "connection attempt failed");
         }
+        SessionEvent::Degraded { downtime, cause } => {
+            let downtime = Readable(*downtime);
+            tracing::warn!(%url, %cause, %downtime, "session degraded");
+        }
         SessionEvent::RenewalFailed { text, retry_at } => {
             let retry_in = retry_at.map(|at| Readable(at.saturating_since(now)));
             let retry_in = retry_in.map(tracing::field::display);
