@@ -4,6 +4,8 @@
 //! Steadfast parses: publications say their [`PayloadKind`], everything else is raw JSON. Both roles use the same types,
 //! so a property test checks the codec round trip.
 
+mod debug;
+
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -100,7 +102,7 @@ pub enum Request {
 }
 
 /// The arguments of connect, the first command of a connection.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct ConnectRequest {
     /// JSON Web Token; empty for none.
     pub token: String,
@@ -117,7 +119,7 @@ pub struct ConnectRequest {
 }
 
 /// The arguments of subscribe.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "the fields of the protocol, independent of each other"
@@ -199,14 +201,14 @@ pub struct RpcRequest {
 }
 
 /// The arguments of refresh, which replaces the connection token.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub struct RefreshRequest {
     pub token: String,
 }
 
 /// The arguments of `sub_refresh`, which replaces the token of a subscription.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub struct SubRefreshRequest {
     pub channel: String,

@@ -1,5 +1,7 @@
 //! The messages that are assembled for one connection, and the numbers of requests.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::io::Frame;
@@ -30,8 +32,9 @@ impl BatchRules {
 /// The longest message for which memory is allocated at once.
 const ALLOCATED_AT_ONCE_MAX: usize = 16 << 10;
 
-/// Collects what is written to one connection until the session passes it to the transport.
-#[derive(Debug, Default)]
+/// Collects what is written to one connection until the session passes it to the transport. Its debug output has no
+/// content: a request may contain credentials.
+#[derive(Default)]
 pub struct Wire {
     last_id: u32,
     /// The message being assembled.
@@ -40,6 +43,25 @@ pub struct Wire {
     full: Vec<Frame>,
     /// The length of the last message: the next one is probably as long, and then needs no copies while it grows.
     last_len: usize,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            last_id,
+            open,
+            requests,
+            full,
+            last_len,
+        } = self;
+        f.debug_struct("Wire")
+            .field("last_id", last_id)
+            .field("open_bytes", &open.len())
+            .field("requests", requests)
+            .field("full", full)
+            .field("last_len", last_len)
+            .finish()
+    }
 }
 
 impl Wire {
@@ -104,5 +126,28 @@ impl Wire {
     pub(crate) fn take(&mut self) -> Vec<Frame> {
         self.close();
         std::mem::take(&mut self.full)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: BatchRules = BatchRules {
+        separator: b"\n",
+        bytes_max: 100,
+        requests_max: 10,
+    };
+
+    #[test]
+    fn debug_output_shows_no_content() {
+        let mut wire = Wire::default();
+        wire.frame(Frame::from("AAAAAA"));
+        wire.batch(&RULES, |out| out.extend_from_slice(b"AAAAAA"));
+
+        let shown = format!("{wire:?}");
+
+        let expected = "Wire { last_id: 0, open_bytes: 6, requests: 1, full: [Text(6 bytes)] }";
+        assert_eq!(shown, expected);
     }
 }

@@ -3,6 +3,7 @@
 mod closing;
 mod coalescing;
 mod credentials;
+mod degraded;
 mod endpoint_logs;
 mod endpoints;
 mod failback;
@@ -23,6 +24,7 @@ mod reconnecting;
 mod replies;
 mod requests_in_flight;
 mod script;
+mod secrets;
 mod standby;
 mod standby_credentials;
 mod subscriptions;
