@@ -4,7 +4,6 @@
 //! A server in the same process drops its first connection, so that the program shows what the engine adds to a dialect:
 //! the client reconnects, logs in, and subscribes again. Run it with `cargo run -p steadfast --example dialect`.
 
-#![expect(clippy::print_stdout, reason = "it shows what happens")]
 #![expect(clippy::indexing_slicing, reason = "an absent field is null")]
 
 use std::time::Duration;
@@ -150,30 +149,39 @@ impl Dialect for JsonLogin {
 }
 
 #[tokio::main]
+#[expect(clippy::print_stdout, reason = "it shows what happens")]
 async fn main() -> Result<(), Error> {
+    run(|line| println!("{line}")).await
+}
+
+/// Starts the server, uses it, and prints what happens.
+pub(crate) async fn run(mut print: impl FnMut(String)) -> Result<(), Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}", listener.local_addr()?);
     let server = tokio::spawn(serve(listener));
 
     let client = Builder::new(&url, JsonLogin)?.token("secret").connect()?;
     let sum = client.call(Call("add", json!([1, 2]))).await?;
-    println!("1 + 2 = {sum}");
+    print(format!("1 + 2 = {sum}"));
     client.send_message_now(Note(json!("hello")), None)?.await?;
     let refusal = client.call(Call("halve", json!([3]))).await;
-    println!("halve: {refusal:?}");
+    print(format!("halve: {refusal:?}"));
 
     let topic = "news".to_owned();
     let mut news = client.subscribe_with(SubscribeOptions::to(topic, 16));
     let mut has_gap = false;
     while let Some(event) = news.next().await {
-        println!("{event:?}");
+        print(format!("{event:?}"));
         // Without a history, the engine cannot know what was sent in the meantime: the application reloads its state.
         has_gap |= matches!(event, SubscriptionEvent::Gap { .. });
         if has_gap && matches!(event, SubscriptionEvent::Item(_)) {
             break;
         }
     }
-    println!("reconnects: {}", client.state().borrow().reconnects);
+    print(format!(
+        "reconnects: {}",
+        client.state().borrow().reconnects
+    ));
     client.close(Duration::from_secs(1)).await?;
     server.await?
 }
