@@ -100,7 +100,7 @@ impl Plan {
     /// Returns a plan of a few seconds, which detects failures and large regressions.
     pub(crate) fn smoke() -> Self {
         Self {
-            rows: vec![Row::Calls, Row::Session, Row::Recovery],
+            rows: Row::ALL.to_vec(),
             repeats: 1,
             warm_up: Duration::from_millis(100),
             time: Duration::from_millis(300),

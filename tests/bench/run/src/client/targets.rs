@@ -32,7 +32,7 @@ const SECONDS: (f64, &str, usize) = (1.0, " s", 2);
 const ATTEMPTS: (f64, &str, usize) = (1.0, "", 2);
 
 /// All targets, in the order of the table.
-pub(crate) const TARGETS: [Target; 7] = [
+pub(crate) const TARGETS: [Target; 8] = [
     Target {
         name: "calls per second: × bare loop",
         row: Row::Calls,
@@ -85,7 +85,7 @@ pub(crate) const TARGETS: [Target; 7] = [
         field: |sample| sample.value,
         is_lower_bound: false,
         unit: KILOBYTES,
-        required: Some(20_000.0),
+        required: Some(12_000.0),
         goal: 10_000.0,
     },
     Target {
@@ -98,6 +98,17 @@ pub(crate) const TARGETS: [Target; 7] = [
         unit: SECONDS,
         required: Some(2.5),
         goal: 1.5,
+    },
+    Target {
+        name: "recovery after an outage of 3 s, p99 from the open port",
+        row: Row::RecoveryLate,
+        library: Library::Steadfast,
+        against: None,
+        field: |sample| sample.value - sample.unavailable,
+        is_lower_bound: false,
+        unit: SECONDS,
+        required: Some(3.0),
+        goal: 2.0,
     },
     Target {
         name: "attempts for a recovery",
@@ -197,6 +208,6 @@ mod tests {
     fn half_of_an_upper_bound_is_twice_its_value() {
         let memory = TARGETS[4];
 
-        assert!(memory.is_half_met(39_000.0) && !memory.is_half_met(41_000.0));
+        assert!(memory.is_half_met(23_000.0) && !memory.is_half_met(25_000.0));
     }
 }
