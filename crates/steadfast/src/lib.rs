@@ -30,6 +30,8 @@ mod endpoint;
 pub mod error;
 mod events;
 mod exchange;
+#[cfg(all(doctest, feature = "centrifuge"))]
+mod must_use;
 mod overflow;
 mod receipt;
 mod subscription;

@@ -182,4 +182,62 @@ mod tests {
             assert_eq!(kind(stage, reason), expected);
         }
     }
+    #[test]
+    fn only_errors_of_this_machine_and_its_network_are_local() {
+        use io::ErrorKind::{
+            AddrInUse, AddrNotAvailable, ConnectionAborted, ConnectionRefused, ConnectionReset,
+            HostUnreachable, InvalidData, NetworkDown, NetworkUnreachable, Other, PermissionDenied,
+            TimedOut, UnexpectedEof,
+        };
+        let is_local = |reason| DialError::new(DialStage::Connect, "a:1".to_owned(), reason);
+        let is_local = |reason| is_local(reason).is_local();
+        for (kind, expected) in [
+            (NetworkUnreachable, true),
+            (NetworkDown, true),
+            (HostUnreachable, true),
+            (AddrNotAvailable, true),
+            (ConnectionRefused, false),
+            (ConnectionReset, false),
+            (ConnectionAborted, false),
+            (TimedOut, false),
+            (UnexpectedEof, false),
+            (PermissionDenied, false),
+            (AddrInUse, false),
+            (InvalidData, false),
+            (Other, false),
+        ] {
+            let error = io::Error::from(kind);
+            assert_eq!(is_local(DialErrorReason::Io(error)), expected, "{kind:?}");
+        }
+        assert!(is_local(DialErrorReason::Randomness));
+        for reason in [
+            DialErrorReason::NoAddress,
+            DialErrorReason::TimedOut(Duration::from_secs(1)),
+            DialErrorReason::NotHttp,
+            DialErrorReason::ConnectionClosed,
+        ] {
+            assert!(!is_local(reason));
+        }
+    }
+
+    /// The numbers of the system, as a socket reports them.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_errors_of_a_socket_without_a_network_are_local() {
+        for (number, name, expected) in [
+            (100, "ENETDOWN", true),
+            (101, "ENETUNREACH", true),
+            (113, "EHOSTUNREACH", true),
+            (99, "EADDRNOTAVAIL", true),
+            (111, "ECONNREFUSED", false),
+            (104, "ECONNRESET", false),
+            (110, "ETIMEDOUT", false),
+            (1, "EPERM", false),
+        ] {
+            let reason = DialErrorReason::Io(io::Error::from_raw_os_error(number));
+            let error = DialError::new(DialStage::Connect, "a:1".to_owned(), reason);
+
+            assert_eq!(error.is_local(), expected, "{name}");
+        }
+    }
 }

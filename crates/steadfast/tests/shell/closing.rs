@@ -21,7 +21,7 @@ const POLLS: usize = 200;
 const INTERRUPTED: SendResult = Err(SendError::Interrupted);
 
 /// Accepts a connection, and replies to the connect command only.
-async fn silent(listener: &TcpListener) -> TcpStream {
+pub(crate) async fn silent(listener: &TcpListener) -> TcpStream {
     let (mut socket, _) = listener.accept().await.unwrap();
     upgrade(&mut socket).await.expect("an upgrade request");
     assert!(socket.read_u8().await.unwrap() > 0);

@@ -6,8 +6,11 @@
 
 mod cases;
 mod checks;
+mod connection;
+mod driven;
 mod driver;
 mod scripted_peer;
+mod websocket;
 mod world;
 
 use std::collections::BTreeSet;
@@ -28,19 +31,11 @@ const PAUSES: [usize; 6] = [0, 1, 2, 3, 4, 6];
 /// In a state in which steps change nothing, and which takes up to [`steadfast::defaults::DIAL_JITTER`] to leave.
 const PAUSES_IN_QUEUE: [usize; 1] = [2];
 
-/// Futures of clients of any WebSocket server, each of which only awaits one of the others; `tests/websocket` drops them.
-const OF_WEBSOCKET: [&str; 4] = [
-    "Stream for steadfast::websocket::Inbox",
-    "steadfast::Client::send_binary",
-    "steadfast::Client::send_text",
-    "steadfast::websocket::Inbox::next",
-];
-
 #[test]
 fn every_future_of_the_public_api_is_dropped() {
     let mut covered: BTreeSet<String> = CASES.iter().map(|it| it.name.to_owned()).collect();
     covered.insert(driver::NAME.to_owned());
-    covered.extend(OF_WEBSOCKET.map(str::to_owned));
+    covered.extend(websocket::names());
 
     assert_eq!(futures(), covered);
 }
@@ -73,7 +68,7 @@ fn pauses(state: State, polls: usize) -> impl Iterator<Item = usize> {
 /// Drops a future after some polls, and checks the client. Returns whether it has completed.
 async fn drop_after(case: &Case, state: State, polls: usize, pause: usize, label: String) -> bool {
     let (mut world, mut handles) = World::enter(state).await;
-    let driver_polls = world.driver_polls;
+    let driver_polls = world.driver_polls();
     let mut completed = None;
     {
         let mut future = (case.start)(&mut handles);
@@ -89,7 +84,7 @@ async fn drop_after(case: &Case, state: State, polls: usize, pause: usize, label
     }
     let has_completed = completed.is_some();
     // Commands reach the server only through a driver that was polled after them.
-    let was_sent = state.is_connected() && polls > 0 && world.driver_polls > driver_polls;
+    let was_sent = state.is_connected() && polls > 0 && world.driver_polls() > driver_polls;
     let is_closed = state == State::Closed
         || matches!(completed, Some(Completed::Closed))
         || (case.name == CLOSE.name && polls > 0 && state != State::FullQueue);

@@ -1,53 +1,14 @@
 //! Tests of the log that a client writes: one line for each change, without secrets.
 
-use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use steadfast::centrifuge::Client;
 use steadfast::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use tokio::net::TcpListener;
-use tracing::field::{Field, Visit};
 use tracing::subscriber::set_default;
-use tracing::{Event, Level, Metadata, Subscriber, span};
 
+use crate::log_lines::Lines;
 use crate::peer::serve_connection;
-
-/// Collects the lines of the levels INFO and WARN.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, " {field}={value:?}").unwrap();
-    }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO && metadata.target().starts_with("steadfast")
-    }
-
-    fn new_span(&self, _attributes: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _span: &span::Id, _values: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(event.metadata().level().to_string());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn enter(&self, _span: &span::Id) {}
-
-    fn exit(&self, _span: &span::Id) {}
-}
 
 #[tokio::test]
 async fn each_change_of_the_connection_is_one_line_with_its_cause_and_without_the_query() {
@@ -82,7 +43,7 @@ async fn each_change_of_the_connection_is_one_line_with_its_cause_and_without_th
     tokio::join!(serve, close);
     driver.await.unwrap();
 
-    let lines = lines.0.lock().unwrap();
+    let lines = lines.take();
     let starts: Vec<&str> = lines
         .iter()
         .map(|line| {

@@ -48,6 +48,15 @@ pub(crate) async fn upgrade(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) 
 /// code.
 pub(crate) async fn serve_connection(
     listener: &TcpListener,
+    on_request: impl FnMut(&Request),
+) -> Option<u16> {
+    serve_connection_with(listener, ConnectResult::default(), on_request).await
+}
+
+/// Serves a connection as [`serve_connection`], with this result of the connect command.
+pub(crate) async fn serve_connection_with(
+    listener: &TcpListener,
+    connected: ConnectResult,
     mut on_request: impl FnMut(&Request),
 ) -> Option<u16> {
     let (mut socket, _) = listener.accept().await.unwrap();
@@ -60,7 +69,7 @@ pub(crate) async fn serve_connection(
         while let Some(event) = reading.next_event().unwrap() {
             match event {
                 websocket::WebSocketEvent::Message { payload, .. } => {
-                    reply(payload, &mut replies, &mut on_request);
+                    reply(payload, &connected, &mut replies, &mut on_request);
                 }
                 websocket::WebSocketEvent::Close { code, .. } => return code,
                 websocket::WebSocketEvent::Ping(_) | websocket::WebSocketEvent::Pong(_) => {}
@@ -78,13 +87,24 @@ pub(crate) async fn serve_connection(
     }
 }
 
-fn reply(message: &[u8], replies: &mut Vec<u8>, on_request: &mut impl FnMut(&Request)) {
+/// Accepts data of any size that the limits of the WebSocket permit.
+const COMMANDS: Limits = Limits {
+    message_bytes: 1 << 20,
+    ..Limits::DEFAULT
+};
+
+fn reply(
+    message: &[u8],
+    connected: &ConnectResult,
+    replies: &mut Vec<u8>,
+    on_request: &mut impl FnMut(&Request),
+) {
     let message = Bytes::copy_from_slice(message);
-    for command in Encoding::Json.decode_commands(&message, &Limits::DEFAULT) {
+    for command in Encoding::Json.decode_commands(&message, &COMMANDS) {
         let Command { id, request } = command.unwrap();
         on_request(&request);
         let result = if matches!(request, Request::Connect(_)) {
-            ReplyResult::Connect(ConnectResult::default())
+            ReplyResult::Connect(connected.clone())
         } else if matches!(request, Request::Refresh(_)) {
             ReplyResult::Refresh(RefreshResult::default())
         } else if matches!(request, Request::History(_)) {

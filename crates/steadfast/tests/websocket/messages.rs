@@ -68,6 +68,28 @@ async fn a_closed_client_sends_what_waits_and_then_says_goodbye() {
 }
 
 #[tokio::test]
+async fn a_living_inbox_keeps_the_session_open_after_the_last_handle_was_dropped() {
+    let server = Server::start().await;
+    let (client, driver) = server.client().build().unwrap();
+    let mut inbox = client.receive();
+    let driver = tokio::spawn(driver);
+    let mut connection = server.accept().await;
+    within(inbox.next()).await.unwrap();
+
+    drop(client);
+
+    connection.send_text("still here").await;
+    let message = Event::Message(Frame::from("still here"));
+    assert_eq!(within(inbox.next()).await, Some(message));
+    // A close frame would arrive before the pong.
+    connection.synchronize().await;
+    drop(inbox);
+    assert_eq!(connection.receive().await, Arrived::Close(Some(1000)));
+    connection.close(1000).await;
+    within(driver).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_message_above_the_limit_of_the_server_fails_alone() {
     let server = Server::start().await;
     let builder = server.client().sent_message_bytes_max(4);

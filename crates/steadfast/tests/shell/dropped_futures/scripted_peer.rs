@@ -1,8 +1,7 @@
 //! A server on sockets that do not block: it works only when it is polled, and replies as far as its script says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 
 use bytes::Bytes;
 use steadfast_protocol::codec::Encoding;
@@ -12,10 +11,9 @@ use steadfast_protocol::message::{
     Command, ConnectResult, HistoryResult, Position, PresenceStats, Publication, Push, PushEvent,
     Reply, ReplyResult, Request, SubscribeResult,
 };
-use steadfast_protocol::websocket::handshake::{accept_key, response};
-use steadfast_protocol::websocket::{self, Decoder, Opcode, Role};
 
-use crate::peer::{LIMITS, acknowledgement};
+use super::connection::{self, Connection};
+use crate::peer::acknowledgement;
 
 /// The publications that a subscriber receives after its subscription.
 pub(super) const PUBLICATIONS: u64 = 3;
@@ -40,7 +38,7 @@ pub(super) enum Script {
 pub(super) struct ScriptedPeer {
     listener: TcpListener,
     pub(super) script: Script,
-    connections: Vec<Connection>,
+    connections: Vec<Client>,
     /// The methods and channels of the calls, in the order in which they arrived.
     pub(super) calls: Vec<String>,
     /// The idempotency keys of the publications, and how often each arrived.
@@ -49,13 +47,10 @@ pub(super) struct ScriptedPeer {
     pub(super) channels: BTreeSet<String>,
 }
 
+/// A connection, and the replies that were not sent yet.
 #[derive(Debug)]
-struct Connection {
-    socket: TcpStream,
-    is_upgraded: bool,
-    received: Vec<u8>,
-    decoder: Decoder,
-    /// The replies that were not sent yet.
+struct Client {
+    connection: Connection,
     pending: Vec<Pending>,
 }
 
@@ -68,10 +63,8 @@ struct Pending {
 
 impl ScriptedPeer {
     pub(super) fn new(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
         Self {
-            listener,
+            listener: connection::listen(),
             script,
             connections: Vec::new(),
             calls: Vec::new(),
@@ -91,19 +84,15 @@ impl ScriptedPeer {
 
     /// Accepts connections, reads what has arrived, and replies.
     pub(super) fn poll(&mut self) {
-        while let Ok((socket, _)) = self.listener.accept() {
-            if self.script == Script::Refuse {
-                continue;
+        while let Some(connection) = Connection::accept(&self.listener) {
+            if self.script > Script::Refuse {
+                let pending = Vec::new();
+                let client = Client {
+                    connection,
+                    pending,
+                };
+                self.connections.push(client);
             }
-            socket.set_nonblocking(true).unwrap();
-            socket.set_nodelay(true).unwrap();
-            self.connections.push(Connection {
-                socket,
-                is_upgraded: false,
-                received: Vec::new(),
-                decoder: Decoder::new(Role::Server, LIMITS),
-                pending: Vec::new(),
-            });
         }
         let mut connections = std::mem::take(&mut self.connections);
         connections.retain_mut(|it| self.script < Script::Upgrade || self.serve(it));
@@ -111,32 +100,27 @@ impl ScriptedPeer {
     }
 
     /// Serves one connection; returns whether it is still open.
-    fn serve(&mut self, connection: &mut Connection) -> bool {
+    fn serve(&mut self, client: &mut Client) -> bool {
+        let connection = &mut client.connection;
         let is_open = connection.read();
         if !connection.is_upgraded {
             connection.upgrade();
             return is_open;
         }
-        let mut received = std::mem::take(&mut connection.received);
-        let mut reading = connection.decoder.read(&mut received);
-        while let Some(event) = reading.next_event().unwrap() {
-            match event {
-                websocket::WebSocketEvent::Message { payload, .. } => {
-                    let message = Bytes::copy_from_slice(payload);
-                    for command in Encoding::Json.decode_commands(&message, &Limits::DEFAULT) {
-                        connection.pending.push(self.execute(&command.unwrap()));
-                    }
-                }
-                websocket::WebSocketEvent::Close { .. } => return false,
-                websocket::WebSocketEvent::Ping(_) | websocket::WebSocketEvent::Pong(_) => {}
+        let Some(messages) = connection.messages() else {
+            return false;
+        };
+        for message in messages {
+            for command in Encoding::Json.decode_commands(&message, &Limits::DEFAULT) {
+                client.pending.push(self.execute(&command.unwrap()));
             }
         }
         let script = self.script;
         let is_due = |it: &mut Pending| {
             script == Script::Serve || (script == Script::Connect && it.to_connect)
         };
-        let replies: Vec<Pending> = connection.pending.extract_if(.., is_due).collect();
-        is_open && replies.iter().all(|it| connection.reply(it))
+        let replies: Vec<Pending> = client.pending.extract_if(.., is_due).collect();
+        is_open && replies.iter().all(|it| client.connection.send(&it.message))
     }
 
     /// Executes a command, and returns its reply; that to a subscription is followed by publications.
@@ -198,43 +182,6 @@ impl ScriptedPeer {
             to_connect: matches!(command.request, Request::Connect(_)),
             message,
         }
-    }
-}
-
-impl Connection {
-    /// Reads what has arrived; returns `false` at the end of the stream.
-    fn read(&mut self) -> bool {
-        let mut bytes = [0; 4_096];
-        loop {
-            match self.socket.read(&mut bytes) {
-                Ok(0) => return false,
-                Ok(count) => self.received.extend(bytes.iter().take(count)),
-                Err(error) => return error.kind() == ErrorKind::WouldBlock,
-            }
-        }
-    }
-
-    fn upgrade(&mut self) {
-        if !self.received.ends_with(b"\r\n\r\n") {
-            return;
-        }
-        let text = String::from_utf8(std::mem::take(&mut self.received)).unwrap();
-        let mut lines = text.lines();
-        let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-        self.is_upgraded = self.write(&response(&accept_key(key.expect("a key")), None));
-    }
-
-    /// Sends a reply; returns `false` if the client has closed the connection.
-    fn reply(&mut self, reply: &Pending) -> bool {
-        self.write(&websocket::encoder::encode_server(
-            Opcode::Text,
-            &reply.message,
-        ))
-    }
-
-    /// Writes a few bytes, for which the kernel has space.
-    fn write(&mut self, bytes: &[u8]) -> bool {
-        self.socket.write_all(bytes).is_ok()
     }
 }
 

@@ -4,8 +4,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use steadfast::centrifuge::{Client, Driver, MessageReceipt, Subscription};
@@ -13,6 +12,7 @@ use steadfast::{BackoffSettings, DialLimit, SessionPhase, SessionState, defaults
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
+use super::driven::Driven;
 use super::scripted_peer::{Script, ScriptedPeer};
 
 /// The capacity of the outbox.
@@ -25,7 +25,7 @@ pub(super) const FIRST: &str = "first";
 /// More commands than the command queue has space for.
 const COMMANDS: usize = 5_000;
 /// More steps than anything here takes.
-const STEPS_MAX: usize = 300_000;
+pub(super) const STEPS_MAX: usize = 300_000;
 
 /// Where the client is while the future is polled and dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,25 +125,11 @@ pub(super) struct World {
     limit: DialLimit,
     /// The credentials that the application can return.
     credentials: Arc<Semaphore>,
-    /// `None` once it has completed, or the test has dropped it.
-    driver: Option<Pin<Box<Driver>>>,
+    driver: Driven<Driver>,
     is_driven: bool,
-    woken: Arc<Woken>,
     is_turn_of_driver: bool,
-    /// How often the driver was polled.
-    pub(super) driver_polls: usize,
     /// The client that has the permit to dial, while another one waits for it.
     dialing: Option<(ScriptedPeer, Client, Pin<Box<Driver>>)>,
-}
-
-/// Whether the driver was woken since its last poll.
-#[derive(Debug)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl World {
@@ -181,11 +167,9 @@ impl World {
             client,
             limit,
             credentials,
-            driver: Some(Box::pin(driver)),
+            driver: Driven::new(driver),
             is_driven: state.is_driven(),
-            woken: Arc::new(Woken(AtomicBool::new(true))),
             is_turn_of_driver: false,
-            driver_polls: 0,
             dialing,
         };
         (world, handles)
@@ -242,12 +226,17 @@ impl World {
 
     /// Whether the driver has completed.
     pub(super) const fn is_finished(&self) -> bool {
-        self.driver.is_none()
+        self.driver.is_finished()
+    }
+
+    /// How often the driver was polled.
+    pub(super) const fn driver_polls(&self) -> usize {
+        self.driver.polls
     }
 
     /// Drops the driver.
     pub(super) fn drop_driver(&mut self) {
-        self.driver = None;
+        self.driver.drop_driver();
     }
 
     /// Replaces the client, whose driver was dropped, by one with the same limit of dials, and waits until it is ready.
@@ -255,8 +244,7 @@ impl World {
         let (client, driver) = client(State::Ready, &self.peer, &self.limit, &self.credentials);
         self.state = State::Ready;
         self.client = client;
-        self.driver = Some(Box::pin(driver));
-        self.woken.0.store(true, Ordering::Relaxed);
+        self.driver = Driven::new(driver);
         self.heal().await;
     }
 
@@ -272,22 +260,9 @@ impl World {
         }
     }
 
-    /// Polls the driver if it was woken: a wake-up that is missing blocks the test as it would block an application.
     fn poll_driver(&mut self) {
-        let Some(driver) = self.driver.as_mut().filter(|_| self.is_driven) else {
-            return;
-        };
-        if !self.woken.0.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        self.driver_polls += 1;
-        let waker = Waker::from(Arc::clone(&self.woken));
-        if driver
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_ready()
-        {
-            self.driver = None;
+        if self.is_driven {
+            self.driver.poll();
         }
     }
 
