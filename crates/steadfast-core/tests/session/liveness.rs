@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::Input;
 use steadfast_core::event::{DisconnectCause, SessionEvent};
+use steadfast_core::io::Timer;
 use steadfast_core::policy::{LivenessSettings, SessionSettings};
 use steadfast_machine::Instant;
 
@@ -431,4 +432,77 @@ fn after_a_suspension_missing_write_progress_is_not_the_peers_fault() {
     script.advance(Duration::from_secs(5));
 
     assert!(is_connected && script.last_loss().is_none());
+}
+
+#[test]
+fn a_send_after_half_of_the_idle_time_probes_the_peer_at_once() {
+    for (silence, probes) in [(millis(7_499), 0), (millis(7_500), 1)] {
+        let mut script = Script::ready();
+        script.advance(silence);
+
+        script.publish();
+
+        assert_eq!(script.probes.len(), probes, "{silence:?}");
+    }
+}
+
+#[test]
+fn a_socket_that_accepts_nothing_is_given_up_after_the_write_timeout_and_not_later() {
+    let mut script = Script::ready();
+    let attempt = script.attempt();
+    let stalled_at = script.now;
+    // Reports of the same size are no progress.
+    for _ in 0..15 {
+        script.handle(Input::SendBuffer { attempt, bytes: 10 });
+        script.keep_alive(1);
+    }
+
+    let (at, event) = script.last_loss().expect("a loss");
+    let timeout = liveness().write_timeout;
+    assert_eq!(at - stalled_at, timeout);
+    let SessionEvent::Lost { cause, .. } = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!(cause, DisconnectCause::WriteTimeout(timeout));
+}
+
+/// A suspension counts if it is longer than half of the timeout that passed in it: 5 s of 10 s.
+#[test]
+fn only_a_longer_suspension_extends_a_timeout() {
+    for (late, is_extended) in [(millis(5_000), false), (millis(5_001), true)] {
+        let mut stalled = Script::ready();
+        let attempt = stalled.attempt();
+        stalled.handle(Input::SendBuffer { attempt, bytes: 10 });
+        stalled.freeze(liveness().write_timeout + late);
+        assert_eq!(stalled.last_loss().is_none(), is_extended, "{late:?}");
+
+        let mut silent = Script::ready();
+        silent.advance(millis(24_999));
+        silent.freeze(millis(1) + late);
+        assert_eq!(silent.last_loss().is_none(), is_extended, "{late:?}");
+    }
+}
+
+#[test]
+fn a_silent_peer_is_probed_during_the_handshake_until_the_attempt_times_out() {
+    let mut settings = settings();
+    settings.link.liveness.ping_after_idle = millis(3_000);
+    let mut script = Script::with(settings.clone(), 1);
+    let opened_at = script.now;
+    script.dial();
+    script.advance(millis(3_000));
+    assert_eq!(script.probes, [opened_at + millis(3_000)]);
+
+    // With both at the same time, the attempt ends.
+    settings.link.liveness.ping_after_idle = settings.link.connect_timeout;
+    let mut script = Script::with(settings.clone(), 1);
+    script.dial();
+    assert_eq!(script.timer(), Some(Timer::ConnectTimeout));
+    script.advance(settings.link.connect_timeout);
+    assert!(script.probes.is_empty());
+    assert!(!script.invariants.is_open());
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }

@@ -2,8 +2,11 @@
 
 mod closing;
 mod coalescing;
+mod connect_command;
 mod credentials;
 mod degraded;
+mod dismissal;
+mod early_ticks;
 mod endpoint_logs;
 mod endpoints;
 mod failback;
@@ -25,6 +28,7 @@ mod replies;
 mod requests_in_flight;
 mod script;
 mod secrets;
+mod snapshot;
 mod standby;
 mod standby_credentials;
 mod subscriptions;

@@ -12,7 +12,7 @@ use steadfast_core::event::{
 };
 use steadfast_core::io::{
     Attempt, CallId, ConnectionLoss, CredentialsSource, DialFailure, FetchId, Frame, MessageId,
-    RenewalReason, SubscriptionId,
+    RenewalReason, SubscriptionId, Timer,
 };
 use steadfast_core::policy::{
     BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
@@ -127,11 +127,27 @@ impl Script {
         Self::idle_with(settings, seed, no_credentials())
     }
 
+    /// A session that says something else than [`centrifuge`] about itself, and was opened.
+    pub(crate) fn speaking(dialect: Centrifuge, settings: SessionSettings) -> Self {
+        let mut script = Self::of(dialect, settings, 1, no_credentials());
+        script.handle(Input::OpenRequested);
+        script
+    }
+
     fn idle_with(settings: SessionSettings, seed: u64, credentials: CredentialsSource) -> Self {
+        Self::of(centrifuge(), settings, seed, credentials)
+    }
+
+    fn of(
+        dialect: Centrifuge,
+        settings: SessionSettings,
+        seed: u64,
+        credentials: CredentialsSource,
+    ) -> Self {
         let policy = SessionPolicy::new(settings).expect("valid");
         let (seed, now) = (Seed::new(seed), Instant::START);
         Self {
-            session: Session::new(&policy, centrifuge(), credentials, seed, now),
+            session: Session::new(&policy, dialect, credentials, seed, now),
             now: Instant::START,
             invariants: InvariantChecker::default(),
             inbox: Vec::new(),
@@ -242,6 +258,11 @@ impl Script {
         self.session.poll_timeout()
     }
 
+    /// What the next deadline of the session is for.
+    pub(crate) fn timer(&self) -> Option<Timer> {
+        self.session.next_timer().map(|(_, timer)| timer)
+    }
+
     /// The process is suspended, and handles one tick afterwards.
     pub(crate) fn freeze(&mut self, time: Duration) {
         self.now = self.now + time;
@@ -251,8 +272,11 @@ impl Script {
     /// Advances the time until the next dial.
     pub(crate) fn advance_to_next_dial(&mut self) -> Duration {
         let (began, dials) = (self.now, self.dials.len());
+        let mut ticks = 0;
         while self.dials.len() == dials {
             let at = self.session.poll_timeout().expect("it tries again");
+            ticks = if at > self.now { 0 } else { ticks + 1 };
+            assert!(ticks < TICKS_MAX, "busy loop");
             self.now = at.max(self.now);
             self.handle(Input::Tick);
         }
