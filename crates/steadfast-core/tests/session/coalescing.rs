@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_core::dialect::centrifuge::{Call, Input, Outgoing, Output, Publish, Session};
 use steadfast_core::io::{Attempt, CallId, Frame, MessageId};
-use steadfast_core::policy::SessionPolicy;
-use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_core::policy::{SessionPolicy, SessionSettings};
+use steadfast_machine::{Instant, Machine, Seed, convert};
+use steadfast_protocol::limits::Limits;
 
 use crate::script::{centrifuge, no_credentials, settings};
 
@@ -14,7 +15,13 @@ const NOW: Instant = Instant::START;
 
 /// A connected session without pending outputs.
 fn connected() -> Session {
-    let policy = SessionPolicy::new(settings()).expect("valid");
+    connected_with(|_| {})
+}
+
+fn connected_with(change: impl FnOnce(&mut SessionSettings)) -> Session {
+    let mut settings = settings();
+    change(&mut settings);
+    let policy = SessionPolicy::new(settings).expect("valid");
     let mut session = Session::new(&policy, centrifuge(), no_credentials(), Seed::new(1), NOW);
     let attempt = Attempt(1);
     session.handle(NOW, Input::OpenRequested);
@@ -95,4 +102,20 @@ fn requests_before_an_immediate_close_are_sent() {
     let sent = position_of(|output| matches!(output, Output::Transmit { .. }));
     let ended = position_of(|output| matches!(output, Output::Close { .. }));
     assert!(sent.is_some() && sent < ended, "{outputs:?}");
+}
+
+#[test]
+fn a_message_has_at_most_half_of_the_commands_that_servers_accept() {
+    let limit = Limits::COMMANDS_MAX / 2;
+    let mut session = connected_with(|settings| {
+        settings.outbox.messages_max = limit + 1;
+        settings.outbox.in_flight_max = limit + 1;
+        settings.outbox.channel_in_flight_max = limit + 1;
+    });
+
+    session.handle_all(NOW, (0..=convert::to_u64(limit)).map(publish));
+
+    let messages = messages(&outputs(&mut session));
+    let commands: Vec<usize> = messages.iter().map(|it| it.lines().count()).collect();
+    assert_eq!(commands, [limit, 1]);
 }

@@ -349,3 +349,45 @@ fn no_debug_output_shows_credentials() {
 
     assert!(!shown.contains("hidden-token"), "{shown}");
 }
+
+#[test]
+fn a_rejection_for_good_of_new_credentials_is_not_followed_by_another_renewal() {
+    let mut script = expiring(100);
+    script.keep_alive(91);
+    fetched(&mut script, Ok("two"));
+    let refresh = script.commands().remove(0);
+
+    script.reply_to(refresh.id, Err(ErrorCode::PermissionDenied.reply()));
+
+    let last = script.events.last().map(|(_, event)| event);
+    assert!(
+        matches!(
+            last,
+            Some(SessionEvent::RenewalFailed { retry_at: None, .. })
+        ),
+        "{last:?}"
+    );
+    script.keep_alive(300);
+    assert_eq!(script.fetches.len(), 2);
+    assert_eq!(script.state(), SessionState::Connected);
+}
+
+#[test]
+fn the_result_of_a_fetch_that_took_too_long_is_ignored_and_its_number_is_not_used_again() {
+    let mut script = expiring(100);
+    script.keep_alive(91);
+    let (_, late, _) = *script.fetches.last().expect("a renewal");
+    script.keep_alive(10);
+    assert!(matches!(
+        script.events.last(),
+        Some((_, SessionEvent::RenewalFailed { .. }))
+    ));
+
+    let outcome = Ok(Secret::new("late".to_owned()));
+    script.handle(Input::CredentialsFetched { id: late, outcome });
+    assert_eq!(script.commands(), []);
+
+    script.keep_alive(10);
+    let (_, again, _) = *script.fetches.last().expect("a renewal");
+    assert!(again > late, "{again:?} after {late:?}");
+}

@@ -1,5 +1,6 @@
 //! Tests of each behaviour of the session, through its inputs and outputs. `script` plays the server.
 
+mod calls;
 mod closing;
 mod coalescing;
 mod connect_command;
@@ -20,6 +21,7 @@ mod network_available;
 mod order;
 mod outages;
 mod outbox;
+mod outbox_space;
 mod policy;
 mod random_inputs;
 mod random_recovery;
@@ -32,3 +34,4 @@ mod snapshot;
 mod standby;
 mod standby_credentials;
 mod subscriptions;
+mod texts;

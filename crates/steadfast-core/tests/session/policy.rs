@@ -164,3 +164,30 @@ fn the_cap_changes_the_largest_range_of_either_kind_and_nothing_else() {
         assert_eq!(changed.stable_after, Duration::from_secs(20));
     }
 }
+
+#[test]
+fn each_limit_of_the_outbox_is_above_zero() {
+    let changes: [(Change, SessionSetting); 4] = [
+        (
+            |it| it.outbox.messages_max = 0,
+            SessionSetting::OutboxMessagesMax,
+        ),
+        (|it| it.outbox.bytes_max = 0, SessionSetting::OutboxBytesMax),
+        (
+            |it| it.outbox.in_flight_max = 0,
+            SessionSetting::OutboxInFlightMax,
+        ),
+        (
+            |it| it.outbox.channel_in_flight_max = 0,
+            SessionSetting::OutboxChannelInFlightMax,
+        ),
+    ];
+    for (change, setting) in changes {
+        let mut changed = settings();
+        change(&mut changed);
+
+        let error = SessionPolicy::new(changed).expect_err(setting.name());
+
+        assert_eq!(error.setting, setting);
+    }
+}

@@ -351,3 +351,46 @@ fn a_subscription_without_a_reply_from_a_living_server_is_requested_again() {
     script.keep_alive(60);
     assert!(script.commands().is_empty());
 }
+
+#[test]
+fn a_late_rejection_of_a_publication_that_waits_for_its_paused_channel_is_its_outcome() {
+    let mut script = Script::ready();
+    let publication = script.publish();
+    script.publish();
+    let commands = script.commands();
+    let mut busy = ErrorCode::TooManyRequests.reply();
+    busy.message = with_retry_in(&busy.message, Duration::from_mins(1));
+    script.reply_to(commands[1].id, Err(busy));
+    // The acknowledgement of the first is overdue, and it is not sent again during the pause.
+    script.keep_alive(11);
+    assert_eq!(script.snapshot().in_flight, 0);
+    assert_eq!(script.commands(), []);
+
+    let rejection = ErrorCode::PermissionDenied.reply();
+    script.reply_to(commands[0].id, Err(rejection.clone()));
+
+    let rejected = Err(SendError::Rejected(rejection));
+    assert_eq!(script.publication_outcomes, [(publication, rejected)]);
+}
+
+#[test]
+fn a_loss_leaves_no_doubt_about_a_publication_that_was_not_sent() {
+    let in_flight_max = settings().outbox.in_flight_max;
+    let mut script = Script::ready();
+    for _ in 0..in_flight_max {
+        script.publish_in("other", None);
+    }
+    let unsent = script.publish();
+    script.lose_connection();
+    script.handle(Input::ReconnectRequested);
+    script.connect();
+    let key = Some(format!("k{}", unsent.0));
+    let mut commands = script.commands().into_iter();
+    let sent = commands.find(|it| key_of(it) == key).expect("sent now");
+
+    let rejection = ErrorCode::PermissionDenied.reply();
+    script.reply_to(sent.id, Err(rejection.clone()));
+
+    let rejected = (unsent, Err(SendError::Rejected(rejection)));
+    assert!(script.publication_outcomes.contains(&rejected));
+}

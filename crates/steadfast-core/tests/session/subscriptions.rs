@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::{Input, Item, SubscriptionEvent, UnsubscribeCause};
 use steadfast_core::event::{SessionPhase, SessionState};
+use steadfast_core::io::ConnectionLoss;
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode, with_retry_in};
+use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    ChannelName, Position, Push, PushEvent, Reply, ReplyError, Request,
+    ChannelName, Command, Position, Push, PushEvent, Reply, ReplyError, Request,
 };
 
 use crate::script::{EPOCH, Script, at, item, recovered, settings, subscribed};
@@ -34,7 +36,7 @@ fn unsubscribe_push(script: &mut Script, code: UnsubscribeCode) {
 }
 
 /// The position from which a subscribe command recovers.
-fn recovers_from(command: &steadfast_protocol::message::Command) -> Option<Position> {
+fn recovers_from(command: &Command) -> Option<Position> {
     let Request::Subscribe(it) = &command.request else {
         panic!("{command:?}");
     };
@@ -406,4 +408,62 @@ fn too_long_and_duplicate_channel_names_are_rejected_immediately() {
             "invalid subscription: the name has 70000 bytes, above the limit of 255 bytes",
         ]
     );
+}
+
+#[test]
+fn a_gap_between_two_pushes_counts_in_the_buffer() {
+    let mut script = Script::ready();
+    // The start, the gap and the first publication.
+    script.subscribe("chat", 3);
+    script.reply_to_subscribe(subscribed(at(0)));
+    script.push("chat", 5);
+    assert_eq!(script.commands(), []);
+
+    script.push("chat", 6);
+
+    let commands = script.commands();
+    assert!(
+        matches!(
+            &commands[..],
+            [Command {
+                request: Request::Unsubscribe(_),
+                ..
+            }]
+        ),
+        "{commands:?}"
+    );
+}
+
+#[test]
+fn a_channel_name_may_be_as_long_as_the_limit() {
+    for (bytes, is_requested) in [
+        (Limits::CHANNEL_BYTES, true),
+        (Limits::CHANNEL_BYTES + 1, false),
+    ] {
+        let mut script = Script::ready();
+        script.subscribe(&"c".repeat(bytes), 8);
+
+        assert_eq!(
+            script.commands().len(),
+            usize::from(is_requested),
+            "{bytes}"
+        );
+    }
+}
+
+#[test]
+fn the_end_of_an_earlier_connection_by_a_message_above_the_limit_counts_once() {
+    let mut script = Script::ready();
+    script.subscribe("chat", 100);
+    script.reply_to_subscribe(subscribed(at(4)));
+    let attempt = script.attempt();
+    script.receive_too_large_message();
+
+    let loss = ConnectionLoss::MessageTooLarge("too large".to_owned());
+    script.handle(Input::Lost { attempt, loss });
+    script.advance_to_next_dial();
+    script.connect();
+
+    let command = script.commands().pop().expect("a subscribe command");
+    assert_eq!(recovers_from(&command), Some(at(4)));
 }
