@@ -119,3 +119,15 @@ fn a_close_by_the_application_sends_what_is_queued_first_and_is_no_loss() {
     assert_eq!(script.events.last(), Some(&SessionEvent::Closed));
     assert_eq!(script.words(), ["subscribed 0"]);
 }
+
+#[test]
+fn the_delay_that_a_code_requires_is_kept() {
+    let delay = Duration::from_mins(1);
+    let advice = RetryAdvice::RETRY.after(Some(delay));
+    let mut script = Script::connected(raw().on_close(4000, advice));
+
+    script.lose_with(Some(4000));
+
+    let next = script.snapshot().next_attempt_at.expect("it tries again");
+    assert!(next >= script.now + delay, "{next:?}");
+}

@@ -23,8 +23,14 @@ use steadfast_machine::{Instant, Machine, Seed};
 /// The timeout of an attempt.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// More ticks than this at one instant are a busy loop.
+const TICKS_MAX: usize = 50;
+
 /// The maximum number of queued messages.
 pub(crate) const MESSAGES_MAX: usize = 4;
+
+/// The maximum size of all queued messages in bytes.
+pub(crate) const BYTES_MAX: usize = 300;
 
 /// The largest message that the server accepts.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 100;
@@ -81,7 +87,7 @@ fn settings() -> SessionSettings {
     let link = LinkSettings::new(CONNECT_TIMEOUT, endpoints, backoff, liveness)
         .degraded_after(Duration::from_mins(2))
         .close_timeout(secs(3));
-    let outbox = OutboxSettings::new(MESSAGES_MAX, 1 << 16, secs(10))
+    let outbox = OutboxSettings::new(MESSAGES_MAX, BYTES_MAX, secs(10))
         .in_flight_max(8)
         .channel_in_flight_max(8)
         .resend_window(secs(100))
@@ -156,7 +162,10 @@ impl Script {
     /// Advances the time, and calls the session at each of its deadlines.
     pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;
+        let mut ticks = 0;
         while let Some(at) = self.session.poll_timeout().filter(|at| *at <= end) {
+            ticks = if at > self.now { 0 } else { ticks + 1 };
+            assert!(ticks < TICKS_MAX, "busy loop");
             self.now = at.max(self.now);
             self.handle(Input::Tick);
         }

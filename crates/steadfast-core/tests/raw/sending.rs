@@ -7,7 +7,7 @@ use steadfast_core::dialect::Unsendable;
 use steadfast_core::dialect::raw::{SendError, Sent};
 use steadfast_core::io::Frame;
 
-use crate::script::{MESSAGE_BYTES_MAX, MESSAGES_MAX, Script, raw, text};
+use crate::script::{BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX, Script, raw, text};
 
 #[test]
 fn a_message_is_sent_as_it_is_and_has_its_outcome_at_once() {
@@ -42,6 +42,19 @@ fn the_outbox_limits_how_many_messages_wait() {
     script.send_buffer(10);
     for _ in 0..MESSAGES_MAX {
         script.send(text("a"));
+    }
+
+    let id = script.send(text("b"));
+
+    assert_eq!(script.outcomes, [(id, Err(SendError::OutboxFull))]);
+}
+
+#[test]
+fn the_outbox_limits_how_many_bytes_wait() {
+    let mut script = Script::connected(raw());
+    script.send_buffer(10);
+    for _ in 0..BYTES_MAX / MESSAGE_BYTES_MAX {
+        script.send(text(&"a".repeat(MESSAGE_BYTES_MAX)));
     }
 
     let id = script.send(text("b"));
