@@ -212,3 +212,15 @@ pub enum Unsendable {
     #[error("the protocol does not support this request")]
     Unsupported,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Topic as _;
+
+    #[test]
+    fn a_topic_that_is_only_a_name_is_its_own_key() {
+        let name = "orders".to_owned();
+
+        assert_eq!(name.key(), &name);
+    }
+}

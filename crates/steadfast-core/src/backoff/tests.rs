@@ -193,6 +193,27 @@ fn an_outage_is_compensated_for_by_the_time_that_connections_last() {
 }
 
 #[test]
+fn an_outage_that_contributes_as_much_as_the_floor_still_counts() {
+    let floor = SETTINGS.floor;
+    let none = BackoffReason::ServerGoingAway {
+        retry_after: Some(Duration::ZERO),
+    };
+    // After one stable period half of the outage counts, and half of that is the range.
+    let counted = floor * 4;
+    let forgotten = counted.saturating_sub(Duration::from_nanos(4));
+    for (outage, counts) in [(counted, true), (forgotten, false)] {
+        let mut backoff = Backoff::new(SETTINGS, Seed::new(1));
+        let connected_at = Instant::START + outage;
+        backoff.opened(Instant::START);
+        backoff.connected(connected_at);
+        let lost_at = connected_at + SETTINGS.stable_after;
+        backoff.disconnected(lost_at, SETTINGS.stable_after);
+
+        assert_eq!(backoff.next(none, lost_at) >= floor, counts, "{outage:?}");
+    }
+}
+
+#[test]
 fn an_exponential_range_grows_with_failures_and_falls_with_stable_connections() {
     let settings = BackoffSettings {
         range: BackoffRange::Exponential {

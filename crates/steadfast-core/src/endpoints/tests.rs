@@ -97,6 +97,22 @@ fn an_endpoint_that_failed_is_tried_after_the_others_until_its_hold_down_ends() 
 }
 
 #[test]
+fn a_hold_down_without_jitter_ends_at_its_instant() {
+    let settings = EndpointsSettings {
+        hold_down_jitter: Duration::ZERO,
+        ..SETTINGS
+    };
+    let lasts = SETTINGS.hold_down;
+    let almost = lasts.saturating_sub(Duration::from_nanos(1));
+    for (passed, first) in [(almost, B), (lasts, A)] {
+        let mut endpoints = endpoints_with(settings, &list([0, 1]), 1);
+        endpoints.hold_down(NOW, A);
+
+        assert_eq!(endpoints.next(NOW + passed), first);
+    }
+}
+
+#[test]
 fn an_attempt_that_failed_in_the_network_of_the_client_does_not_hold_its_endpoint_down() {
     let mut endpoints = endpoints([0, 1]);
 

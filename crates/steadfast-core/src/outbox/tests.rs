@@ -236,3 +236,51 @@ proptest! {
         prop_assert!(run.outbox.is_empty());
     }
 }
+
+/// An outbox with one message of which the peer would apply a copy, sent with the command 1.
+fn at_most_once() -> Outbox<Sized> {
+    let mut outbox = Outbox::new(SETTINGS);
+    let outgoing = Outgoing {
+        id: MessageId(7),
+        message: Sized {
+            lane: 0,
+            bytes: 1,
+            delivery: Delivery::AtMostOnce,
+        },
+        ttl: None,
+        drops_oldest: false,
+    };
+    outbox.enqueue(Instant::START, outgoing);
+    outbox.send_next(Instant::START, 1, false).expect("sent");
+    outbox
+}
+
+#[test]
+fn a_message_that_the_peer_would_apply_twice_is_sent_once_and_ends_as_soon_as_it_is_in_doubt() {
+    let now = Instant::START;
+    let mut lost = at_most_once();
+    assert_eq!(lost.on_connection_lost(), [MessageId(7)]);
+
+    let mut overdue = at_most_once();
+    let expired = overdue.expire(now + SETTINGS.ack_timeout, false);
+    assert_eq!(expired, [(MessageId(7), SendError::<()>::Interrupted)]);
+
+    let mut stored = at_most_once();
+    let ended = stored.retry_later(now, 1, None, true, |pause| pause);
+    assert_eq!(ended, Some(MessageId(7)));
+
+    for outbox in [lost, overdue, stored] {
+        assert!(outbox.is_empty());
+    }
+}
+
+#[test]
+fn a_message_that_was_certainly_not_applied_is_sent_again_even_if_a_copy_would_be_applied() {
+    let mut outbox = at_most_once();
+
+    let ended = outbox.retry_later(Instant::START, 1, None, false, |pause| pause);
+
+    assert_eq!(ended, None);
+    let resumed_at = Instant::START + SETTINGS.retry_after;
+    assert!(outbox.send_next(resumed_at, 2, false).is_some());
+}
