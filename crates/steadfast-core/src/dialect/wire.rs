@@ -97,7 +97,7 @@ impl Wire {
         write(&mut self.open);
         self.requests += 1;
         let is_over = self.open.len() > rules.bytes_max || self.requests > rules.requests_max;
-        if is_over && before > 0 {
+        if is_over {
             let rest = self.open.split_off(start);
             self.open.truncate(before);
             self.close();
@@ -134,10 +134,41 @@ mod tests {
     use super::*;
 
     const RULES: BatchRules = BatchRules {
-        separator: b"\n",
-        bytes_max: 100,
-        requests_max: 10,
+        separator: b"|",
+        bytes_max: 8,
+        requests_max: 3,
     };
+
+    /// The messages that these requests become.
+    fn messages(requests: &[&str]) -> Vec<Frame> {
+        let mut wire = Wire::default();
+        for request in requests {
+            wire.batch(&RULES, |out| out.extend_from_slice(request.as_bytes()));
+        }
+        wire.take()
+    }
+
+    fn texts(texts: &[&str]) -> Vec<Frame> {
+        texts.iter().map(|text| Frame::from(*text)).collect()
+    }
+
+    #[test]
+    fn requests_share_messages_up_to_both_limits() {
+        // Eight bytes, and one more.
+        assert_eq!(messages(&["1234", "678"]), texts(&["1234|678"]));
+        assert_eq!(messages(&["1234", "6789"]), texts(&["1234", "6789"]));
+        // Three requests, and four; what begins a message counts in it.
+        assert_eq!(messages(&["a", "b", "c"]), texts(&["a|b|c"]));
+        let seven = messages(&["a", "b", "c", "d", "e", "f", "g"]);
+        assert_eq!(seven, texts(&["a|b|c", "d|e|f", "g"]));
+    }
+
+    #[test]
+    fn a_request_above_the_limit_is_a_message_of_its_own() {
+        assert_eq!(messages(&["123456789"]), texts(&["123456789"]));
+        let between = messages(&["a", "123456789", "b"]);
+        assert_eq!(between, texts(&["a", "123456789", "b"]));
+    }
 
     #[test]
     fn debug_output_shows_no_content() {
@@ -147,7 +178,7 @@ mod tests {
 
         let shown = format!("{wire:?}");
 
-        let expected = "Wire { last_id: 0, open_bytes: 6, requests: 1, full: [Text(6 bytes)] }";
+        let expected = "Wire { last_id: 0, open_bytes: 6, requests: 1, full: [Text(6 bytes)], last_len: 0 }";
         assert_eq!(shown, expected);
     }
 }
