@@ -1,6 +1,6 @@
 # The targets to type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix api docs pictures portable precommit compiler machine
+.PHONY: help run test check bench conformance fuzz lab sim soak mutants setup hooks fix api docs pictures portable precommit compiler machine
 STEPS ?=
 RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
@@ -31,6 +31,9 @@ lab: setup ## kill real gateways under four kinds of clients, in full length
 
 sim: compiler ## simulate 10,000 seeds of clients and gateway in virtual time
 	cargo xtask sim $(STEPS)
+
+mutants: compiler ## find changes of a crate that its tests do not notice; CRATE=steadfast-core
+	cargo xtask mutants $(CRATE)
 
 soak: setup ## run the long kill cycles of the log and of the gateway
 	cargo xtask soak $(STEPS)

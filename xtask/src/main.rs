@@ -6,6 +6,7 @@ mod api;
 mod demo;
 mod features;
 mod layers;
+mod mutants;
 mod page;
 mod setup;
 mod steps;
@@ -38,6 +39,7 @@ usage: cargo xtask TASK
   portable                   check the client library for Windows and macOS
   fix                        format Rust and TOML, fix spelling
   precommit                  check format and spelling of staged files
+  mutants [CRATE] [OPTIONS]  find changes of a crate that its tests do not notice
   conformance, bench, fuzz, lab, sim, soak
                              long tests; each is a list of steps, as test is";
 
@@ -69,6 +71,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "layers" => layers::run(),
         "api" => api::run(rest),
         "features" => features::run(),
+        "mutants" => mutants::run(rest),
         "precommit" => setup::precommit(),
         task => match steps::list(task) {
             Some(steps) => steps::run(&steps, &Choice::parse(rest)?),

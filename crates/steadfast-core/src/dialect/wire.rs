@@ -178,7 +178,8 @@ mod tests {
 
         let shown = format!("{wire:?}");
 
-        let expected = "Wire { last_id: 0, open_bytes: 6, requests: 1, full: [Text(6 bytes)], last_len: 0 }";
+        let expected =
+            "Wire { last_id: 0, open_bytes: 6, requests: 1, full: [Text(6 bytes)], last_len: 0 }";
         assert_eq!(shown, expected);
     }
 }

@@ -104,7 +104,7 @@ async fn a_migration_is_one_line_and_its_outcome_another() {
     };
     tokio::join!(serve_connection(&listener, |_| {}), others, close);
 
-    let lines = lines.0.lock().unwrap();
+    let lines = lines.take();
     let starts = lines.iter().map(|line| line.split_once(" url=").unwrap().0);
     let starts: Vec<&str> = starts.collect();
     let expected = [
