@@ -1,4 +1,4 @@
-//! One gateway process: its configuration, its start, the wait until it serves, and its kill.
+//! One gateway process: its configuration, its start, the wait until it serves, its pause and its kill.
 //!
 //! The wait polls `/readyz` instead of sleeping for a guessed time. This module does not evaluate the gateway.
 
@@ -10,8 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::http;
+use crate::namespaces::link::Link;
 
 /// How long a start may take, opening the log included.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -23,12 +25,17 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// its port must not be assigned that same port and connect to itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
+/// The port on a host of its own.
+const PORT: u16 = 8000;
+
 /// A gateway that can be killed and started again on the same port and data.
 #[derive(Debug)]
 pub struct Gateway {
     program: PathBuf,
     folder: PathBuf,
-    port: u16,
+    /// The host on which it runs; `None` for that of this process.
+    link: Option<Link>,
+    address: SocketAddr,
     child: Option<Child>,
 }
 
@@ -39,16 +46,43 @@ impl Gateway {
     ///
     /// When no port is free, or the folder cannot be written.
     pub fn new(program: PathBuf, folder: PathBuf) -> Result<Self> {
-        let port = free_port()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        Self::at(program, folder, address, None)
+    }
+
+    /// A gateway on the host at the end of a link, open to all clients. Writes the configuration into the folder; does not
+    /// start the gateway.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written.
+    pub fn on_host(program: PathBuf, folder: PathBuf, link: Link) -> Result<Self> {
+        let address = SocketAddr::from((link.far_address(), PORT));
+        Self::at(program, folder, address, Some(link))
+    }
+
+    fn at(
+        program: PathBuf,
+        folder: PathBuf,
+        address: SocketAddr,
+        link: Option<Link>,
+    ) -> Result<Self> {
+        let clients = match link {
+            None => "",
+            Some(_) => "[client]\nanonymous = \"all\"\n\n",
+        };
+        let (ip, port) = (address.ip(), address.port());
         // Small segments roll several times in a run; segments of the default size would not.
         let config = format!(
-            "[server]\nport = {port}\n\n[store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
+            "{clients}[server]\naddress = \"{ip}\"\nport = {port}\n\n\
+             [store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
         );
         fs::write(folder.join("steadfast.toml"), config)?;
         Ok(Self {
             program,
             folder,
-            port,
+            link,
+            address,
             child: None,
         })
     }
@@ -60,10 +94,13 @@ impl Gateway {
     /// When the gateway exits or is not ready in time; the message contains the end of its log.
     pub fn start(&mut self) -> Result<()> {
         let log = self.log()?;
-        let child = Command::new(&self.program)
-            .arg("serve")
-            .arg("--config")
-            .arg(self.folder.join("steadfast.toml"))
+        let mut command = Command::new(&self.program);
+        command.arg("serve").arg("--config");
+        command.arg(self.folder.join("steadfast.toml"));
+        if let Some(link) = self.link {
+            command = link.command(&command);
+        }
+        let child = command
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -109,17 +146,45 @@ impl Gateway {
         Ok(())
     }
 
-    /// The URL to which clients connect.
-    pub fn url(&self) -> String {
-        format!("ws://{}/connection/websocket", self.address())
+    /// Stops the process, whose kernel still accepts connections and data.
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is not running.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
     }
 
-    /// Removes the folder; for runs that need no investigation.
+    /// Ends [`Self::freeze`].
+    ///
+    /// # Errors
+    ///
+    /// When the gateway is not running.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let child = self.child.as_ref().context("the gateway is not running")?;
+        Ok(kill_process(Pid::from_child(child), signal)?)
+    }
+
+    /// The URL to which clients connect.
+    pub fn url(&self) -> String {
+        format!("ws://{}/connection/websocket", self.address)
+    }
+
+    /// The address on which it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Kills the process and removes the folder; for runs that need no investigation.
     ///
     /// # Errors
     ///
     /// When the folder cannot be removed.
-    pub fn clean_up(mut self) -> Result<()> {
+    pub fn clean_up(&mut self) -> Result<()> {
         self.end();
         fs::remove_dir_all(&self.folder)?;
         Ok(())
@@ -130,12 +195,8 @@ impl Gateway {
         &self.folder
     }
 
-    fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
-    }
-
     fn is_ready(&self) -> bool {
-        http::request("GET", self.address(), "/readyz", Duration::from_secs(1))
+        http::request("GET", self.address, "/readyz", Duration::from_secs(1))
             .is_ok_and(|response| response.starts_with("HTTP/1.1 200"))
     }
 

@@ -123,7 +123,7 @@ pub fn run(program: PathBuf, name: &str, plan: &Plan) -> Result<Verdict> {
         anyhow::ensure!(counts, "no acknowledgements were lost at kill {}", kill + 1);
     }
     run.load()?;
-    let (verdict, gateway) = run.finish()?;
+    let (verdict, mut gateway) = run.finish()?;
     if verdict.holds() {
         gateway.clean_up()?;
     }

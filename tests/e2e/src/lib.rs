@@ -6,17 +6,19 @@
 //! - [`edges`] runs the npm client into what the gateway does not support.
 //! - [`many_channels`] lets clients subscribe to as many channels as the gateway permits, and publish as much at once.
 //! - [`slow_links`] lets clients recover over links of a few kbit/s; [`namespaces`] separates such runs from the machine.
+//! - [`failover`] moves the client library between two gateways, one of which is made unavailable.
 //! - [`documents`] runs every command and sample of the documents, and [`examples`] the services among the examples of the
 //!   client library.
 //! - [`kills`] runs load over kills and restarts; [`ledger`] records every event and evaluates them.
 //!
-//! The gateway is not linked: the tests run the binary that a user would start.
+//! The gateway is not linked: the tests run the binary that a user would start. The client library is.
 
 pub mod binaries;
 pub mod documents;
 pub mod driver;
 pub mod edges;
 pub mod examples;
+pub mod failover;
 pub mod gateway;
 pub(crate) mod http;
 pub mod kills;

@@ -1,8 +1,9 @@
 //! Runs the end-to-end tests from the command line and in their long forms; prints the result and sets the exit code.
 //!
 //! `steadfast-e2e walk` exercises every feature with every client; `steadfast-e2e kills [--long]` runs load over kills;
-//! `steadfast-e2e slow-links [--long]` lets clients recover over slow links, and `steadfast-e2e documents` runs every command
-//! and sample of the documents, both in network namespaces of their own;
+//! `steadfast-e2e slow-links [--long]` lets clients recover over slow links, `steadfast-e2e failover` moves clients between
+//! two gateways, and `steadfast-e2e documents` runs every command and sample of the documents, all three in network
+//! namespaces of their own;
 //! `--gateway PATH` uses another program than the one that cargo builds.
 
 use std::env;
@@ -13,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use steadfast_e2e::kills::{self, Plan};
-use steadfast_e2e::{binaries, documents, namespaces, slow_links, walk};
+use steadfast_e2e::{binaries, documents, failover, namespaces, slow_links, walk};
 
 /// The parsed command line.
 struct Arguments {
@@ -26,7 +27,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let outcome = read(env::args().skip(1)).and_then(|arguments| execute(&arguments));
+    let words: Vec<String> = env::args().skip(1).collect();
+    let outcome = match words.as_slice() {
+        // What `failover` starts on the host of a gateway.
+        [task, address] if task == "unavailable" => serve_unavailable(address).map(|()| true),
+        _ => read(words.into_iter()).and_then(|arguments| execute(&arguments)),
+    };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -42,7 +48,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     let mut arguments = Arguments {
         task: words
             .next()
-            .context("missing task: walk, kills, slow-links or documents")?,
+            .context("missing task: walk, kills, slow-links, failover or documents")?,
         gateway: None,
         plan: Plan::short(),
         links: slow_links::Plan::SHORT,
@@ -93,16 +99,30 @@ fn execute(arguments: &Arguments) -> Result<bool> {
             writeln!(out, "every client has recovered over its slow link")?;
             Ok(true)
         }
+        "failover" if arguments.is_inside => {
+            failover::run(&program()?)?;
+            writeln!(
+                out,
+                "every client was on the second gateway in time, and on the first again"
+            )?;
+            Ok(true)
+        }
         "documents" if arguments.is_inside => {
             documents::run(&program()?)?;
             writeln!(out, "every command and sample of the documents works")?;
             Ok(true)
         }
-        "slow-links" | "documents" => run_in_namespaces(arguments, &program()?),
+        "slow-links" | "failover" | "documents" => run_in_namespaces(arguments, &program()?),
         other => {
-            bail!("unknown task `{other}`: the tasks are walk, kills, slow-links and documents")
+            bail!(
+                "unknown task `{other}`: the tasks are walk, kills, slow-links, failover and documents"
+            )
         }
     }
+}
+
+fn serve_unavailable(address: &str) -> Result<()> {
+    failover::unavailable::serve(address.parse()?)
 }
 
 /// Starts this program again in namespaces of its own. The gateway is built before, because in the namespaces there is no

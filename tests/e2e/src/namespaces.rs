@@ -1,5 +1,7 @@
 //! Network and mount namespaces of a run's own: no port and no mount of the machine is used, and nothing remains after the
-//! run, whatever happens to it.
+//! run, whatever happens to it. [`link`] connects more of them.
+
+pub mod link;
 
 use std::path::Path;
 use std::process::{Command, ExitStatus};

@@ -3,8 +3,6 @@
 //! Each client subscribes, disconnects, misses publications, and reconnects over a link of a few kbit/s in both
 //! directions. All clients of a run recover the same publications at once, each over a link of its own.
 
-pub mod network;
-
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
@@ -13,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use self::network::Link;
 use crate::binaries;
 use crate::gateway::Gateway;
+use crate::namespaces::link::{self, Link};
 use crate::sdk::{Client, Sdk};
 
 /// The channel of a run.
@@ -62,7 +60,7 @@ impl Plan {
 ///
 /// When a client does not receive everything, or does not keep its connection.
 pub fn run(program: PathBuf, plan: Plan) -> Result<()> {
-    network::prepare()?;
+    link::prepare()?;
     let folder = binaries::scratch("slow-links")?;
     let mut gateway = Gateway::new(program, folder)?;
     let configuration = gateway.folder().join("steadfast.toml");
@@ -132,8 +130,10 @@ struct SlowClient {
 
 impl SlowClient {
     fn subscribe(gateway: &Gateway, sdk: Sdk, number: u8, kbit_per_second: u32) -> Result<Self> {
-        let link = Link::create(number, kbit_per_second)?;
-        let url = gateway.url().replace("127.0.0.1", &link.gateway_address());
+        let link = Link::create(number)?;
+        let url = gateway
+            .url()
+            .replace("127.0.0.1", &link.near_address().to_string());
         let mut client = Client::start(link.command(&sdk.driver()?))?;
         let deadline = Instant::now() + STEP_MAX;
         client.send(json!({"do": "open", "url": url}))?;
@@ -155,7 +155,7 @@ impl SlowClient {
 
     /// Reconnects over the slow link, and checks that everything arrives over this connection.
     fn recover(mut self, plan: Plan) -> Result<()> {
-        self.link.slow_down()?;
+        self.link.slow_down(self.kbit_per_second)?;
         self.client.send(json!({"do": "open", "url": self.url}))?;
         let begin = Instant::now();
         let deadline = begin + plan.recovery_max(self.kbit_per_second);

@@ -95,11 +95,11 @@ fn tests() -> Vec<Step> {
         web_build().aside(),
         bench_build().aside(),
         step("bench-unit", &format!("cargo test --quiet {}", bench_workspace())).aside(),
-        // The tests that start gateways or third-party clients run in `third-party`, `slow-links`, `known-bad`, `lab`,
-        // `documents` and `demo`.
+        // The tests that start gateways or third-party clients run in `third-party`, `slow-links`, `failover`, `known-bad`,
+        // `lab`, `documents` and `demo`.
         step(
             "unit",
-            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links)|binary_id(steadfast-e2e::documents))",
+            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links)|binary_id(steadfast-e2e::failover)|binary_id(steadfast-e2e::documents))",
         )
         // The runner is installed by `setup`, and the program embeds the page: a later page would compile it again.
         .after(&["setup", "web-build"]),
@@ -115,6 +115,7 @@ fn tests() -> Vec<Step> {
         browser("test").within(BROWSER_LIMIT).aside().after(&["build"]),
         end_to_end("third-party", "third_party"),
         end_to_end("slow-links", "slow_links"),
+        end_to_end("failover", "failover"),
         end_to_end("known-bad", "known_bad"),
         end_to_end("demo", "demo"),
         // They mostly wait, for scheduled faults and for programs, so more of them run at a time than the machine has cores.

@@ -1,11 +1,13 @@
-//! Network namespaces with slow links: one for the gateway and its publisher, and for each client one of its own and one
-//! of a router, whose two queues are the slow link.
+//! Links between this process and hosts in network namespaces of their own, each through a router, whose queues and routes
+//! are the faults of the link.
 //!
 //! Neither end has the slow queue itself: the kernel does not send what a queue of its own drops, and so accepts several
-//! times as much as it would with a link elsewhere.
+//! times as much as it would with a link elsewhere. Nor has an end the route that drops packets: its kernel would return an
+//! error.
 //!
 //! The calling program is started again within [`namespaces`] of its own.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use anyhow::Result;
@@ -32,11 +34,10 @@ pub fn prepare() -> Result<()> {
     namespaces::prepare(&[NAMESPACES])
 }
 
-/// A client's namespace, with a link through a router to the namespace of the gateway.
+/// A host in a namespace of its own, with a link through a router to the namespace of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     number: u8,
-    kbit_per_second: u32,
 }
 
 impl Link {
@@ -45,27 +46,25 @@ impl Link {
     /// # Errors
     ///
     /// When a command fails.
-    pub fn create(number: u8, kbit_per_second: u32) -> Result<Self> {
-        let link = Self {
-            number,
-            kbit_per_second,
-        };
-        let (client, router, near) = (link.namespace(), link.router(), link.device());
-        let (gateway, net) = (link.gateway_address(), format!("10.98.{number}"));
+    pub fn create(number: u8) -> Result<Self> {
+        let link = Self { number };
+        let (host, router, near) = (link.namespace(), link.router(), link.device());
+        let (here, net) = (link.near_address(), format!("10.98.{number}"));
         for command in [
-            format!("netns add {client}"),
+            format!("netns add {host}"),
             format!("netns add {router}"),
             format!("link add {near} type veth peer name near netns {router}"),
-            format!("-netns {router} link add far type veth peer name eth0 netns {client}"),
-            format!("address add {gateway}/24 dev {near}"),
+            format!("-netns {router} link add far type veth peer name eth0 netns {host}"),
+            format!("address add {here}/24 dev {near}"),
             format!("link set {near} up"),
             format!("-netns {router} address add 10.99.{number}.2/24 dev near"),
             format!("-netns {router} address add {net}.1/24 dev far"),
             format!("-netns {router} link set near up"),
             format!("-netns {router} link set far up"),
-            format!("-netns {client} address add {net}.2/24 dev eth0"),
-            format!("-netns {client} link set eth0 up"),
-            format!("-netns {client} route add default via {net}.1"),
+            format!("-netns {host} address add {net}.2/24 dev eth0"),
+            format!("-netns {host} link set lo up"),
+            format!("-netns {host} link set eth0 up"),
+            format!("-netns {host} route add default via {net}.1"),
             format!("route add {net}.0/24 via 10.99.{number}.2 congctl {CONGESTION_CONTROL}"),
         ] {
             execute("ip", &command)?;
@@ -75,14 +74,14 @@ impl Link {
         Ok(link)
     }
 
-    /// Limits both directions of the link to its rate.
+    /// Limits both directions of the link to a rate.
     ///
     /// # Errors
     ///
     /// When a command fails.
-    pub fn slow_down(self) -> Result<()> {
-        let rate = self.kbit_per_second;
-        let limit = format!("root tbf rate {rate}kbit burst {BURST_BYTES} limit {QUEUE_BYTES}");
+    pub fn slow_down(self, kbit_per_second: u32) -> Result<()> {
+        let limit =
+            format!("root tbf rate {kbit_per_second}kbit burst {BURST_BYTES} limit {QUEUE_BYTES}");
         let router = self.router();
         for device in ["near", "far"] {
             let command = format!("-netns {router} qdisc add dev {device} {limit}");
@@ -91,12 +90,44 @@ impl Link {
         Ok(())
     }
 
-    /// The address of the gateway at this link.
-    pub fn gateway_address(self) -> String {
-        format!("10.99.{}.1", self.number)
+    /// Drops all packets of both directions without an error at either end.
+    ///
+    /// # Errors
+    ///
+    /// When a command fails.
+    pub fn black_hole(self) -> Result<()> {
+        self.change_routes("add")
     }
 
-    /// A command that runs a program in the client's namespace.
+    /// Ends [`Self::black_hole`].
+    ///
+    /// # Errors
+    ///
+    /// When a command fails.
+    pub fn restore(self) -> Result<()> {
+        self.change_routes("del")
+    }
+
+    fn change_routes(self, action: &str) -> Result<()> {
+        let router = self.router();
+        for address in [self.near_address(), self.far_address()] {
+            let command = format!("-netns {router} route {action} blackhole {address}/32");
+            execute("ip", &command)?;
+        }
+        Ok(())
+    }
+
+    /// The address of this process at this link.
+    pub const fn near_address(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 99, self.number, 1)
+    }
+
+    /// The address of the host.
+    pub const fn far_address(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 98, self.number, 2)
+    }
+
+    /// A command that runs a program on the host.
     pub fn command(self, program: &Command) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace()]);
@@ -105,7 +136,7 @@ impl Link {
     }
 
     fn namespace(self) -> String {
-        format!("client{}", self.number)
+        format!("host{}", self.number)
     }
 
     fn router(self) -> String {
