@@ -17,7 +17,7 @@ use crate::{DisconnectCause, UnsubscribeCause};
 /// use steadfast::websocket::{Client, Event};
 ///
 /// # async fn run(client: Client) {
-/// let mut inbox = client.receive_with(100);
+/// let mut inbox = client.receive_with(100, 1 << 20);
 /// while let Some(event) = inbox.next().await {
 ///     match event {
 ///         Event::Message(message) => println!("{:?}", message.as_text()),
