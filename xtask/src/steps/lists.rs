@@ -90,7 +90,7 @@ fn checks() -> Vec<Step> {
 
 /// The steps are ordered so that the first failure explains later ones: a broken unit makes later steps fail too.
 fn tests() -> Vec<Step> {
-    let mut steps = vec![
+    vec![
         step("web-unit", "npm --prefix web run test").aside(),
         web_build().aside(),
         bench_build().aside(),
@@ -121,11 +121,8 @@ fn tests() -> Vec<Step> {
         // They mostly wait, for scheduled faults and for programs, so more of them run at a time than the machine has cores.
         end_to_end("lab", "lab")
             .and(["--test", "documents", "--test-threads", "4"].map(str::to_owned).to_vec()),
-    ];
-    // After everything that this machine itself needs.
-    steps.extend(portable());
-    steps.push(bench_smoke().alone());
-    steps
+        bench_smoke().alone(),
+    ]
 }
 
 /// The end-to-end tests of one file. The whole workspace is selected, since its dependencies have other features when
