@@ -28,6 +28,15 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// The port on a host of its own.
 const PORT: u16 = 8000;
 
+/// Where a gateway listens.
+#[derive(Clone, Copy, Debug)]
+enum Access {
+    Loopback,
+    AllAddresses,
+    /// On the host at the end of this link.
+    Host(Link),
+}
+
 /// A gateway that can be killed and started again on the same port and data.
 #[derive(Debug)]
 pub struct Gateway {
@@ -47,7 +56,18 @@ impl Gateway {
     /// When no port is free, or the folder cannot be written.
     pub fn new(program: PathBuf, folder: PathBuf) -> Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        Self::at(program, folder, address, None)
+        Self::at(program, folder, address, Access::Loopback)
+    }
+
+    /// A gateway that clients of other network namespaces reach at every address of this one. Writes the configuration
+    /// into the folder; does not start the gateway.
+    ///
+    /// # Errors
+    ///
+    /// When no port is free, or the folder cannot be written.
+    pub fn on_all_addresses(program: PathBuf, folder: PathBuf) -> Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        Self::at(program, folder, address, Access::AllAddresses)
     }
 
     /// A gateway on the host at the end of a link, open to all clients. Writes the configuration into the folder; does not
@@ -58,23 +78,24 @@ impl Gateway {
     /// When the folder cannot be written.
     pub fn on_host(program: PathBuf, folder: PathBuf, link: Link) -> Result<Self> {
         let address = SocketAddr::from((link.far_address(), PORT));
-        Self::at(program, folder, address, Some(link))
+        Self::at(program, folder, address, Access::Host(link))
     }
 
-    fn at(
-        program: PathBuf,
-        folder: PathBuf,
-        address: SocketAddr,
-        link: Option<Link>,
-    ) -> Result<Self> {
-        let clients = match link {
-            None => "",
-            Some(_) => "[client]\nanonymous = \"all\"\n\n",
+    fn at(program: PathBuf, folder: PathBuf, address: SocketAddr, access: Access) -> Result<Self> {
+        let (link, listen) = match access {
+            Access::Loopback => (None, address.ip()),
+            Access::AllAddresses => (None, Ipv4Addr::UNSPECIFIED.into()),
+            Access::Host(link) => (Some(link), address.ip()),
         };
-        let (ip, port) = (address.ip(), address.port());
+        let clients = if listen.is_loopback() {
+            ""
+        } else {
+            "[client]\nanonymous = \"all\"\n\n"
+        };
+        let port = address.port();
         // Small segments roll several times in a run; segments of the default size would not.
         let config = format!(
-            "{clients}[server]\naddress = \"{ip}\"\nport = {port}\n\n\
+            "{clients}[server]\naddress = \"{listen}\"\nport = {port}\n\n\
              [store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
         );
         fs::write(folder.join("steadfast.toml"), config)?;

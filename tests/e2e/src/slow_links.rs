@@ -3,7 +3,6 @@
 //! Each client subscribes, disconnects, misses publications, and reconnects over a link of a few kbit/s in both
 //! directions. All clients of a run recover the same publications at once, each over a link of its own.
 
-use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,14 +61,7 @@ impl Plan {
 pub fn run(program: PathBuf, plan: Plan) -> Result<()> {
     link::prepare()?;
     let folder = binaries::scratch("slow-links")?;
-    let mut gateway = Gateway::new(program, folder)?;
-    let configuration = gateway.folder().join("steadfast.toml");
-    let text = fs::read_to_string(&configuration)?;
-    let open = text.replace(
-        "[server]",
-        "[client]\nanonymous = \"all\"\n\n[server]\naddress = \"0.0.0.0\"",
-    );
-    fs::write(&configuration, open)?;
+    let mut gateway = Gateway::on_all_addresses(program, folder)?;
     gateway.start()?;
 
     let mut clients = Vec::new();
