@@ -229,12 +229,19 @@ impl Endpoints {
     /// Each further attempt at this endpoint would fail for the same reason. Reported before [`Self::on_failed`].
     ///
     /// Returns whether this is so for every endpoint: then no attempt can succeed. Otherwise the endpoint is treated as
-    /// any other that failed.
+    /// any other that failed. A transport to it ([`Self::on_opened`]) and [`Self::on_closed`] refute it.
     pub fn on_failed_for_good(&mut self, id: EndpointId) -> bool {
         if let Some(candidate) = self.candidate(id) {
             candidate.has_failed_for_good = true;
         }
         self.candidates.iter().all(|it| it.has_failed_for_good)
+    }
+
+    /// A transport to this endpoint has opened: it can be reached.
+    pub fn on_opened(&mut self, id: EndpointId) {
+        if let Some(candidate) = self.candidate(id) {
+            candidate.has_failed_for_good = false;
+        }
     }
 
     /// A connection is ready. It replaces the present one, if there is one, and ends the hold-down of its endpoint.
@@ -302,6 +309,9 @@ impl Endpoints {
     /// The session is closed, or restarted after it gave up. Nothing follows from this for an endpoint: the next attempt
     /// begins a round.
     pub fn on_closed(&mut self) {
+        for candidate in &mut self.candidates {
+            candidate.has_failed_for_good = false;
+        }
         self.connection = None;
         self.begin_round();
     }

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use steadfast_core::event::{DialStage, SessionSnapshot};
+use steadfast_core::io::Attempt;
 use steadfast_core::secret::Secret;
 use steadfast_machine::Instant;
 use steadfast_protocol::websocket::handshake::RequestError;
@@ -128,11 +129,12 @@ impl Connector {
     /// Plans the attempt that a session with this many endpoints starts now.
     pub(crate) fn plan(
         &self,
+        attempt: Attempt,
         snapshot: &SessionSnapshot,
         endpoints: usize,
         now: Instant,
     ) -> DialPlan {
-        DialPlan::new(snapshot, endpoints, self.readiness.as_ref(), now)
+        DialPlan::new(attempt, snapshot, endpoints, self.readiness.as_ref(), now)
     }
 
     /// Opens a WebSocket to this endpoint.

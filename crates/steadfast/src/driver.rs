@@ -335,7 +335,7 @@ impl<D: Dialect> Driver<D> {
             ..
         } = &self.parts;
         if let Some(endpoint) = endpoints.get(endpoint) {
-            let plan = connector.plan(session.snapshot(), endpoints.len(), clock.now());
+            let plan = connector.plan(attempt, session.snapshot(), endpoints.len(), clock.now());
             let target = Target::new(connector, endpoint, plan);
             self.transports.dial(attempt, target, dial_limit);
         }

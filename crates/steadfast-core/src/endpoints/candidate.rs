@@ -68,7 +68,6 @@ impl Candidate {
     }
 
     pub(super) const fn on_connected(&mut self) {
-        self.has_failed_for_good = false;
         self.held_until = Instant::START;
         self.postponed_until = Instant::START;
     }

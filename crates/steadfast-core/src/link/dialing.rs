@@ -68,12 +68,19 @@ impl Link {
             {
                 self.abort_transport();
                 self.report_down(false);
+                self.endpoints.on_inconclusive(self.endpoint);
                 self.requested_at = Some(now);
                 self.dial(now);
             }
             Lifecycle::Connected { liveness, .. } => {
                 if liveness.probe_now(now) {
                     self.probe(self.attempt);
+                }
+                if let Some(standby) = &mut self.standby {
+                    let attempt = standby.attempt;
+                    if standby.liveness_mut().is_some_and(|it| it.probe_now(now)) {
+                        self.probe(attempt);
+                    }
                 }
             }
             Lifecycle::Idle
@@ -171,6 +178,7 @@ impl Link {
         if !self.is_current(attempt) {
             return;
         }
+        self.endpoints.on_opened(self.endpoint);
         self.lifecycle = Lifecycle::Handshake {
             deadline: deadline.unwrap_or(now + self.settings.connect_timeout),
             liveness: Liveness::new(self.settings.liveness, now),

@@ -197,7 +197,8 @@ impl Link {
             deadline: deadline.unwrap_or(limit),
             liveness,
         };
-        let attempt = standby.attempt;
+        let (attempt, endpoint) = (standby.attempt, standby.endpoint);
+        self.endpoints.on_opened(endpoint);
         self.outputs
             .push_back(LinkOutput::StartHandshake { attempt });
     }
@@ -253,7 +254,12 @@ impl Link {
 impl Link {
     pub(super) fn standby_dial_failed(&mut self, now: Instant, failure: DialFailure) {
         // The failure of an open transport is reported as a loss.
-        if let Some(StandbyStage::Dialing { .. }) = self.standby.as_ref().map(|it| &it.stage) {
+        if let Some(standby) = &self.standby
+            && matches!(standby.stage, StandbyStage::Dialing { .. })
+        {
+            if failure.is_final {
+                self.endpoints.on_failed_for_good(standby.endpoint);
+            }
             let retry_after = failure.retry_after;
             let cause = DisconnectCause::from(failure);
             let advice = RetryAdvice {
@@ -293,12 +299,17 @@ impl Link {
         let Some(standby) = self.standby.take() else {
             return;
         };
-        self.report_failed_attempt(now, standby.endpoint, &cause);
+        let can_renew = advice.action == Action::RenewCredentials && self.credentials.can_fetch;
+        if can_renew {
+            self.endpoints.on_inconclusive(standby.endpoint);
+        } else {
+            self.report_failed_attempt(now, standby.endpoint, &cause);
+        }
         if let Some(retry_after) = advice.retry_after {
             let delay = self.backoff.jittered_retry_after(retry_after);
             self.endpoints.postpone(standby.endpoint, now + delay);
         }
-        if advice.action == Action::RenewCredentials && self.credentials.can_fetch {
+        if can_renew {
             let reason = RenewalReason::Rejected;
             self.require_credentials(reason);
             self.outputs

@@ -35,3 +35,4 @@ mod standby;
 mod standby_credentials;
 mod subscriptions;
 mod texts;
+mod unreachable;

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::Input;
-use steadfast_core::event::SessionPhase;
+use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
 use steadfast_core::io::DialFailure;
+use steadfast_core::policy::EndpointLogs;
 
-use crate::script::{Script, dial_failure, settings};
+use crate::migration::{publish_id, subscribed_at_first, switching};
+use crate::script::{Script, ack, dial_failure, settings};
 
 #[test]
 fn an_attempt_that_hangs_is_replaced_at_once() {
@@ -108,4 +110,51 @@ fn a_signal_never_postpones_the_next_attempt() {
 
         assert!(script.snapshot().next_attempt_at <= planned);
     }
+}
+
+#[test]
+fn an_attempt_that_is_replaced_says_nothing_about_its_server() {
+    let mut script = subscribed_at_first(EndpointLogs::Shared);
+    script.keep_alive(3_600);
+    script.lose_connection();
+    script.advance_to_next_dial();
+    script.advance(Duration::from_secs(2));
+
+    script.handle(Input::ReconnectRequested);
+
+    let endpoints: Vec<usize> = script.dials.iter().rev().take(2).map(|it| it.1).collect();
+    assert_eq!(endpoints, [0, 0], "the preferred server again");
+}
+
+/// The longest time until a silent peer that was probed is given up.
+const PROBED_MAX: Duration = Duration::from_secs(11);
+
+#[test]
+fn a_connection_that_is_about_to_replace_another_one_is_probed_too() {
+    // Everything is silent after the signal; the switch follows it at its time limit.
+    let mut script = switching();
+    script.handle(Input::ReconnectRequested);
+    let requested_at = script.now;
+    let is_lost = |script: &Script| {
+        let mut events = script.events.iter();
+        events.any(|it| matches!(it.1, SessionEvent::Lost { .. }))
+    };
+    while !is_lost(&script) && script.now - requested_at <= PROBED_MAX {
+        script.advance(Duration::from_millis(100));
+    }
+    assert!(is_lost(&script));
+
+    // The switch follows the signal at once.
+    let mut script = subscribed_at_first(EndpointLogs::Shared);
+    script.publish();
+    let commands = script.commands();
+    script.migrate(None);
+    script.connect_standby();
+    script.handle(Input::ReconnectRequested);
+    let requested_at = script.now;
+    script.reply_to(publish_id(&commands), Ok(ack(4, false)));
+    while script.state() == SessionState::Connected {
+        script.advance(Duration::from_millis(100));
+    }
+    assert!(script.now - requested_at <= PROBED_MAX);
 }

@@ -3,10 +3,12 @@
 use steadfast_core::dialect::centrifuge::Input;
 use steadfast_core::event::SessionState;
 use steadfast_core::io::RenewalReason;
+use steadfast_core::policy::EndpointLogs;
 use steadfast_core::secret::Secret;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{Command, RefreshResult, ReplyResult, Request};
 
+use crate::migration::two_endpoints;
 use crate::script::{Script, connected};
 
 /// A ready session that fetched its credentials.
@@ -106,4 +108,25 @@ fn after_the_switch_those_of_the_new_connection_are_renewed_in_time() {
         script.fetches.last().map(|it| it.2),
         Some(RenewalReason::Expiring)
     );
+}
+
+#[test]
+fn rejected_credentials_say_nothing_about_the_server() {
+    let mut script = Script::fetching_credentials(two_endpoints(EndpointLogs::Shared));
+    fetched(&mut script, "t");
+    script.connect();
+    script.migrate(Some(1));
+    script.connect_standby();
+    script.keep_alive(60);
+    script.migrate(Some(0));
+    script.dial_standby();
+    script.reply_to_standby(Err(ErrorCode::TokenExpired.reply()));
+    fetched(&mut script, "t2");
+    script.keep_alive(1);
+
+    script.lose_connection();
+    script.advance_to_next_dial();
+
+    let endpoint = script.dials.last().map(|it| it.1);
+    assert_eq!(endpoint, Some(0), "the preferred server is not held down");
 }
