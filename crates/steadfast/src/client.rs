@@ -20,7 +20,7 @@ use crate::events::Events;
 use crate::exchange::{Command, DRIVER_GRACE, ExchangeHandle};
 use crate::overflow::Overflow;
 use crate::receipt::Receipt;
-use crate::subscription::{Queue, Subscription};
+use crate::subscription::{Queue, QueueSender, Subscription};
 
 /// A handle to a session with a server. When the last clone is dropped, queued messages are sent for up to
 /// [`crate::defaults::DRAIN_TIMEOUT`], then the session closes.
@@ -108,8 +108,9 @@ impl<D: Dialect> Client<D> {
     /// receipt has the outcome.
     ///
     /// The message is not sent later than `ttl` after the driver has received it; `None` for no limit. Messages are
-    /// sent in the order in which these futures are first polled. Cancel-safe: if the future is dropped before it
-    /// completes, nothing is sent.
+    /// sent in the order in which these futures are first polled, so a future that waits for space must be polled or dropped:
+    /// while one is kept without being polled, all later messages wait, also if the outbox is empty, and the methods that do
+    /// not wait fail. Cancel-safe: if the future is dropped before it completes, nothing is sent.
     ///
     /// # Errors
     ///
@@ -154,10 +155,9 @@ impl<D: Dialect> Client<D> {
         let id = SubscriptionId(self.next_number());
         let queue = Arc::new(Queue::new(Arc::clone(self.exchange.exchange())));
         options.buffer_len_max = options.buffer_len_max.max(1);
-        let command = Command::Subscribe(id, options, Arc::clone(&queue));
-        if self.send(command).is_err() {
-            queue.end();
-        }
+        let sender = QueueSender::new(Arc::clone(&queue));
+        // If it fails, the dropped sender has ended the queue.
+        let _ = self.send(Command::Subscribe(id, options, sender));
         Subscription::new(id, queue, self.exchange.clone())
     }
 

@@ -33,7 +33,7 @@ use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::events::Events;
 use crate::exchange::{Command, Completion, Exchange, Outcomes, Received};
-use crate::subscription::Queue;
+use crate::subscription::QueueSender;
 
 /// Maximum number of commands that are received in one loop iteration.
 const COMMANDS_PER_ITERATION: usize = 256;
@@ -96,7 +96,7 @@ pub struct Driver<D: Dialect> {
 /// The receivers of the session's events, and of its end.
 #[derive(Debug)]
 struct Waiters<D: Dialect> {
-    subscriptions: BTreeMap<SubscriptionId, Arc<Queue<D>>>,
+    subscriptions: BTreeMap<SubscriptionId, QueueSender<D>>,
     /// Callers of `close`.
     closing: Vec<oneshot::Sender<()>>,
     /// A handle has requested the close, with its own drain time.
@@ -391,9 +391,7 @@ impl<D: Dialect> Driver<D> {
     /// Ends the waits that the session cannot end.
     fn end_waits(&mut self) {
         self.parts.exchange.end();
-        for queue in self.waiters.subscriptions.values() {
-            queue.end();
-        }
+        self.waiters.subscriptions.clear();
         self.waiters.closing.clear();
     }
 

@@ -152,20 +152,28 @@ impl<D: Dialect> Exchange<D> {
         count_max: usize,
         context: &Context<'_>,
     ) -> bool {
-        received.free_buffer();
+        received.free_buffers();
         let has_handles = self.handles.load(Ordering::Acquire) > 0;
         let mut inner = self.lock();
         let was_full = inner.commands.len() >= self.commands_max;
         let is_called = mem::take(&mut inner.is_driver_called);
-        inner.take_commands(&mut received.commands, count_max);
-        received.withdrawn.append(&mut inner.withdrawn);
+        let given_up = inner.take_commands(&mut received.commands, count_max);
+        if received.withdrawn.is_empty() {
+            mem::swap(&mut received.withdrawn, &mut inner.withdrawn);
+        } else {
+            received.withdrawn.append(&mut inner.withdrawn);
+        }
         let is_empty = received.commands.is_empty() && inner.commands.is_empty();
         received.is_orphaned = is_empty && !has_handles;
-        let is_busy = is_called || !received.commands.is_empty() || !received.withdrawn.is_empty();
-        if !is_busy {
-            register(&mut inner.driver, context);
-        }
+        // A batch of which every call was withdrawn is empty, and others may be queued behind it.
+        let is_busy = is_called || !is_empty || !received.withdrawn.is_empty();
+        let replaced = if is_busy {
+            None
+        } else {
+            register(&mut inner.driver, context)
+        };
         drop(inner);
+        drop((given_up, replaced));
         if was_full {
             self.command_space.notify_waiters();
         }
@@ -187,16 +195,16 @@ impl<D: Dialect> Exchange<D> {
 
     /// Ends all waits: no outcome follows.
     pub(crate) fn end(&self) {
-        let (commands, wakers) = {
+        let (commands, driver, wakers) = {
             let mut inner = self.lock();
             inner.phase = Phase::Ended;
-            inner.driver = None;
+            let driver = inner.driver.take();
             let mut wakers = inner.calls.take_wakers();
             wakers.extend(inner.messages.take_wakers());
             wakers.extend(inner.space.take_wakers());
-            (mem::take(&mut inner.commands), wakers)
+            (mem::take(&mut inner.commands), driver, wakers)
         };
-        drop(commands);
+        drop((commands, driver));
         self.stop_watchdog();
         wakers.into_iter().for_each(Waker::wake);
         self.command_space.notify_waiters();
@@ -239,8 +247,13 @@ impl<D: Dialect> Inner<D> {
         self.driver.take()
     }
 
-    /// Moves commands out of the queue, without the calls that were withdrawn in it.
-    fn take_commands(&mut self, commands: &mut VecDeque<Command<D>>, count_max: usize) {
+    /// Moves commands out of the queue. Returns the calls that were withdrawn in it, which are to be dropped outside of the
+    /// lock.
+    fn take_commands(
+        &mut self,
+        commands: &mut VecDeque<Command<D>>,
+        count_max: usize,
+    ) -> VecDeque<Command<D>> {
         if commands.is_empty() && self.commands.len() <= count_max {
             mem::swap(commands, &mut self.commands);
         } else {
@@ -248,26 +261,34 @@ impl<D: Dialect> Inner<D> {
             commands.extend(self.commands.drain(..count));
         }
         let calls = &mut self.calls;
-        commands.retain(|command| match command {
-            Command::Call(id, ..) => {
+        let mut are_given_up = false;
+        for command in &*commands {
+            if let Command::Call(id, ..) = command {
                 let key = ReplyKey::from_number(id.0);
-                let is_withdrawn = calls.is_abandoned(key);
-                if is_withdrawn {
-                    calls.remove(key);
+                if calls.is_abandoned(key) {
+                    are_given_up = true;
                 } else if let Some(is_received) = calls.held_mut(key) {
                     *is_received = true;
                 }
-                !is_withdrawn
             }
-            Command::Send(_)
-            | Command::Subscribe(..)
-            | Command::Unsubscribe(_)
-            | Command::SetCredentials(_)
-            | Command::ReconnectNow
-            | Command::Restart
-            | Command::Migrate(_)
-            | Command::Close(..) => true,
-        });
+        }
+        if !are_given_up {
+            return VecDeque::new();
+        }
+        let is_given_up = |command: &Command<D>| {
+            let Command::Call(id, ..) = command else {
+                return false;
+            };
+            let key = ReplyKey::from_number(id.0);
+            let is_abandoned = calls.is_abandoned(key);
+            if is_abandoned {
+                calls.remove(key);
+            }
+            is_abandoned
+        };
+        let given_up;
+        (given_up, *commands) = mem::take(commands).into_iter().partition(is_given_up);
+        given_up
     }
 
     fn complete(&mut self, completion: Completion<D>) -> Option<Waker> {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -40,6 +41,30 @@ pub struct Subscription<D: Dialect> {
     id: SubscriptionId,
     queue: Arc<Queue<D>>,
     exchange: ExchangeHandle<D>,
+}
+
+/// The driver's side of a queue. Dropping it ends the queue, also if the driver never receives it.
+#[derive(Debug)]
+pub(crate) struct QueueSender<D: Dialect>(Arc<Queue<D>>);
+
+impl<D: Dialect> QueueSender<D> {
+    pub(crate) const fn new(queue: Arc<Queue<D>>) -> Self {
+        Self(queue)
+    }
+}
+
+impl<D: Dialect> Deref for QueueSender<D> {
+    type Target = Queue<D>;
+
+    fn deref(&self) -> &Queue<D> {
+        &self.0
+    }
+}
+
+impl<D: Dialect> Drop for QueueSender<D> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// The event queue of one subscription.

@@ -74,9 +74,12 @@ pub(crate) struct Received<D: Dialect> {
 }
 
 impl<D: Dialect> Received<D> {
-    pub(super) fn free_buffer(&mut self) {
+    pub(super) fn free_buffers(&mut self) {
         if !KEPT_CAPACITIES.contains(&self.commands.capacity()) {
             self.commands = VecDeque::new();
+        }
+        if !KEPT_CAPACITIES.contains(&self.withdrawn.capacity()) {
+            self.withdrawn = Vec::new();
         }
     }
 }

@@ -10,7 +10,7 @@ use steadfast_core::dialect::Dialect;
 use steadfast_core::io::{CallError, CallId, CallResult};
 use steadfast_machine::Instant;
 
-use super::reply_table::ReplyKey;
+use super::reply_table::{ReplyKey, State};
 use super::{Command, Exchange, Phase, wake};
 
 /// How much later than the driver a handle ends a wait: the driver knows more about the outcome.
@@ -77,27 +77,35 @@ impl<D: Dialect> Exchange<D> {
 
     /// Withdraws a call without a result: one that the driver has not received is never executed.
     fn withdraw_call(&self, key: ReplyKey) {
-        let driver = {
+        let (driver, unused) = {
             let mut inner = self.lock();
             let is_received = inner.calls.held_mut(key).is_some_and(|it| *it);
-            if !inner.calls.abandon(key) || !is_received {
-                return;
-            }
-            inner.calls.remove(key);
-            inner.withdrawn.push(CallId(key.number()));
-            inner.driver.take()
+            let unused = inner.calls.abandon(key);
+            let driver = if is_received && matches!(unused, Some(State::Waiting(_))) {
+                inner.calls.remove(key);
+                inner.withdrawn.push(CallId(key.number()));
+                inner.driver.take()
+            } else {
+                None
+            };
+            (driver, unused)
         };
+        drop(unused);
         wake(driver);
     }
 
     fn poll_call(&self, key: ReplyKey, context: &Context<'_>) -> Poll<CallResult<D>> {
-        let mut inner = self.lock();
-        let polled = inner.calls.poll(key, context);
-        if polled.is_pending() && inner.phase == Phase::Ended {
-            // Only a driver that panicked sends no outcome.
-            inner.calls.remove(key);
-            return Poll::Ready(Err(CallError::Closed));
-        }
+        let (polled, _unused) = {
+            let mut inner = self.lock();
+            let (polled, replaced) = inner.calls.poll(key, context);
+            if polled.is_pending() && inner.phase == Phase::Ended {
+                // Only a driver that panicked sends no outcome.
+                let removed = inner.calls.remove(key);
+                (Poll::Ready(Err(CallError::Closed)), (replaced, removed))
+            } else {
+                (polled, (replaced, None))
+            }
+        };
         polled
     }
 }

@@ -1,6 +1,5 @@
 //! What a handle requests of the driver.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_core::dialect::Dialect;
@@ -8,7 +7,7 @@ use steadfast_core::io::{CallId, Outgoing, SubscribeOptions, SubscriptionId};
 use steadfast_core::secret::Secret;
 use tokio::sync::oneshot;
 
-use crate::subscription::Queue;
+use crate::subscription::QueueSender;
 
 /// A command from a handle.
 #[derive(Debug)]
@@ -16,7 +15,7 @@ pub(crate) enum Command<D: Dialect> {
     Send(Outgoing<D::Message>),
     /// The time limit begins when the driver receives the call.
     Call(CallId, D::Call, Duration),
-    Subscribe(SubscriptionId, SubscribeOptions<D::Topic>, Arc<Queue<D>>),
+    Subscribe(SubscriptionId, SubscribeOptions<D::Topic>, QueueSender<D>),
     Unsubscribe(SubscriptionId),
     SetCredentials(Secret),
     ReconnectNow,

@@ -78,19 +78,30 @@ impl<D: Dialect> Exchange<D> {
 
     /// Returns the outcome of a message; until there is one, it wakes this task.
     pub(crate) fn poll_message(&self, key: ReplyKey, context: &Context<'_>) -> Poll<SendResult<D>> {
-        let mut inner = self.lock();
-        let polled = inner.messages.poll(key, context);
-        if polled.is_pending() && inner.phase == Phase::Ended {
-            // Only a driver that panicked sends no outcome, and whether it sent the message is not known.
-            inner.messages.remove(key);
-            return Poll::Ready(Err(SendError::Interrupted));
-        }
+        let (polled, _unused) = {
+            let mut inner = self.lock();
+            let (polled, replaced) = inner.messages.poll(key, context);
+            if polled.is_pending() && inner.phase == Phase::Ended {
+                // Only a driver that panicked sends no outcome, and whether it sent the message is not known.
+                let removed = inner.messages.remove(key);
+                (
+                    Poll::Ready(Err(SendError::Interrupted)),
+                    (replaced, removed),
+                )
+            } else {
+                (polled, (replaced, None))
+            }
+        };
         polled
     }
 
     /// Nothing waits for the outcome of this message any more.
     pub(crate) fn forget_message(&self, key: ReplyKey) {
-        self.lock().messages.abandon(key);
+        // Dropped after the lock.
+        let _unused = {
+            let mut inner = self.lock();
+            inner.messages.abandon(key)
+        };
     }
 }
 
@@ -119,13 +130,15 @@ impl<D: Dialect> Future for QueuedMessage<'_, D> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        let replaced;
         let (key, driver, next) = {
             let mut inner = this.exchange.lock();
             inner.require_open()?;
             let Some(message) = this.message.take() else {
                 return Poll::Pending;
             };
-            let place = inner.space.poll_take(this.bytes, &mut this.ticket, context);
+            let place;
+            (place, replaced) = inner.space.poll_take(this.bytes, &mut this.ticket, context);
             if place.is_none() {
                 this.message = Some(message);
                 return Poll::Pending;
@@ -133,6 +146,7 @@ impl<D: Dialect> Future for QueuedMessage<'_, D> {
             let (key, driver) = inner.push_message(message, this.ttl, place);
             (key, driver, inner.space.next())
         };
+        drop(replaced);
         wake(driver);
         wake(next);
         Poll::Ready(Ok(key))
@@ -142,11 +156,11 @@ impl<D: Dialect> Future for QueuedMessage<'_, D> {
 impl<D: Dialect> Drop for QueuedMessage<'_, D> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let next = {
+            let (cancelled, next) = {
                 let mut inner = self.exchange.lock();
-                inner.space.cancel(ticket);
-                inner.space.next()
+                (inner.space.cancel(ticket), inner.space.next())
             };
+            drop(cancelled);
             wake(next);
         }
     }

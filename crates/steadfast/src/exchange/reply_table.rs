@@ -57,7 +57,7 @@ struct Entry<T, H> {
 }
 
 #[derive(Debug)]
-enum State<T> {
+pub(super) enum State<T> {
     Free {
         next: Option<u32>,
     },
@@ -103,24 +103,27 @@ impl<T, H> ReplyTable<T, H> {
         ReplyKey { index, generation }
     }
 
-    /// Returns the outcome, and frees the entry; until there is one, it wakes this task.
-    pub(super) fn poll(&mut self, key: ReplyKey, context: &Context<'_>) -> Poll<T> {
+    /// Returns the outcome, and frees the entry; until there is one, it wakes this task. Also returns the task that it
+    /// replaces, which is to be dropped outside of the lock.
+    pub(super) fn poll(
+        &mut self,
+        key: ReplyKey,
+        context: &Context<'_>,
+    ) -> (Poll<T>, Option<Waker>) {
         let Some(state) = self.state_mut(key) else {
-            return Poll::Pending;
+            return (Poll::Pending, None);
         };
-        match state {
+        let polled = match state {
             State::Done(_) => match self.free(key) {
                 Some(State::Done(outcome)) => Poll::Ready(outcome),
                 Some(State::Free { .. } | State::Waiting(_) | State::Abandoned) | None => {
                     Poll::Pending
                 }
             },
-            State::Waiting(waker) => {
-                register(waker, context);
-                Poll::Pending
-            }
+            State::Waiting(waker) => return (Poll::Pending, register(waker, context)),
             State::Free { .. } | State::Abandoned => Poll::Pending,
-        }
+        };
+        (polled, None)
     }
 
     /// Stores an outcome, and returns the task that waits for it, if any. The outcome of an abandoned entry is dropped.
@@ -140,19 +143,13 @@ impl<T, H> ReplyTable<T, H> {
         }
     }
 
-    /// The future of this entry was dropped. Returns `true` if there was no outcome yet: the entry then stays until
-    /// [`Self::complete`] or [`Self::remove`].
-    pub(super) fn abandon(&mut self, key: ReplyKey) -> bool {
-        match self.state_mut(key) {
-            Some(state @ State::Waiting(_)) => {
-                *state = State::Abandoned;
-                true
-            }
-            Some(State::Done(_)) => {
-                self.free(key);
-                false
-            }
-            Some(State::Free { .. } | State::Abandoned) | None => false,
+    /// The future of this entry was dropped. Returns its state, which is to be dropped outside of the lock. If that is
+    /// [`State::Waiting`], the entry stays until [`Self::complete`] or [`Self::remove`].
+    pub(super) fn abandon(&mut self, key: ReplyKey) -> Option<State<T>> {
+        match self.state_mut(key)? {
+            state @ State::Waiting(_) => Some(mem::replace(state, State::Abandoned)),
+            State::Done(_) => self.free(key),
+            State::Free { .. } | State::Abandoned => None,
         }
     }
 
@@ -166,9 +163,9 @@ impl<T, H> ReplyTable<T, H> {
         Some(&mut self.entry_mut(key)?.held)
     }
 
-    /// Removes an entry, whatever its state.
-    pub(super) fn remove(&mut self, key: ReplyKey) {
-        self.free(key);
+    /// Removes an entry, whatever its state, which is to be dropped outside of the lock.
+    pub(super) fn remove(&mut self, key: ReplyKey) -> Option<State<T>> {
+        self.free(key)
     }
 
     /// Returns the tasks of all entries without an outcome, which stay.
@@ -205,13 +202,17 @@ impl<T, H> ReplyTable<T, H> {
     }
 }
 
-/// Keeps a task that is to be woken.
-pub(super) fn register(waker: &mut Option<Waker>, context: &Context<'_>) {
-    if !waker
+/// Keeps a task that is to be woken. Returns the one that it replaces: the last reference to a task drops its future, and
+/// so whatever it owns, which must not happen under a lock.
+#[must_use]
+pub(super) fn register(waker: &mut Option<Waker>, context: &Context<'_>) -> Option<Waker> {
+    let is_same = waker
         .as_ref()
-        .is_some_and(|it| it.will_wake(context.waker()))
-    {
-        *waker = Some(context.waker().clone());
+        .is_some_and(|it| it.will_wake(context.waker()));
+    if is_same {
+        None
+    } else {
+        waker.replace(context.waker().clone())
     }
 }
 
@@ -222,7 +223,7 @@ mod tests {
     type Table = ReplyTable<u32, ()>;
 
     fn poll(table: &mut Table, key: ReplyKey) -> Poll<u32> {
-        table.poll(key, &Context::from_waker(Waker::noop()))
+        table.poll(key, &Context::from_waker(Waker::noop())).0
     }
 
     #[test]
@@ -252,8 +253,8 @@ mod tests {
         let (waiting, done) = (table.insert(None, ()), table.insert(None, ()));
         table.complete(done, 1);
 
-        assert!(table.abandon(waiting));
-        assert!(!table.abandon(done));
+        assert!(matches!(table.abandon(waiting), Some(State::Waiting(_))));
+        assert!(matches!(table.abandon(done), Some(State::Done(1))));
         assert!(table.is_abandoned(waiting));
         assert_eq!(table.used, 1);
 

@@ -52,32 +52,32 @@ impl Space {
     }
 
     /// Takes the space of a message with this much data, or waits for it with a ticket. Ends with [`Self::cancel`] if
-    /// the request is dropped.
+    /// the request is dropped. Also returns a task that is to be dropped outside of the lock.
     pub(super) fn poll_take(
         &mut self,
         bytes: usize,
         ticket: &mut Option<Ticket>,
         context: &Context<'_>,
-    ) -> Option<Place> {
+    ) -> (Option<Place>, Option<Waker>) {
         if ticket.is_none()
             && let Some(place) = self.try_take(bytes)
         {
-            return Some(place);
+            return (Some(place), None);
         }
         let own = *ticket.get_or_insert_with(|| self.enqueue());
         let is_first = self.waiting.front().is_some_and(|(it, _)| *it == own);
         if is_first && let Some(place) = self.take(bytes) {
-            self.waiting.pop_front();
             *ticket = None;
-            return Some(place);
+            let own = self.waiting.pop_front();
+            return (Some(place), own.and_then(|(_, waker)| waker));
         }
         let index = self.waiting.binary_search_by_key(&own, |(it, _)| *it);
         if let Ok(index) = index
             && let Some((_, waker)) = self.waiting.get_mut(index)
         {
-            register(waker, context);
+            return (None, register(waker, context));
         }
-        None
+        (None, None)
     }
 
     fn enqueue(&mut self) -> Ticket {
@@ -87,11 +87,10 @@ impl Space {
         ticket
     }
 
-    /// A request no longer waits.
-    pub(super) fn cancel(&mut self, ticket: Ticket) {
-        if let Ok(index) = self.waiting.binary_search_by_key(&ticket, |(it, _)| *it) {
-            self.waiting.remove(index);
-        }
+    /// A request no longer waits. Returns its task, which is to be dropped outside of the lock.
+    pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<Waker> {
+        let index = self.waiting.binary_search_by_key(&ticket, |(it, _)| *it);
+        self.waiting.remove(index.ok()?)?.1
     }
 
     /// Gives the space of a message back.
@@ -134,7 +133,9 @@ mod tests {
     }
 
     fn poll(space: &mut Space, bytes: usize, ticket: &mut Option<Ticket>) -> Option<Place> {
-        space.poll_take(bytes, ticket, &Context::from_waker(Waker::noop()))
+        space
+            .poll_take(bytes, ticket, &Context::from_waker(Waker::noop()))
+            .0
     }
 
     #[test]
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(poll(&mut space, 1, &mut second), None);
 
         space.give_back(all);
-        space.cancel(first.unwrap());
+        assert!(space.cancel(first.unwrap()).is_some());
 
         assert!(space.next().is_some());
         assert!(poll(&mut space, 1, &mut second).is_some());

@@ -242,3 +242,144 @@ fn an_idle_driver_has_no_buffers_and_none_keeps_large_ones() {
         assert_eq!(outcomes.collected.capacity(), 0);
     }
 }
+
+#[tokio::test]
+async fn a_batch_of_calls_that_were_given_up_is_not_taken_for_an_empty_queue() {
+    let (handle, task, driver) = (handle(1), Arc::default(), Arc::<Task>::default());
+    let mut received = Received::default();
+    let mut given_up = [call(&handle), call(&handle)];
+    for it in &mut given_up {
+        assert!(poll(Pin::new(it), &task).is_pending());
+    }
+    drop(given_up);
+    handle.send(Command::Restart).unwrap();
+
+    let is_busy = handle.receive(&mut received, 2, &Context::from_waker(&driver.waker()));
+
+    assert!(
+        is_busy,
+        "a command is queued, and nothing will wake the driver"
+    );
+}
+
+/// A waker whose drop uses the exchange.
+struct Dropping(Handle);
+
+impl Wake for Dropping {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Dropping {
+    fn drop(&mut self) {
+        let inner = self.0.inner.try_lock();
+        assert!(inner.is_ok(), "a task is dropped under the lock");
+    }
+}
+
+fn dropping(handle: &Handle) -> Waker {
+    Waker::from(Arc::new(Dropping(handle.clone())))
+}
+
+#[test]
+fn the_task_of_a_driver_that_moved_is_dropped_outside_of_the_lock() {
+    let handle = handle(1);
+    let mut received = Received::default();
+    for _ in 0..2 {
+        let waker = dropping(&handle);
+        handle.receive(&mut received, 2, &Context::from_waker(&waker));
+    }
+}
+
+#[test]
+fn the_task_of_a_receipt_that_moved_is_dropped_outside_of_the_lock() {
+    let handle = handle(1);
+    let queued = handle.try_queue_message(publish(), None).unwrap();
+    for _ in 0..2 {
+        let waker = dropping(&handle);
+        let polled = handle.poll_message(queued, &Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+}
+
+#[test]
+fn the_task_of_a_dropped_receipt_is_dropped_outside_of_the_lock() {
+    let handle = handle(1);
+    let queued = handle.try_queue_message(publish(), None).unwrap();
+    let waker = dropping(&handle);
+    assert!(
+        handle
+            .poll_message(queued, &Context::from_waker(&waker))
+            .is_pending()
+    );
+    drop(waker);
+    handle.forget_message(queued);
+}
+
+#[test]
+fn the_task_of_a_message_that_no_longer_waits_is_dropped_outside_of_the_lock() {
+    let handle = handle(1);
+    let _queued = handle.try_queue_message(publish(), None).unwrap();
+    let mut waiting = Box::pin(handle.queue_message(publish(), None));
+    let waker = dropping(&handle);
+    assert!(
+        waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    drop(waker);
+    drop(waiting);
+}
+
+struct Owner(Handle);
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        b"1"
+    }
+}
+impl Drop for Owner {
+    fn drop(&mut self) {
+        assert!(
+            self.0.inner.try_lock().is_ok(),
+            "a payload is dropped under the lock"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_payload_of_a_call_that_was_given_up_is_dropped_outside_of_the_lock() {
+    let (handle, task, driver) = (handle(1), Arc::default(), Arc::<Task>::default());
+    let mut received = Received::default();
+    let data = Bytes::from_owner(Owner(handle.clone()));
+    let rpc = Call::Rpc {
+        method: "m".to_owned(),
+        data,
+    };
+    let mut given_up = Box::pin(handle.call(rpc, Duration::from_mins(1), Clock::start()));
+    assert!(poll(given_up.as_mut(), &task).is_pending());
+    drop(given_up);
+    receive(&handle, &mut received, &driver);
+}
+
+#[tokio::test]
+async fn calls_that_were_given_up_together_leave_no_large_buffer() {
+    let (handle, task, driver) = (handle(1), Arc::default(), Arc::<Task>::default());
+    let waker = driver.waker();
+    let context = Context::from_waker(&waker);
+    let mut received = Received::default();
+    let mut calls: Vec<_> = (0..1_000).map(|_| call(&handle)).collect();
+    for it in &mut calls {
+        assert!(poll(Pin::new(it), &task).is_pending());
+    }
+    handle.receive(&mut received, usize::MAX, &context);
+    received.commands.clear();
+    drop(calls);
+
+    for _ in 0..2 {
+        handle.receive(&mut received, usize::MAX, &context);
+        received.withdrawn.clear();
+    }
+
+    assert_eq!(received.withdrawn.capacity(), 0);
+    assert_eq!(handle.lock().withdrawn.capacity(), 0);
+}

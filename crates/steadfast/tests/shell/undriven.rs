@@ -121,3 +121,118 @@ async fn a_session_that_fails_ends_queued_publications_and_calls_with_the_cause(
     assert_eq!(called, Err(CallError::Failed(cause)));
     client.close(Duration::ZERO).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_dropped_driver_ends_what_is_queued_behind_calls_that_were_given_up() {
+    let (client, driver) = client(UNREACHABLE);
+    for _ in 0..256 {
+        let mut call = Box::pin(client.rpc("m", &1));
+        poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await;
+    }
+    let receipt = client.publish("news", &1).unwrap();
+    let mut subscription = client.subscribe("news");
+
+    drop(driver);
+
+    let outcome = receipt.await;
+    let next = tokio::time::timeout(Duration::from_secs(3), subscription.next()).await;
+    assert_eq!((outcome, next), (Err(SendError::Closed), Ok(None)));
+}
+
+#[tokio::test]
+async fn a_close_is_not_delayed_by_calls_that_were_given_up_before_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let (client, driver) = client(&url);
+    // Connects to a peer that says nothing.
+    let driver = tokio::spawn(driver);
+    let _socket = listener.accept().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..256 {
+        let mut call = Box::pin(client.rpc("m", &1));
+        poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await;
+    }
+    let began = client.now();
+
+    let closed = client.close(Duration::ZERO).await;
+
+    let took = client.now() - began;
+    assert!(
+        closed.is_ok() && took < Duration::from_millis(500),
+        "{closed:?} {took:?}"
+    );
+    driver.await.unwrap();
+}
+
+#[test]
+fn a_driver_that_panics_ends_subscriptions_that_it_has_not_received() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_io()
+        .build()
+        .unwrap();
+    let (client, driver) = client(UNREACHABLE);
+    (0..256).for_each(|_| client.restart());
+    let mut subscription = client.subscribe("news");
+    let driver = runtime.block_on(async { tokio::spawn(driver).await });
+    assert!(driver.unwrap_err().is_panic());
+    let other = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let next = other.block_on(async {
+        tokio::time::timeout(Duration::from_secs(3), subscription.next()).await
+    });
+    assert_eq!(next, Ok(None));
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_call_outside_of_a_runtime_does_not_disable_the_time_limit_of_others() {
+    let (client, _driver) = client(UNREACHABLE);
+    let brief = client.with_call_timeout(Duration::from_millis(10));
+    let outside = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut call = Box::pin(brief.rpc("m", &1));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        call.as_mut().poll(&mut context).is_pending()
+    }));
+    assert!(outside.is_err());
+    let called = runtime()
+        .block_on(async { tokio::time::timeout(Duration::from_secs(5), brief.rpc("m", &1)).await });
+    let maybe_executed = false;
+    assert_eq!(called, Ok(Err(CallError::TimedOut { maybe_executed })));
+}
+
+#[test]
+fn a_call_ends_although_the_runtime_of_an_earlier_one_is_not_run() {
+    let (client, _driver) = client(UNREACHABLE);
+    let brief = client.with_call_timeout(Duration::from_millis(10));
+    let first = runtime();
+    first.block_on(async {
+        let mut call = Box::pin(brief.rpc("m", &1));
+        poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await
+    });
+    // The first runtime exists, and nothing runs it.
+    let called = runtime()
+        .block_on(async { tokio::time::timeout(Duration::from_secs(5), brief.rpc("m", &1)).await });
+    let maybe_executed = false;
+    assert_eq!(called, Ok(Err(CallError::TimedOut { maybe_executed })));
+    drop(first);
+}
+
+#[tokio::test]
+async fn the_longest_time_limit_of_a_call_does_not_overflow() {
+    let (client, driver) = client(UNREACHABLE);
+    let client = client.with_call_timeout(Duration::MAX);
+    let called = tokio::spawn(async move { client.rpc("m", &1).await });
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert!(!called.is_finished());
+    drop(driver);
+    assert!(called.await.unwrap().is_err());
+}
