@@ -175,6 +175,24 @@ fn the_loss_of_a_connection_that_was_replaced_changes_nothing() {
 }
 
 #[test]
+fn a_stable_connection_that_is_replaced_begins_a_round_and_nothing_follows_for_its_endpoint() {
+    let almost = SETTINGS
+        .stable_after
+        .saturating_sub(Duration::from_nanos(1));
+    for (passed, is_stable) in [(almost, false), (SETTINGS.stable_after, true)] {
+        let mut endpoints = failed_over(1);
+        let now = NOW + passed;
+
+        endpoints.on_replaced(now);
+
+        assert_eq!(endpoints.failback_at(), None, "no connection is present");
+        assert_eq!(endpoints.is_round_over(now), !is_stable, "{passed:?}");
+        endpoints.on_lost(now, B);
+        assert_eq!(endpoints.next(now), B, "A is held down, and B is not");
+    }
+}
+
+#[test]
 fn a_server_that_asks_for_another_endpoint_is_tried_last_although_its_connection_was_stable() {
     let mut endpoints = endpoints([0, 1]);
     let id = endpoints.next(NOW);

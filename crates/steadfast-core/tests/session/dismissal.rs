@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::dialect::centrifuge::Input;
-use steadfast_core::event::{DisconnectCause, SessionEvent, SessionState};
+use steadfast_core::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
 use steadfast_core::io::Frame;
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::{ChannelName, Push, PushEvent, Reply};
@@ -77,4 +77,15 @@ fn nothing_follows_the_close_frame() {
     script.reply(&Reply::Ping);
 
     assert_eq!(script.commands(), []);
+}
+
+#[test]
+fn nothing_can_be_received_before_the_transport_is_open() {
+    let mut script = Script::new();
+
+    script.receive(b"no json");
+
+    assert_eq!(script.phase(), SessionPhase::Dialing);
+    script.connect();
+    assert_eq!(script.state(), SessionState::Connected);
 }

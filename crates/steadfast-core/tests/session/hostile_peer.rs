@@ -535,6 +535,29 @@ fn a_subscription_that_the_peer_ends_each_time_is_requested_with_growing_delays(
     assert!((3..10).contains(&requests), "{requests} in 10 s");
 }
 
+#[test]
+fn what_the_peer_said_before_the_switch_has_its_effect_in_the_same_step() {
+    let mut peer = Peer::fixed().connected();
+    peer.subscribe(HARMLESS % 3);
+    peer.serve();
+    let attempt = peer.invariants.attempt();
+    // The socket has not accepted everything, which delays the switch.
+    peer.handle(Input::SendBuffer { attempt, bytes: 1 });
+    peer.handle(Input::MigrateRequested { endpoint: None });
+    let standby = peer.invariants.standby().expect("a standby");
+    peer.handle(Input::Dialled { attempt: standby });
+    let subscribed_and_ended = [(SUBSCRIBED, 1, HARMLESS), (UNSUBSCRIBED, 0, HARMLESS)];
+    for events in [&[(ACCEPTED, 0, HARMLESS)][..], &subscribed_and_ended] {
+        let (attempt, frame) = (standby, frame(events));
+        peer.handle(Input::Received { attempt, frame });
+    }
+    assert_eq!(peer.ids(b's'), Vec::<u32>::new());
+
+    peer.handle(Input::SendBuffer { attempt, bytes: 0 });
+
+    assert_eq!(peer.ids(b's'), [1, 2], "and once more after its end");
+}
+
 fn steps() -> impl Strategy<Value = Vec<(u8, u16)>> {
     proptest::collection::vec((0_u8..42, 0_u16..4_000), 1..150)
 }

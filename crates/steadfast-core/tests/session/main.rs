@@ -15,6 +15,7 @@ mod hostile_dialect;
 mod hostile_peer;
 mod invariants;
 mod jitter;
+mod link;
 mod liveness;
 mod migration;
 mod network_available;

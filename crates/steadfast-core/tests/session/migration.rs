@@ -9,6 +9,7 @@ use steadfast_core::event::{
 use steadfast_core::io::{ConnectionLoss, Frame};
 use steadfast_core::link::SWITCH_TIMEOUT;
 use steadfast_core::policy::{EndpointLogs, SessionSettings};
+use steadfast_machine::Instant;
 use steadfast_protocol::message::{Command, ReplyResult, Request};
 
 use crate::script::{Script, ack, at, dial_failure, key_of, recovered, settings, subscribed};
@@ -418,4 +419,54 @@ fn too_much_from_the_server_of_the_standby_ends_the_wait_for_requests_in_flight(
 
     assert_eq!(script.attempt(), standby);
     assert_eq!(keys(&script.commands()), ["k2"]);
+}
+
+#[test]
+fn a_replaced_connection_is_not_taken_for_the_next_standby() {
+    let mut script = migrating();
+    let old = script.attempt();
+    script.connect_standby();
+    script.reply_to_subscribe(recovered(at(3), &[]));
+    script.publish();
+    script.migrate(None);
+    script.connect_standby();
+    assert_eq!(script.invariants.retiring(), Some(old));
+
+    script.receive_on(old, b"{}");
+
+    assert_eq!(script.standby_inbox, [], "the ping was not from there");
+}
+
+#[test]
+fn a_stable_connection_that_is_replaced_ends_the_backoff_of_the_outage_before_it() {
+    let (floor, range_min) = (Duration::from_millis(50), Duration::from_secs(1));
+    for seed in 0..20 {
+        let mut script = Script::with(two_endpoints(EndpointLogs::Shared), seed);
+        while script.now < Instant::START + Duration::from_mins(2) {
+            script.dial_fails();
+            script.advance_to_next_dial();
+        }
+        script.connect();
+        script.keep_alive(600);
+        script.migrate(None);
+        script.connect_standby();
+
+        script.lose_connection();
+
+        let delay = script.advance_to_next_dial();
+        assert!(delay <= floor + range_min, "{delay:?}");
+    }
+}
+
+#[test]
+fn a_replaced_connection_is_given_up_also_after_the_loss_of_the_one_that_replaced_it() {
+    let mut script = migrating();
+    let old = script.attempt();
+    script.connect_standby();
+
+    script.lose_connection();
+    assert_eq!(script.invariants.retiring(), Some(old));
+    script.advance(CLOSE_TIMEOUT);
+
+    assert_eq!(script.invariants.retiring(), None);
 }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use steadfast_core::dialect::centrifuge::{
     Call, CallError, Input, SendError, SendResult, SubscriptionEvent,
 };
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::{ErrorCode, with_retry_in};
-use steadfast_protocol::message::{Command, ReplyResult, Request};
+use steadfast_protocol::message::{Command, Reply, ReplyResult, Request};
 
 use crate::script::{Script, ack, at, key_of, settings, subscribed};
 
@@ -393,4 +394,27 @@ fn a_loss_leaves_no_doubt_about_a_publication_that_was_not_sent() {
 
     let rejected = (unsent, Err(SendError::Rejected(rejection)));
     assert!(script.publication_outcomes.contains(&rejected));
+}
+
+#[test]
+fn each_reply_of_one_message_counts() {
+    let mut script = Script::ready();
+    script.publish();
+    script.publish();
+    let mut message = Vec::new();
+    for (offset, command) in (1..).zip(script.commands()) {
+        let reply = Reply::Response {
+            id: command.id,
+            outcome: Ok(ack(offset, false)),
+        };
+        if offset > 1 {
+            message.extend_from_slice(Encoding::Json.separator());
+        }
+        Encoding::Json.append_reply(&mut message, &reply);
+    }
+
+    script.receive(&message);
+
+    assert_eq!(script.publication_outcomes.len(), 2);
+    assert!(script.publication_outcomes.iter().all(|it| it.1.is_ok()));
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use steadfast_core::dialect::centrifuge::{Input, Item, SubscriptionEvent, UnsubscribeCause};
+use steadfast_core::dialect::centrifuge::{
+    Input, Item, SubscribeOptions, SubscriptionEvent, UnsubscribeCause,
+};
 use steadfast_core::event::{SessionPhase, SessionState};
-use steadfast_core::io::ConnectionLoss;
+use steadfast_core::io::{ConnectionLoss, SubscriptionId};
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode, with_retry_in};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
@@ -466,4 +468,36 @@ fn the_end_of_an_earlier_connection_by_a_message_above_the_limit_counts_once() {
 
     let command = script.commands().pop().expect("a subscribe command");
     assert_eq!(recovers_from(&command), Some(at(4)));
+}
+
+#[test]
+fn items_without_a_size_are_limited_by_their_number_only() {
+    let mut script = Script::ready();
+    let (id, options) = (SubscriptionId(1), SubscribeOptions::new("chat", 10));
+    let options = options.buffer_bytes_max(1);
+    script.handle(Input::SubscribeRequested { id, options });
+    script.reply_to_subscribe(subscribed(at(3)));
+
+    for offset in 4..=8 {
+        script.push("chat", offset);
+    }
+
+    assert_eq!(script.drain_subscription_events().len(), 6);
+    assert_eq!(script.commands(), [], "the subscription is not paused");
+}
+
+#[test]
+fn without_a_limit_in_bytes_items_that_wait_for_the_application_are_only_counted() {
+    let mut script = Script::ready();
+    script.subscribe("chat", 1_000);
+    script.reply_to_subscribe(subscribed(at(100)));
+    script.push("chat", 101);
+    let before = script.size();
+
+    for offset in 102..=900 {
+        script.push("chat", offset);
+    }
+
+    let digits = 8;
+    assert!(script.size() <= before + digits, "{}", script.size());
 }

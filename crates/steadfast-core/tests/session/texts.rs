@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::SendError;
-use steadfast_core::event::{DialErrorKind, DialStage, DisconnectCause};
+use steadfast_core::event::{DialErrorKind, DialStage, DisconnectCause, MigrationReason};
 use steadfast_core::io::Frame;
 
 #[test]
@@ -103,4 +103,10 @@ fn only_a_text_message_in_utf_8_has_a_text() {
     assert_eq!(Frame::from("ä").as_text(), Some("ä"));
     assert_eq!(Frame::Text(bytes(&[0xff])).as_text(), None);
     assert_eq!(Frame::Binary(bytes(b"a")).as_text(), None);
+}
+
+#[test]
+fn each_reason_to_replace_a_connection_has_a_name() {
+    assert_eq!(MigrationReason::Failback.to_string(), "failback");
+    assert_eq!(MigrationReason::Requested.to_string(), "requested");
 }
