@@ -165,7 +165,7 @@ impl<D: Dialect> Exchange<D> {
         }
         let is_empty = received.commands.is_empty() && inner.commands.is_empty();
         received.is_orphaned = is_empty && !has_handles;
-        // A batch of which every call was withdrawn is empty, and others may be queued behind it.
+        // A batch of which every call was withdrawn is empty, and others may be queued after it.
         let is_busy = is_called || !is_empty || !received.withdrawn.is_empty();
         let replaced = if is_busy {
             None

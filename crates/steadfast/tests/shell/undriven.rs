@@ -123,7 +123,7 @@ async fn a_session_that_fails_ends_queued_publications_and_calls_with_the_cause(
 }
 
 #[tokio::test]
-async fn a_dropped_driver_ends_what_is_queued_behind_calls_that_were_given_up() {
+async fn a_dropped_driver_ends_what_is_queued_after_calls_that_were_given_up() {
     let (client, driver) = client(UNREACHABLE);
     for _ in 0..256 {
         let mut call = Box::pin(client.rpc("m", &1));
