@@ -10,6 +10,7 @@ mod connection;
 mod driven;
 mod driver;
 mod scripted_peer;
+mod steps;
 mod websocket;
 mod world;
 
@@ -21,7 +22,8 @@ use self::cases::{
     OWNED_SUBSCRIPTION, PRESENCE, PRESENCE_STATS, READY, RECEIPT, RPC, SEND, SEND_MESSAGE, STREAM,
 };
 use self::checks::Checked;
-use self::world::{State, World, poll_once};
+use self::steps::{Steps as _, poll_once};
+use self::world::{State, World};
 use crate::public_api::futures;
 
 /// A future that completes needs fewer polls.

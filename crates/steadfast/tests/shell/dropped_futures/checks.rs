@@ -7,6 +7,7 @@ use steadfast::error::RequestError;
 
 use super::cases::{CALL, Completed, DROPPED, GONE, Outcome};
 use super::scripted_peer::{PUBLICATIONS, Script};
+use super::steps::Steps as _;
 use super::world::{FIRST, Handles, KEPT, OUTBOX_LEN, State, World};
 
 /// The call after the future, whose reply shows that the server has everything before it.

@@ -8,7 +8,8 @@ use steadfast::SessionState;
 use steadfast::error::RequestError;
 use tokio::task::yield_now;
 
-use super::world::{State, World, poll_once};
+use super::steps::{Steps as _, poll_once};
+use super::world::{State, World};
 
 /// How the public API names it.
 pub(super) const NAME: &str = "Future for steadfast::Driver";

@@ -13,7 +13,7 @@ use steadfast::error::RequestError;
 use steadfast::websocket::{Event, Frame, Receipt, Sent};
 
 use self::world::{FIRST, Handles, ITEMS, State, World};
-use super::world::poll_once;
+use super::steps::{Steps as _, poll_once};
 use super::{PAUSES, POLLS_MAX};
 
 /// The message whose future is dropped.

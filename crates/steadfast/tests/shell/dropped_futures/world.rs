@@ -1,10 +1,9 @@
 //! A client with its driver and its server, of which each works only when the test lets it, and the state in which a
 //! future is dropped.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use steadfast::centrifuge::{Client, Driver, MessageReceipt, Subscription};
@@ -14,6 +13,7 @@ use tokio::task::yield_now;
 
 use super::driven::Driven;
 use super::scripted_peer::{Script, ScriptedPeer};
+use super::steps::Steps;
 
 /// The capacity of the outbox.
 pub(super) const OUTBOX_LEN: usize = 2;
@@ -24,8 +24,6 @@ pub(super) const FIRST: &str = "first";
 
 /// More commands than the command queue has space for.
 const COMMANDS: usize = 5_000;
-/// More steps than anything here takes.
-pub(super) const STEPS_MAX: usize = 300_000;
 
 /// Where the client is while the future is polled and dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,52 +245,11 @@ impl World {
         self.driver = Driven::new(driver);
         self.heal().await;
     }
-
-    /// Lets the driver and the server work in turn.
-    pub(super) async fn step(&mut self) {
-        self.is_turn_of_driver = !self.is_turn_of_driver;
-        if self.is_turn_of_driver {
-            self.poll_driver();
-        } else {
-            self.peer.poll();
-            // The runtime learns what has arrived at the sockets of the driver.
-            yield_now().await;
-        }
-    }
-
     fn poll_driver(&mut self) {
         if self.is_driven {
             self.driver.poll();
         }
     }
-
-    /// Takes steps until the condition is met.
-    pub(super) async fn until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
-        for _ in 0..STEPS_MAX {
-            if condition(self) {
-                return;
-            }
-            self.step().await;
-        }
-        panic!("{what} is missing: {self:?}");
-    }
-
-    /// Takes steps until the future completes.
-    pub(super) async fn complete<F: Future>(&mut self, future: F) -> F::Output {
-        let mut future = pin!(future);
-        for _ in 0..STEPS_MAX {
-            if let Poll::Ready(output) = poll_once(future.as_mut()).await {
-                return output;
-            }
-            self.step().await;
-        }
-        panic!("the future does not complete: {self:?}");
-    }
-}
-
-/// Polls a future once.
-pub(super) async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 fn client(
@@ -335,4 +292,17 @@ fn dialing(limit: &DialLimit) -> (ScriptedPeer, Client, Pin<Box<Driver>>) {
 
 fn publish(client: &Client, key: &str) -> MessageReceipt {
     client.message("news", &1).key(key).send_now().unwrap()
+}
+
+impl Steps for World {
+    async fn step(&mut self) {
+        self.is_turn_of_driver = !self.is_turn_of_driver;
+        if self.is_turn_of_driver {
+            self.poll_driver();
+        } else {
+            self.peer.poll();
+            // The runtime learns what has arrived at the sockets of the driver.
+            yield_now().await;
+        }
+    }
 }

@@ -1,8 +1,6 @@
 //! A client of any WebSocket server, with its driver and its server, of which each works only when the test lets it.
 
 use std::net::TcpListener;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use steadfast::websocket::{Client, Driver, Inbox, Receipt};
@@ -12,7 +10,7 @@ use tokio::task::yield_now;
 use super::super::connection::{self, Connection};
 use super::super::driven::Driven;
 use super::super::scripted_peer::Script;
-use super::super::world::{STEPS_MAX, poll_once};
+use super::super::steps::Steps;
 
 /// The message that waits in the outbox before the future is started.
 pub(super) const FIRST: &str = "first";
@@ -145,9 +143,10 @@ impl World {
         self.peer.script = Script::Serve;
         self.client.reconnect_now();
     }
+}
 
-    /// Lets the driver and the server work in turn.
-    pub(super) async fn step(&mut self) {
+impl Steps for World {
+    async fn step(&mut self) {
         self.is_turn_of_driver = !self.is_turn_of_driver;
         if !self.is_turn_of_driver {
             self.peer.poll();
@@ -156,29 +155,6 @@ impl World {
         } else if self.is_driven {
             self.driver.poll();
         }
-    }
-
-    /// Takes steps until the condition is met.
-    pub(super) async fn until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
-        for _ in 0..STEPS_MAX {
-            if condition(self) {
-                return;
-            }
-            self.step().await;
-        }
-        panic!("{what} is missing: {self:?}");
-    }
-
-    /// Takes steps until the future completes.
-    pub(super) async fn complete<F: Future>(&mut self, future: F) -> F::Output {
-        let mut future = pin!(future);
-        for _ in 0..STEPS_MAX {
-            if let Poll::Ready(output) = poll_once(future.as_mut()).await {
-                return output;
-            }
-            self.step().await;
-        }
-        panic!("the future does not complete: {self:?}");
     }
 }
 
