@@ -28,6 +28,7 @@ pub(crate) const SHELLS: &[&str] = &[
     "steadfast-clock",
     "steadfast",
     "steadfast-gateway",
+    "steadfast-proxy",
     "steadfast-lab",
 ];
 
@@ -99,6 +100,10 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "steadfast-proxy",
+        &["steadfast-machine", "steadfast-faults", "steadfast-clock"],
+    ),
+    (
         "steadfast-lab",
         &[
             "steadfast-machine",
@@ -122,6 +127,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-clock",
             "steadfast",
             "steadfast-gateway",
+            "steadfast-proxy",
             "steadfast-lab",
         ],
     ),

@@ -16,4 +16,5 @@ pub mod report;
 pub mod samples;
 pub mod scenario;
 pub mod topology;
+pub mod toxic;
 pub mod verdict;
