@@ -1,24 +1,32 @@
 //! Toxics: faults of a proxied connection, as pure machines.
 //!
 //! A [`Toxic`] says what happens to which direction of which connections. Each connection draws once whether a toxic
-//! affects it ([`victim`]), and runs one machine per toxic that does. The machines of a direction form a [`Pipeline`]:
+//! affects it ([`Identity::draw`]), and runs one machine per toxic that does. The machines of a direction form a [`Pipeline`]:
 //! chunks with their times enter it, and what to write, when, and how to end the connection comes out. A proxy drives
 //! pipelines with sockets, and the simulation drives the same pipelines in virtual time.
 
 mod attributes;
 mod build;
 mod kind;
+mod machines;
+mod path;
+mod pipeline;
 mod select;
 mod validation;
+mod victim;
 
 use std::time::Duration;
 
 pub use attributes::{Attribute, AttributeError, AttributeValue, KIND_NAMES};
 pub use build::default_name;
 pub use kind::{BlackHoleMode, CloseMode, ToxicKind};
+pub use machines::Ending;
+pub use path::{ActiveToxic, Path, ToxicChange, dial_delay};
+pub use pipeline::{Pipeline, Step};
 pub use select::{CONNECTIONS_MAX, Network, NetworkError, Select};
 
 pub use validation::NAME_BYTES_MAX;
+pub use victim::{Draw, Identity};
 
 use crate::link::Direction;
 

@@ -41,12 +41,12 @@ impl Toxic {
 }
 
 fn validate_kind(kind: &ToxicKind) -> Result<(), String> {
-    if let ToxicKind::Slicer { average_size, .. } = kind {
-        if !(1..=PIECE_BYTES_MAX).contains(average_size) {
-            return Err(format!(
-                "average_size is {average_size}, and must be from 1 to {PIECE_BYTES_MAX} bytes"
-            ));
-        }
+    if let ToxicKind::Slicer { average_size, .. } = kind
+        && !(1..=PIECE_BYTES_MAX).contains(average_size)
+    {
+        return Err(format!(
+            "average_size is {average_size}, and must be from 1 to {PIECE_BYTES_MAX} bytes"
+        ));
     }
     Ok(())
 }
