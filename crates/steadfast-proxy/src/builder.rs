@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use steadfast_faults::toxic::Toxic;
 
+use crate::blocking::BlockingProxy;
 use crate::error::Error;
-use crate::proxy::{BlockingProxy, Proxy};
+use crate::proxy::{Owner, Proxy};
 
 /// The settings of a proxy; created by [`Proxy::to`].
 #[derive(Clone, Debug)]
@@ -89,7 +90,8 @@ impl Builder {
     ///
     /// When the address cannot be bound, the upstream is the proxy itself, or a toxic is invalid.
     pub async fn start(self) -> Result<Proxy, Error> {
-        todo!()
+        let owner = Owner::new(self.seed);
+        Proxy::start(self, owner).await
     }
 
     /// Binds the port and starts the proxy on a thread of its own, for programs without a tokio runtime.
@@ -98,6 +100,6 @@ impl Builder {
     ///
     /// As for [`Self::start`].
     pub fn start_blocking(self) -> Result<BlockingProxy, Error> {
-        todo!()
+        BlockingProxy::start(self)
     }
 }

@@ -63,6 +63,9 @@ pub enum Error {
         /// The maximum.
         max: usize,
     },
+    /// The operating system did not start a thread.
+    #[error("cannot start the thread of the proxy: {0}")]
+    Runtime(io::Error),
     /// The proxy has ended, since its handle was dropped or its runtime ended.
     #[error("the proxy has ended")]
     Ended,

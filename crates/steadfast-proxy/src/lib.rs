@@ -21,12 +21,23 @@
 //! The port is bound when [`Builder::start`] returns, and dropping the [`Proxy`] ends it with all its connections.
 //! What a toxic does to which connection depends on the seed, the names and the number of the connection alone.
 
+mod address;
+mod after;
+mod blocking;
 mod builder;
 mod connection;
+mod control;
+mod dial;
 mod error;
 mod event;
+mod listener;
+mod locks;
+mod mailbox;
 mod proxy;
+mod relay;
 mod set;
+mod sockets;
+mod toxics;
 mod traffic;
 
 pub use steadfast_faults::link::Direction;
@@ -35,10 +46,11 @@ pub use steadfast_faults::toxic::{
 };
 pub use steadfast_machine::{Instant, Seed};
 
+pub use blocking::BlockingProxy;
 pub use builder::Builder;
 pub use connection::{ConnectionInfo, ConnectionToxic};
 pub use error::Error;
 pub use event::{EndReason, Event, EventKind, Events};
-pub use proxy::{BlockingProxy, Proxy, ProxyInfo, Update};
+pub use proxy::{Proxy, ProxyInfo, Update};
 pub use set::{Change, ProxySet};
 pub use traffic::{Counters, Traffic};

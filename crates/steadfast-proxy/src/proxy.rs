@@ -1,24 +1,36 @@
 //! The handle of a running proxy.
 
 use std::fmt::Display;
-use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use steadfast_faults::toxic::{CloseMode, Toxic};
+use steadfast_clock::Clock;
+use steadfast_faults::toxic::{ActiveToxic, CloseMode, Toxic};
 use steadfast_machine::Seed;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use crate::builder::Builder;
 use crate::connection::ConnectionInfo;
+use crate::control::{Control, Settings};
 use crate::error::Error;
-use crate::event::Events;
+use crate::event::{Events, Publisher};
+use crate::listener::{Command, Listener, Move};
+use crate::toxics::{Applied, BatchError, ToxicRequest};
 use crate::traffic::Counters;
+use crate::{address, dial};
+
+/// The number of commands that wait for the task of a proxy; further callers wait.
+const COMMANDS_MAX: usize = 16;
 
 /// A running proxy. Dropping it closes its port and all its connections.
 ///
 /// No method waits for a connection or for its data.
 #[derive(Debug)]
 pub struct Proxy {
-    _private: (),
+    control: Arc<Control>,
+    commands: mpsc::Sender<Command>,
+    task: AbortHandle,
 }
 
 /// The settings of a proxy at present.
@@ -56,29 +68,68 @@ impl Proxy {
         Builder::new(upstream.to_string())
     }
 
-    /// Returns the name.
-    pub fn name(&self) -> &str {
-        todo!()
+    pub(crate) async fn start(builder: Builder, owner: Owner) -> Result<Self, Error> {
+        address::validate_upstream(&builder.upstream)?;
+        let resolved = address::to_listen(&builder.listen).await?;
+        let settings = Settings {
+            listen: builder.listen.clone(),
+            local_addr: None,
+            upstream: builder.upstream.clone(),
+            is_enabled: false,
+        };
+        let seed = builder.seed.map_or(owner.seed, Seed::new);
+        let limits = (builder.connections_max, builder.dial_timeout);
+        let parts = (owner.clock, owner.publisher);
+        let control = Arc::new(Control::new(&builder.name, seed, limits, parts, settings));
+        let toxics = builder.toxics.into_iter().map(ToxicRequest::Add).collect();
+        control.change_toxics(toxics).map_err(|(_, error)| error)?;
+        let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
+        let mut listener = Listener::new(Arc::clone(&control), receiver);
+        listener.change(Move {
+            listen: Some((builder.listen, resolved)),
+            upstream: None,
+            is_enabled: Some(builder.is_enabled),
+        })?;
+        check_loop(&control, &builder.upstream).await?;
+        Ok(Self {
+            control,
+            commands: sender,
+            task: tokio::spawn(listener.run()).abort_handle(),
+        })
     }
 
-    /// Returns the address that clients connect to. It stays the same while the proxy is disabled.
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.control.name
+    }
+
+    /// Returns the address that clients connect to. It stays the same while the proxy is disabled; before it listened
+    /// once, it is `0.0.0.0:0`.
     pub fn local_addr(&self) -> SocketAddr {
-        todo!()
+        self.control.local_addr()
     }
 
     /// Returns the settings at present.
     pub fn info(&self) -> ProxyInfo {
-        todo!()
+        let settings = self.control.settings();
+        ProxyInfo {
+            name: self.name().to_owned(),
+            listen: settings.listen,
+            upstream: settings.upstream,
+            is_enabled: settings.is_enabled,
+            toxics: self.toxics(),
+            seed: self.control.seed,
+        }
     }
 
     /// Returns the live counters.
     pub fn counters(&self) -> Counters {
-        todo!()
+        self.control.counters()
     }
 
     /// Returns the toxics: those to the server and of both directions, then those to the client, by order of creation.
     pub fn toxics(&self) -> Vec<Toxic> {
-        todo!()
+        self.control.toxics_by_direction()
     }
 
     /// Adds a toxic to the present and to all later connections.
@@ -87,7 +138,7 @@ impl Proxy {
     ///
     /// When the name exists, an attribute is out of its range, or there are 64 toxics.
     pub fn add_toxic(&self, toxic: Toxic) -> Result<(), Error> {
-        todo!()
+        self.change(ToxicRequest::Add(toxic)).map(drop)
     }
 
     /// Replaces the attributes, the toxicity, the duration and the selection of the toxic of this name. Its directions
@@ -98,7 +149,7 @@ impl Proxy {
     ///
     /// When there is no such toxic, or an attribute is out of its range.
     pub fn update_toxic(&self, toxic: Toxic) -> Result<(), Error> {
-        todo!()
+        self.change(ToxicRequest::Update(toxic)).map(drop)
     }
 
     /// Removes a toxic and returns it. Connections pass at once what it held.
@@ -107,12 +158,48 @@ impl Proxy {
     ///
     /// When there is no such toxic.
     pub fn remove_toxic(&self, name: &str) -> Result<Toxic, Error> {
-        todo!()
+        let removed = self.change(ToxicRequest::Remove(name.to_owned()))?;
+        let first = removed.first().map(|active| active.toxic.clone());
+        first.ok_or_else(|| Error::ToxicNotFound(name.to_owned()))
     }
 
     /// Removes all toxics.
     pub fn remove_toxics(&self) {
-        todo!()
+        // Nothing that is removed can be missing.
+        drop(self.change(ToxicRequest::RemoveAll));
+    }
+
+    fn change(&self, request: ToxicRequest) -> Result<Vec<Arc<ActiveToxic>>, Error> {
+        let applied = self.change_all(vec![request]);
+        applied.map(|it| it.toxics).map_err(|(_, error)| error)
+    }
+
+    /// Applies all changes of toxics at one instant, or none.
+    pub(crate) fn change_all(&self, requests: Vec<ToxicRequest>) -> Result<Applied, BatchError> {
+        let result = self.control.change_toxics(requests)?;
+        // A full queue is read soon, and the task then considers all toxics.
+        drop(self.commands.try_send(Command::ToxicsChanged));
+        Ok(result)
+    }
+
+    /// Checks whether all changes could be applied now.
+    pub(crate) fn check_all(&self, requests: Vec<ToxicRequest>) -> Result<(), BatchError> {
+        self.control.check_toxics(requests)
+    }
+
+    /// Whether it has the addresses of these settings.
+    pub(crate) async fn has_addresses(&self, builder: &Builder) -> Result<bool, Error> {
+        let settings = self.control.settings();
+        if settings.upstream != builder.upstream {
+            return Ok(false);
+        }
+        if settings.listen == builder.listen {
+            return Ok(true);
+        }
+        let resolved = address::to_listen(&builder.listen).await?;
+        Ok(settings
+            .local_addr
+            .is_some_and(|bound| resolved.contains(&bound)))
     }
 
     /// Opens or closes the port; closing it also closes all connections. The port number stays.
@@ -160,49 +247,92 @@ impl Proxy {
     ///
     /// When the address cannot be bound, or the upstream is the proxy itself.
     pub async fn update(&self, update: Update) -> Result<(), Error> {
-        let _ = update;
-        todo!()
+        let listen = match update.listen {
+            Some(listen) => {
+                let resolved = address::to_listen(&listen).await?;
+                Some((listen, resolved))
+            }
+            None => None,
+        };
+        if let Some(upstream) = &update.upstream {
+            address::validate_upstream(upstream)?;
+            check_loop(&self.control, upstream).await?;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let change = Move {
+            listen,
+            upstream: update.upstream,
+            is_enabled: update.is_enabled,
+        };
+        let command = Command::Move(change, sender);
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_ended| Error::Ended)?;
+        receiver.await.map_err(|_ended| Error::Ended)?
     }
 
     /// Returns the open connections by number.
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        todo!()
+        self.control.connections()
     }
 
-    /// Ends a connection.
+    /// Ends a connection. In the mode `Silent` it stays open and in the list, and everything that arrives is discarded;
+    /// it can still be closed in another mode.
     ///
     /// # Errors
     ///
     /// When no open connection has this number.
     pub fn close_connection(&self, id: u64, mode: CloseMode) -> Result<(), Error> {
-        let _ = (id, mode);
-        todo!()
+        self.control.close_connection(id, mode)
     }
 
     /// Returns the events from now on.
     pub fn events(&self) -> Events {
-        todo!()
+        let name = self.name().to_owned();
+        self.control.publisher().subscribe(Some(name))
     }
 }
 
-/// A proxy on a thread of its own, for programs without a tokio runtime. Dropping it ends the proxy and the thread.
-#[derive(Debug)]
-pub struct BlockingProxy {
-    _private: (),
-}
-
-impl BlockingProxy {
-    /// Waits for an asynchronous method, such as `blocking.wait(blocking.set_enabled(false))`.
-    pub fn wait<F: Future>(&self, future: F) -> F::Output {
-        let _ = future;
-        todo!()
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // The task owns the listener and the tasks of all connections, which end with it.
+        self.task.abort();
     }
 }
 
-impl std::ops::Deref for BlockingProxy {
-    type Target = Proxy;
+/// What several proxies share, or one has alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) seed: Seed,
+    pub(crate) clock: Clock,
+    pub(crate) publisher: Publisher,
+}
 
-    fn deref(&self) -> &Proxy {
-        todo!()
+impl Owner {
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        Self {
+            seed: seed.map_or_else(random_seed, Seed::new),
+            clock: Clock::start(),
+            publisher: Publisher::new(),
+        }
     }
+}
+
+/// A seed that differs between processes and calls. It is no secret.
+fn random_seed() -> Seed {
+    use std::hash::{BuildHasher, RandomState};
+    Seed::new(RandomState::new().hash_one(Clock::wall().as_millis()))
+}
+
+/// Refuses an upstream that is the listener of the proxy, under whatever name.
+async fn check_loop(control: &Control, upstream: &str) -> Result<(), Error> {
+    let listener = control.local_addr();
+    if dial::is_loop(upstream, listener).await {
+        return Err(Error::Loop {
+            upstream: upstream.to_owned(),
+            listen: listener.to_string(),
+        });
+    }
+    Ok(())
 }

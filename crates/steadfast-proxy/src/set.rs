@@ -1,6 +1,7 @@
 //! Several proxies by name, with changes that apply together.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use steadfast_faults::toxic::Toxic;
 use steadfast_machine::{Instant, Seed};
@@ -8,12 +9,20 @@ use steadfast_machine::{Instant, Seed};
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::event::Events;
-use crate::proxy::{Proxy, Update};
+use crate::locks::lock;
+use crate::proxy::{Owner, Proxy, Update};
+use crate::toxics::ToxicRequest;
+
+/// The number of proxies of a set.
+const PROXIES_MAX: usize = 1024;
 
 /// Proxies by name, which share a seed, a clock and a stream of events.
 #[derive(Debug)]
 pub struct ProxySet {
-    _private: (),
+    owner: Owner,
+    proxies: Mutex<BTreeMap<String, Arc<Proxy>>>,
+    /// One change of the addresses at a time, so that none is lost; toxics change without it.
+    moves: tokio::sync::Mutex<()>,
 }
 
 /// One change of a batch.
@@ -30,21 +39,35 @@ pub enum Change {
     RemoveToxics(String),
 }
 
+impl Change {
+    fn split(self) -> (String, ToxicRequest) {
+        match self {
+            Self::AddToxic(proxy, toxic) => (proxy, ToxicRequest::Add(toxic)),
+            Self::UpdateToxic(proxy, toxic) => (proxy, ToxicRequest::Update(toxic)),
+            Self::RemoveToxic(proxy, toxic) => (proxy, ToxicRequest::Remove(toxic)),
+            Self::RemoveToxics(proxy) => (proxy, ToxicRequest::RemoveAll),
+        }
+    }
+}
+
 impl ProxySet {
     /// An empty set; `None` draws a seed. At most 1,024 proxies.
     pub fn new(seed: Option<u64>) -> Self {
-        let _ = seed;
-        todo!()
+        Self {
+            owner: Owner::new(seed),
+            proxies: Mutex::new(BTreeMap::new()),
+            moves: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// Returns the seed of all proxies that are created without one.
-    pub fn seed(&self) -> Seed {
-        todo!()
+    pub const fn seed(&self) -> Seed {
+        self.owner.seed
     }
 
     /// Returns the time of the clock of all events.
     pub fn now(&self) -> Instant {
-        todo!()
+        self.owner.clock.now()
     }
 
     /// Starts a proxy and stores it.
@@ -53,19 +76,37 @@ impl ProxySet {
     ///
     /// When the name exists, or as for [`Builder::start`]; it is not stored then.
     pub async fn create(&self, builder: Builder) -> Result<Arc<Proxy>, Error> {
-        let _ = builder;
-        todo!()
+        let _move = self.moves.lock().await;
+        self.create_alone(builder).await
+    }
+
+    async fn create_alone(&self, builder: Builder) -> Result<Arc<Proxy>, Error> {
+        let name = builder.name.clone();
+        {
+            let proxies = lock(&self.proxies);
+            if proxies.contains_key(&name) {
+                return Err(Error::ProxyExists(name));
+            }
+            if proxies.len() >= PROXIES_MAX {
+                return Err(Error::Full {
+                    what: "proxies",
+                    max: PROXIES_MAX,
+                });
+            }
+        }
+        let proxy = Arc::new(Proxy::start(builder, self.owner.clone()).await?);
+        lock(&self.proxies).insert(name, Arc::clone(&proxy));
+        Ok(proxy)
     }
 
     /// Returns the proxy of this name.
     pub fn get(&self, name: &str) -> Option<Arc<Proxy>> {
-        let _ = name;
-        todo!()
+        lock(&self.proxies).get(name).cloned()
     }
 
     /// Returns all proxies by name.
     pub fn list(&self) -> Vec<Arc<Proxy>> {
-        todo!()
+        lock(&self.proxies).values().cloned().collect()
     }
 
     /// Ends the proxy of this name; its port is closed when this returns.
@@ -74,24 +115,67 @@ impl ProxySet {
     ///
     /// When there is none.
     pub async fn remove(&self, name: &str) -> Result<(), Error> {
-        let _ = name;
-        todo!()
+        let _move = self.moves.lock().await;
+        self.remove_alone(name).await
+    }
+
+    async fn remove_alone(&self, name: &str) -> Result<(), Error> {
+        let removed = lock(&self.proxies).remove(name);
+        let proxy = removed.ok_or_else(|| Error::ProxyNotFound(name.to_owned()))?;
+        // Other holders of the handle do not keep the port open.
+        proxy.set_enabled(false).await
     }
 
     /// Creates a proxy, or changes that of the same name to these settings: one with the same addresses keeps its
-    /// connections, takes over whether it is enabled, and replaces its toxics if `toxics` is given.
+    /// connections, takes over `is_enabled` if it is given, and replaces its toxics if `toxics` is given. One with other
+    /// addresses is replaced.
     ///
     /// # Errors
     ///
-    /// As for [`Self::create`].
+    /// As for [`Self::create`]. A toxic that is invalid leaves the present ones.
     pub async fn populate(
         &self,
         builder: Builder,
         is_enabled: Option<bool>,
         toxics: Option<Vec<Toxic>>,
     ) -> Result<Arc<Proxy>, Error> {
-        let _ = (builder, is_enabled, toxics, Update::default());
-        todo!()
+        let _move = self.moves.lock().await;
+        let mut builder = builder;
+        if let Some(toxics) = &toxics {
+            builder.toxics.clone_from(toxics);
+        }
+        builder.is_enabled = is_enabled.unwrap_or(builder.is_enabled);
+        let Some(proxy) = self.get(&builder.name) else {
+            return self.create_alone(builder).await;
+        };
+        if !proxy.has_addresses(&builder).await? {
+            self.remove_alone(&builder.name).await?;
+            return self.create_alone(builder).await;
+        }
+        if let Some(toxics) = toxics {
+            let removal = std::iter::once(ToxicRequest::RemoveAll);
+            let requests = removal.chain(toxics.into_iter().map(ToxicRequest::Add));
+            let result = proxy.change_all(requests.collect());
+            result.map_err(|(_, error)| error)?;
+        }
+        if let Some(is_enabled) = is_enabled {
+            proxy.set_enabled(is_enabled).await?;
+        }
+        Ok(proxy)
+    }
+
+    /// Changes the addresses of a proxy, or whether it listens.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or as for [`Proxy::update`].
+    pub async fn update(&self, name: &str, update: Update) -> Result<Arc<Proxy>, Error> {
+        let _move = self.moves.lock().await;
+        let proxy = self
+            .get(name)
+            .ok_or_else(|| Error::ProxyNotFound(name.to_owned()))?;
+        proxy.update(update).await?;
+        Ok(proxy)
     }
 
     /// Enables every proxy and removes every toxic. Returns the first error after all proxies were tried.
@@ -100,21 +184,60 @@ impl ProxySet {
     ///
     /// When an address cannot be bound.
     pub async fn reset(&self) -> Result<(), Error> {
-        todo!()
+        let _move = self.moves.lock().await;
+        let mut first = Ok(());
+        for proxy in self.list() {
+            proxy.remove_toxics();
+            let result = proxy.set_enabled(true).await;
+            if first.is_ok() {
+                first = result;
+            }
+        }
+        first
     }
 
-    /// Applies all changes at one instant, which it returns, or none.
+    /// Applies all changes of one proxy at one instant, and those of several proxies one after the other, or none.
+    /// Returns the instant of the last.
     ///
     /// # Errors
     ///
     /// The index of the first change that cannot be applied, and why.
     pub fn batch(&self, changes: Vec<Change>) -> Result<Instant, (usize, Error)> {
-        let _ = changes;
-        todo!()
+        // The lock excludes other batches and the removal of a proxy.
+        let proxies = lock(&self.proxies);
+        let mut groups: BTreeMap<String, (Vec<usize>, Vec<ToxicRequest>)> = BTreeMap::new();
+        for (index, change) in changes.into_iter().enumerate() {
+            let (name, request) = change.split();
+            if !proxies.contains_key(&name) {
+                return Err((index, Error::ProxyNotFound(name)));
+            }
+            let (indices, requests) = groups.entry(name).or_default();
+            indices.push(index);
+            requests.push(request);
+        }
+        let find = |name: &str| proxies.get(name);
+        for (name, (indices, requests)) in &groups {
+            let Some(proxy) = find(name) else { continue };
+            let result = proxy.check_all(requests.clone());
+            result.map_err(|(inner, error)| (original(indices, inner), error))?;
+        }
+        let mut at = self.now();
+        for (name, (indices, requests)) in groups {
+            let Some(proxy) = find(&name) else { continue };
+            let result = proxy.change_all(requests);
+            at = result
+                .map_err(|(inner, error)| (original(&indices, inner), error))?
+                .at;
+        }
+        Ok(at)
     }
 
     /// Returns the events of all proxies from now on.
     pub fn events(&self) -> Events {
-        todo!()
+        self.owner.publisher.subscribe(None)
     }
+}
+
+fn original(indices: &[usize], inner: usize) -> usize {
+    indices.get(inner).copied().unwrap_or_default()
 }

@@ -108,6 +108,20 @@ impl Path {
         }
     }
 
+    /// Takes over the present toxics, if the changes since the last ones are not known.
+    pub fn replace(&mut self, now: Instant, toxics: &[Arc<ActiveToxic>]) {
+        for pipeline in [&mut self.to_server, &mut self.to_client] {
+            for name in pipeline.names() {
+                if toxics.iter().all(|active| *active.toxic.name != *name) {
+                    pipeline.remove(now, &name);
+                }
+            }
+        }
+        for active in toxics {
+            self.update(now, active);
+        }
+    }
+
     fn add(&mut self, active: &ActiveToxic) -> bool {
         let toxic = &active.toxic;
         if !self.identity.is_victim(toxic) {

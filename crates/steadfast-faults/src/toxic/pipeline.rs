@@ -83,8 +83,8 @@ impl Pipeline {
         self.enter(0, now, Item::Fin);
     }
 
-    /// Returns what the driver does at `now`; it calls again until there is nothing, unless a write has to wait.
-    pub fn next(&mut self, now: Instant) -> Option<Step> {
+    /// Returns an end that is due, without regard to what is held. The driver calls it even while a write waits.
+    pub fn end(&mut self, now: Instant) -> Option<Step> {
         self.expire(now);
         if self.end.is_none() {
             self.end = self.slots.iter_mut().find_map(|slot| {
@@ -92,8 +92,14 @@ impl Pipeline {
                 Some((Arc::clone(&slot.toxic), ending))
             });
         }
-        if let Some((toxic, ending)) = self.end.take() {
-            return Some(Step::End { toxic, ending });
+        let (toxic, ending) = self.end.take()?;
+        Some(Step::End { toxic, ending })
+    }
+
+    /// Returns what the driver does at `now`; it calls again until there is nothing, unless a write has to wait.
+    pub fn next(&mut self, now: Instant) -> Option<Step> {
+        if let Some(end) = self.end(now) {
+            return Some(end);
         }
         if self.passed.is_empty() {
             self.advance(now);
@@ -122,24 +128,24 @@ impl Pipeline {
         None
     }
 
-    /// The time at which the driver calls [`Self::next`] or [`Self::read_max`] again without an input. While a write
-    /// waits for the receiver, only endings count.
-    pub fn next_at(&self, is_write_pending: bool) -> Option<Instant> {
-        let ends = self
-            .slots
-            .iter()
-            .flat_map(|slot| [slot.stage.end_at(), slot.expires_at]);
-        let mut next = ends.flatten().min();
-        if is_write_pending {
-            return next;
-        }
-        let spaces = self.slots.iter().skip(1).map(|slot| slot.stage.has_space());
-        for (slot, has_next_space) in self.slots.iter().zip(spaces.chain([true])) {
-            let item_at = slot.stage.next_at().filter(|_| has_next_space);
-            next = [next, item_at, slot.stage.read_at()]
-                .into_iter()
-                .flatten()
-                .min();
+    /// The time after `now` at which the driver calls [`Self::next`] and [`Self::read_max`] again without an input. While
+    /// a write waits for the receiver, only endings count.
+    pub fn next_at(&self, now: Instant, is_write_pending: bool) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        let mut consider = |at: Option<Instant>| {
+            if let Some(at) = at.filter(|at| *at > now) {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        };
+        let mut following = self.slots.iter().skip(1);
+        for slot in &self.slots {
+            consider(slot.stage.end_at());
+            consider(slot.expires_at);
+            let has_space = following.next().is_none_or(|slot| slot.stage.has_space());
+            if !is_write_pending && has_space {
+                consider(slot.stage.next_at());
+            }
+            consider(slot.stage.read_at());
         }
         next
     }
@@ -182,6 +188,14 @@ impl Pipeline {
     /// Whether it has a machine of this toxic.
     pub(super) fn contains(&self, toxic: &str) -> bool {
         self.slots.iter().any(|slot| &*slot.toxic == toxic)
+    }
+
+    /// The toxics of all machines.
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        self.slots
+            .iter()
+            .map(|slot| Arc::clone(&slot.toxic))
+            .collect()
     }
 
     fn expire(&mut self, now: Instant) {
