@@ -136,7 +136,8 @@ async fn finish(
 ) -> Option<EndReason> {
     let (reason, mode) = match end {
         End::Finished => return Some(EndReason::Finished),
-        End::Failed(problem) => return Some(EndReason::Failed(problem)),
+        // A reset of one side is one for the other side, as without the proxy.
+        End::Failed(problem) => (EndReason::Failed(problem), CloseMode::Rst),
         End::Requested(Request::Stop) => return Some(EndReason::Stopped),
         End::Requested(Request::Close(mode)) => (EndReason::Closed(mode), mode),
         End::Toxic(name, Ending::Close(mode), _) => {
@@ -147,10 +148,11 @@ async fn finish(
             let name = String::from(&*name);
             ended(control, shared, EndReason::HalfOpen { name });
             // The sender's socket closes, and the receiver's stays open.
-            let receiver = match direction {
-                Direction::ToServer => server,
-                Direction::ToClient => client,
+            let (sender, receiver) = match direction {
+                Direction::ToServer => (client, server),
+                Direction::ToClient => (server, client),
             };
+            drop(sender);
             after::swallow(shared, vec![receiver]).await;
             return None;
         }

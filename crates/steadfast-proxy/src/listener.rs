@@ -45,6 +45,8 @@ pub(crate) enum Command {
 pub(crate) struct Listener {
     control: Arc<Control>,
     commands: mpsc::Receiver<Command>,
+    /// The addresses to listen on, of which the first that can be bound is used; once bound, only that one.
+    addresses: Vec<SocketAddr>,
     socket: Option<TcpListener>,
     connections: JoinSet<()>,
     expiry: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -56,6 +58,7 @@ impl Listener {
         Self {
             control,
             commands,
+            addresses: Vec::new(),
             socket: None,
             connections: JoinSet::new(),
             expiry: None,
@@ -149,32 +152,29 @@ impl Listener {
             self.stop();
         }
         self.control.change_settings(|settings| {
-            if let Some((listen, _)) = change.listen.as_ref().filter(|_| is_moved) {
-                settings.listen.clone_from(listen);
+            if let Some((listen, resolved)) = change.listen.filter(|_| is_moved) {
+                settings.listen = listen;
                 settings.local_addr = None;
+                self.addresses = resolved;
             }
             if let Some(upstream) = change.upstream {
                 settings.upstream = upstream;
             }
         });
-        if !is_enabled || self.socket.is_some() {
-            return Ok(());
+        if is_enabled && self.socket.is_none() {
+            self.start()
+        } else {
+            Ok(())
         }
-        let addresses = match (change.listen, before.local_addr) {
-            (Some((_, resolved)), _) if is_moved => resolved,
-            (_, Some(bound)) => vec![bound],
-            (Some((_, resolved)), None) => resolved,
-            (None, None) => Vec::new(),
-        };
-        self.start(&addresses)
     }
 
-    fn start(&mut self, addresses: &[SocketAddr]) -> Result<(), Error> {
+    fn start(&mut self) -> Result<(), Error> {
         let mut failure = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-        for address in addresses {
+        for address in &self.addresses {
             match sockets::listen(*address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
                 Ok((local_addr, socket)) => {
                     self.socket = Some(socket);
+                    self.addresses = vec![local_addr];
                     self.control.change_settings(|settings| {
                         settings.listen = local_addr.to_string();
                         settings.local_addr = Some(local_addr);

@@ -18,6 +18,11 @@ impl Toxic {
         }
     }
 
+    /// Passes everything.
+    pub fn noop() -> Self {
+        Self::new(ToxicKind::Noop)
+    }
+
     /// Delays each chunk.
     pub fn latency(latency: Duration) -> Self {
         let jitter = Duration::ZERO;

@@ -210,6 +210,11 @@ impl Pipeline {
 
     fn remove_at(&mut self, index: usize, now: Instant) {
         let mut slot = self.slots.remove(index);
+        // An ending that was due before the removal happens, however late the driver is.
+        if self.end.is_none() {
+            let ending = slot.stage.end(now);
+            self.end = ending.map(|ending| (Arc::clone(&slot.toxic), ending));
+        }
         let Removal { items, close } = slot.stage.remove();
         for item in items {
             self.note_close(&item, &slot.toxic);
