@@ -10,11 +10,14 @@
 
 mod byte_stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, Seed};
 
 pub use byte_stream::{ByteStream, Chunk, Lane, ReadRate, StreamEnd};
+
+use crate::toxic::{ActiveToxic, Directions, Ending, Identity, Path, Toxic, ToxicKind};
 
 /// The direction of a byte stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,17 @@ pub enum LinkFault {
         /// How long the fault lasts.
         time: Duration,
     },
+    /// The machines of a toxic, as in a proxy.
+    Toxic {
+        /// What happens to the bytes.
+        kind: ToxicKind,
+        /// The affected directions.
+        directions: Directions,
+        /// The seed of its random numbers.
+        seed: Seed,
+        /// How long the fault lasts; `None` for a kind that ends the connection.
+        time: Option<Duration>,
+    },
 }
 
 impl LinkFault {
@@ -54,7 +68,10 @@ impl LinkFault {
             Self::BlackholeBoth => &[Direction::ToServer, Direction::ToClient],
             Self::Blackhole(Direction::ToServer) => &[Direction::ToServer],
             Self::Blackhole(Direction::ToClient) => &[Direction::ToClient],
-            Self::Freeze(_) | Self::StallUplink(_) | Self::SlowReader { .. } => &[],
+            Self::Freeze(_)
+            | Self::StallUplink(_)
+            | Self::SlowReader { .. }
+            | Self::Toxic { .. } => &[],
         }
     }
 
@@ -65,6 +82,7 @@ impl LinkFault {
             Self::Freeze(time) | Self::StallUplink(time) | Self::SlowReader { time, .. } => {
                 Some(*time)
             }
+            Self::Toxic { time, .. } => *time,
         }
     }
 }
@@ -128,13 +146,43 @@ impl Link {
                 self.to_client.limit_read_rate(read_rate);
                 self.to_client.shrink_window(window);
             }
+            LinkFault::Toxic {
+                kind,
+                directions,
+                seed,
+                ..
+            } => {
+                let identity = Identity {
+                    seed,
+                    proxy: "link".into(),
+                    connection: 1,
+                    source: None,
+                };
+                let toxic = Toxic::new(kind).directions(directions);
+                self.add_toxics(now, identity, &[ActiveToxic::new(toxic, now).into()]);
+            }
         }
     }
 
+    /// Lets bytes pass the machines of those toxics that affect the connection with this identity, as the same toxics of
+    /// a proxy do from now on. Replaces the toxics before.
+    pub fn add_toxics(&mut self, now: Instant, identity: Identity, toxics: &[Arc<ActiveToxic>]) {
+        let path = Path::new(identity, now, now, toxics);
+        let (to_server, to_client) = path.into_pipelines();
+        self.to_server.set_pipeline(to_server);
+        self.to_client.set_pipeline(to_client);
+    }
+
+    /// Takes the ending of the link that a toxic requested, which the driver executes.
+    pub fn take_ending(&mut self) -> Option<Ending> {
+        let ending = self.to_server.take_ending();
+        ending.or_else(|| self.to_client.take_ending())
+    }
+
     /// Ends a fault whose time has passed. A black hole cannot be healed.
-    pub const fn heal(&mut self) {
-        self.to_server.restore();
-        self.to_client.restore();
+    pub fn heal(&mut self, now: Instant) {
+        self.to_server.restore(now);
+        self.to_client.restore(now);
     }
 
     /// The network closes the link: each end detects it after the delay, without the bytes that are unsent.
@@ -169,7 +217,7 @@ mod tests {
         assert!(!link.is_healthy(at(1)));
         assert_eq!(link.stream(Direction::ToServer).unsent_bytes(), 1);
 
-        link.heal();
+        link.heal(at(100));
         link.stream_mut(Direction::ToServer).refill(at(100), DELAY);
         assert!(link.is_healthy(at(100)));
         assert!(read(&mut link, Direction::ToServer, at(105)).is_some());
@@ -185,7 +233,7 @@ mod tests {
 
         assert!(read(&mut link, Direction::ToServer, at(100)).is_some());
         assert_eq!(read(&mut link, Direction::ToClient, at(100)), None);
-        link.heal();
+        link.heal(at(100));
         assert!(!link.is_healthy(at(200)));
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_faults::link::{ByteStream, Chunk, Direction, Lane, LinkFault, StreamEnd};
+use steadfast_faults::toxic::{CloseMode, Ending};
 use steadfast_machine::Instant;
 
 use self::connection::Connection;
@@ -257,6 +258,7 @@ impl Network {
         if let Some(state) = self.connections.get_mut(&connection) {
             state.link.stream_mut(direction).refill(now, delay);
         }
+        self.execute_ending(ctx, connection);
         self.schedule_stream(ctx, connection, direction);
     }
 
@@ -408,6 +410,10 @@ impl Network {
         if let Some(state) = self.connections.get_mut(&connection) {
             state.link.inject(now, fault);
         }
+        if matches!(fault, LinkFault::Toxic { .. }) {
+            self.schedule_stream(ctx, connection, Direction::ToClient);
+            self.schedule_stream(ctx, connection, Direction::ToServer);
+        }
         if let Some(time) = fault.time() {
             ctx.schedule_network(now + time, NetworkEvent::HealConnection { connection });
         }
@@ -418,18 +424,37 @@ impl Network {
         })
     }
 
+    /// Closes or resets a connection if a toxic requests it.
+    fn execute_ending(&mut self, ctx: &mut Context, connection: ConnectionId) {
+        let (now, delay) = (ctx.now(), Duration::from_millis(1));
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        match state.link.take_ending() {
+            Some(Ending::Close(CloseMode::Rst)) => state.link.reset(now, delay, delay),
+            Some(Ending::Close(CloseMode::Fin)) => state.link.close(now, delay),
+            // The settings draw no toxic that ends a connection without notice: a black hole does that.
+            Some(Ending::Close(CloseMode::Silent) | Ending::Forget) | None => return,
+        }
+        ctx.record_fault_change();
+        self.faults.insert(connection, FaultState::Final);
+        self.schedule_stream(ctx, connection, Direction::ToClient);
+        self.schedule_stream(ctx, connection, Direction::ToServer);
+    }
+
     /// Ends a temporary fault of a connection.
     fn heal_connection(&mut self, ctx: &mut Context, connection: ConnectionId) {
         ctx.record_fault_change();
+        let now = ctx.now();
         // In the meantime the network may have closed or reset it.
         if let Some(state) = self.faults.get_mut(&connection)
             && *state == FaultState::Active
         {
-            *state = FaultState::Ended(ctx.now());
+            *state = FaultState::Ended(now);
         }
         if let Some(state) = self.connections.get_mut(&connection) {
             state.on_healed(ctx);
-            state.link.heal();
+            state.link.heal(now);
         }
         self.schedule_stream(ctx, connection, Direction::ToClient);
         self.schedule_stream(ctx, connection, Direction::ToServer);
@@ -463,6 +488,8 @@ fn count_fault(ctx: &mut Context, fault: LinkFault) {
         LinkFault::Freeze(_) => &mut totals.connections_frozen,
         LinkFault::StallUplink(_) => &mut totals.uplinks_stalled,
         LinkFault::SlowReader { .. } => &mut totals.slow_readers,
+        LinkFault::Toxic { time: Some(_), .. } => &mut totals.connections_poisoned,
+        LinkFault::Toxic { time: None, .. } => &mut totals.connections_ended_by_toxics,
     };
     *count += 1;
 }

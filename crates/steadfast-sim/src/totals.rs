@@ -96,6 +96,10 @@ counts! {
         uplinks_stalled = "uplinks stalled";
         /// Clients that read slowly for some time.
         slow_readers = "slow readers";
+        /// Connections that a toxic delayed, slowed down or cut into pieces for some time.
+        connections_poisoned = "connections with a toxic";
+        /// Connections with a toxic that closes or resets them.
+        connections_ended_by_toxics = "connections with a toxic that ends them";
         /// Dials of sessions without a response.
         dials_ignored = "dials without a response";
         /// Connections that a client closed with commands in flight, to dial again at once.

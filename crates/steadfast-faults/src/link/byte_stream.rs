@@ -11,6 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_machine::{Instant, convert};
 
+use crate::toxic::{Ending, Pipeline, Step};
+
 /// The number of bytes of one direction that the network and the receiver's socket hold.
 const WINDOW_BYTES: usize = 32 << 10;
 
@@ -63,6 +65,12 @@ pub struct ByteStream {
     /// The pending end of the stream, which follows all unsent frames.
     end: Option<(Duration, StreamEnd)>,
     is_ended: bool,
+    /// The machines of toxics, which bytes pass between the sender's socket and the network.
+    pipeline: Pipeline,
+    /// The end of the stream that passes the machines after all bytes.
+    passing_end: Option<(Duration, StreamEnd)>,
+    /// How a toxic ends the connection.
+    ending: Option<Ending>,
     /// The chunks in flight, in the order of their arrival.
     in_flight: VecDeque<(Instant, Chunk)>,
     in_flight_bytes: usize,
@@ -92,6 +100,9 @@ impl ByteStream {
             unsent_since: None,
             end: None,
             is_ended: false,
+            pipeline: Pipeline::new(),
+            passing_end: None,
+            ending: None,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             last_arrival: now,
@@ -159,6 +170,8 @@ impl ByteStream {
     fn drop_everything(&mut self) {
         self.discard_unsent();
         self.end = None;
+        self.pipeline = Pipeline::new();
+        self.passing_end = None;
         self.in_flight.clear();
         self.in_flight_bytes = 0;
     }
@@ -183,10 +196,24 @@ impl ByteStream {
         self.window = window;
     }
 
-    /// Restores the default window and removes the read rate.
-    pub const fn restore(&mut self) {
+    /// Restores the default window, and removes the read rate and the machines of toxics, which pass what they held.
+    pub fn restore(&mut self, now: Instant) {
         self.read_rate = None;
         self.window = WINDOW_BYTES;
+        self.pipeline.clear(now);
+        self.pass(now, Duration::ZERO);
+    }
+
+    /// Lets all further bytes pass the machines of toxics.
+    pub fn set_pipeline(&mut self, pipeline: Pipeline) {
+        if !self.is_blackhole {
+            self.pipeline = pipeline;
+        }
+    }
+
+    /// Takes the ending that a toxic requested, which the driver executes.
+    pub const fn take_ending(&mut self) -> Option<Ending> {
+        self.ending.take()
     }
 
     /// The receiver stops or resumes reading.
@@ -196,7 +223,10 @@ impl ByteStream {
 
     /// Whether the stream has no black hole, freeze or read rate.
     pub fn is_healthy(&self, now: Instant) -> bool {
-        !self.is_blackhole && self.frozen_until <= now && self.read_rate.is_none()
+        !self.is_blackhole
+            && self.frozen_until <= now
+            && self.read_rate.is_none()
+            && self.pipeline.is_empty()
     }
 
     /// The number of bytes that the sender's socket has not accepted.
@@ -219,12 +249,13 @@ impl ByteStream {
         self.unsent_since
     }
 
-    /// The bytes in flight, in the order in which they were sent.
+    /// The bytes in flight and those that toxics hold, in the order in which they were sent.
     pub fn bytes_in_flight(&self) -> impl Iterator<Item = &Bytes> {
-        self.in_flight.iter().filter_map(|(_, chunk)| match chunk {
+        let in_flight = self.in_flight.iter().filter_map(|(_, chunk)| match chunk {
             Chunk::Bytes(bytes) => Some(bytes),
             Chunk::End(_) => None,
-        })
+        });
+        in_flight.chain(self.pipeline.held_bytes())
     }
 
     /// Reads the next chunk that has arrived, at most `bytes_max` of it; the rest follows after a short delay.
@@ -252,27 +283,51 @@ impl ByteStream {
 
     /// Moves unsent frames into the window while there is space.
     pub fn refill(&mut self, now: Instant, delay: Duration) {
-        while now >= self.writes_blocked_until && self.has_space() {
+        self.pass(now, delay);
+        while now >= self.writes_blocked_until && self.has_space(now) {
             let Some(frame) = self.unsent.pop_front() else {
                 break;
             };
             self.unsent_bytes -= frame.len();
             self.accepted_bytes += convert::to_u64(frame.len());
-            self.enqueue(now, delay, Chunk::Bytes(frame));
+            self.pipeline.receive(now, frame);
+            self.pass(now, delay);
         }
         if self.unsent.is_empty() {
             self.unsent_since = None;
             if let Some((end_delay, end)) = self.end.take() {
-                self.enqueue(now, delay.max(end_delay), Chunk::End(end));
+                self.passing_end = Some((delay.max(end_delay), end));
+                self.pipeline.finish(now);
+                self.pass(now, delay);
+            }
+        }
+    }
+
+    /// Puts into flight what has passed the machines of toxics.
+    fn pass(&mut self, now: Instant, delay: Duration) {
+        while let Some(step) = self.pipeline.next(now) {
+            match step {
+                Step::Write(bytes) => self.enqueue(now, delay, Chunk::Bytes(bytes)),
+                Step::Fin => {
+                    let end = self.passing_end.take();
+                    let (end_delay, end) = end.unwrap_or((delay, StreamEnd::Closed));
+                    self.enqueue(now, delay.max(end_delay), Chunk::End(end));
+                }
+                Step::End { ending, .. } => {
+                    self.ending = Some(ending);
+                    return;
+                }
             }
         }
     }
 
     /// Returns the time of the next event, which the caller must schedule; `None` unless a new event must be scheduled.
     pub fn schedule(&mut self, now: Instant) -> Option<Instant> {
-        let has_work = self.has_space() && !self.unsent.is_empty();
+        let has_work = self.has_space(now) && !self.unsent.is_empty();
         let refill = has_work.then(|| self.writes_blocked_until.max(now));
-        let next = [self.due(now), refill].into_iter().flatten().min()?;
+        let passed = self.pipeline.has_passed().then_some(now);
+        let toxic = passed.or_else(|| self.pipeline.next_at(now, false));
+        let next = [self.due(now), refill, toxic].into_iter().flatten().min()?;
         if self
             .next_event_at
             .is_some_and(|scheduled| scheduled <= next)
@@ -299,8 +354,8 @@ impl ByteStream {
         Some((*arrival).max(self.frozen_until).max(readable_at))
     }
 
-    fn has_space(&self) -> bool {
-        self.in_flight_bytes < self.window
+    fn has_space(&self, now: Instant) -> bool {
+        self.in_flight_bytes < self.window && self.pipeline.read_max(now) > 0
     }
 
     /// Adds a chunk to those in flight; it arrives after all of them.

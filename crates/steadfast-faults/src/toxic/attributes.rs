@@ -148,7 +148,7 @@ impl ToxicKind {
 
     /// Returns every attribute with its value, in the order of the reference.
     pub fn attributes(&self) -> Vec<Attribute> {
-        let mut copy = self.clone();
+        let mut copy = *self;
         let slots = copy.slots().into_iter().flatten();
         slots
             .map(|(name, slot)| Attribute {

@@ -28,7 +28,7 @@ pub enum BlackHoleMode {
 ///
 /// The first eight kinds have the names, attributes and defaults of Toxiproxy. Zero is the default of every attribute
 /// unless its description says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToxicKind {
     /// Passes everything.
     Noop,

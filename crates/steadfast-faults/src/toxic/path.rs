@@ -122,6 +122,11 @@ impl Path {
         }
     }
 
+    /// Splits it into the machines to the server and those to the client.
+    pub fn into_pipelines(self) -> (Pipeline, Pipeline) {
+        (self.to_server, self.to_client)
+    }
+
     fn add(&mut self, active: &ActiveToxic) -> bool {
         let toxic = &active.toxic;
         if !self.identity.is_victim(toxic) {

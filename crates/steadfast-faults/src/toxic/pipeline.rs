@@ -52,6 +52,18 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// A direction without machines.
+    pub const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            passed: VecDeque::new(),
+            passed_bytes: 0,
+            closing: None,
+            end: None,
+            has_fin: false,
+        }
+    }
+
     /// Whether it has no machine and holds nothing, so that its driver may move bytes without it.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.passed.is_empty() && self.end.is_none()
@@ -148,6 +160,30 @@ impl Pipeline {
             consider(slot.stage.read_at());
         }
         next
+    }
+
+    /// Whether something has passed all machines, which [`Self::next`] returns at once.
+    pub fn has_passed(&self) -> bool {
+        !self.passed.is_empty() || self.end.is_some()
+    }
+
+    /// The bytes that are held, in the order in which they were received. Those that a toxic keeps for
+    /// [`Select::first_bytes`](super::Select::first_bytes) are left out.
+    pub fn held_bytes(&self) -> impl Iterator<Item = &Bytes> {
+        let passed = self.passed.iter().filter_map(|item| match item {
+            Item::Bytes(bytes) => Some(bytes),
+            Item::Fin | Item::Close(_) => None,
+        });
+        let held = self.slots.iter().rev();
+        passed.chain(held.flat_map(|slot| slot.stage.held().iter_bytes()))
+    }
+
+    /// Removes all machines; what they held passes.
+    pub fn clear(&mut self, now: Instant) {
+        // The first machine passes what it holds on to the next one.
+        while !self.slots.is_empty() {
+            self.remove_at(0, now);
+        }
     }
 
     /// Adds the machine of a toxic after the others.

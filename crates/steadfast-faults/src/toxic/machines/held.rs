@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use steadfast_machine::Instant;
 
 use super::{HELD_BYTES_MAX, Item};
@@ -69,6 +70,14 @@ impl Held {
 
     pub(in crate::toxic) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// The bytes in the order in which they arrived.
+    pub(in crate::toxic) fn iter_bytes(&self) -> impl Iterator<Item = &Bytes> {
+        self.items.iter().filter_map(|(_, item)| match item {
+            Item::Bytes(bytes) => Some(bytes),
+            Item::Fin | Item::Close(_) => None,
+        })
     }
 
     /// Whether it is below the usual limit.
