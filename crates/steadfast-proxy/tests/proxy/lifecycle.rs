@@ -160,9 +160,10 @@ fn events_report_what_happens_and_count_what_a_slow_reader_missed() {
     let mut count = 0;
     let mut missed = 0;
     while let Some(event) = slow.try_next() {
-        match event.kind {
-            EventKind::Missed(events) => missed += events,
-            _ => count += 1,
+        if let EventKind::Missed(events) = event.kind {
+            missed += events;
+        } else {
+            count += 1;
         }
     }
     assert_eq!(count, 1024);

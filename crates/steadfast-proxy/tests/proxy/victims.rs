@@ -4,7 +4,7 @@ use steadfast_proxy::{Proxy, Select, Toxic};
 
 use crate::setup::{Pair, assert_quiet, pair, receive, send};
 
-const SEEDED: &str = "lag";
+pub(crate) const SEEDED: &str = "lag";
 
 fn victims_of(proxy: &Proxy) -> Vec<u64> {
     let is_victim = |it: &&steadfast_proxy::ConnectionInfo| {
@@ -21,7 +21,7 @@ fn victims_of(proxy: &Proxy) -> Vec<u64> {
 }
 
 /// Which of 20 connections do not receive what is sent, among those of a new proxy.
-fn affected() -> (Pair, Vec<u64>) {
+pub(crate) fn affected() -> (Pair, Vec<u64>) {
     let pair = pair([Toxic::stall().upstream().named(SEEDED).toxicity(0.5)]);
     let mut others = Vec::new();
     let mut affected = Vec::new();
