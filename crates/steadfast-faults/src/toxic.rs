@@ -71,7 +71,7 @@ pub struct Toxic {
     pub directions: Directions,
     /// The share of connections that are affected, from 0.0 to 1.0; 1.0 by default.
     pub toxicity: f64,
-    /// What happens.
+    /// What happens to the bytes, with its attributes.
     pub kind: ToxicKind,
     /// The toxic removes itself after this time; `None` keeps it.
     pub duration: Option<Duration>,

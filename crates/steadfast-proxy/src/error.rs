@@ -11,7 +11,7 @@ pub enum Error {
     Listen {
         /// The address as it was given.
         listen: String,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The address has no port, or is no address.
@@ -60,7 +60,7 @@ pub enum Error {
     Full {
         /// What there are too many of, such as `toxics`.
         what: &'static str,
-        /// The maximum.
+        /// The greatest number of them.
         max: usize,
     },
     /// The operating system did not start a thread.

@@ -17,11 +17,11 @@ pub struct Event {
     pub at: Instant,
     /// The name of the proxy; empty for [`EventKind::Missed`].
     pub proxy: String,
-    /// What happened.
+    /// The kind with its details.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of events, with what each is about.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -62,7 +62,7 @@ pub enum EventKind {
     DialFailed {
         /// The number of the connection.
         connection: u64,
-        /// Why.
+        /// The error of the resolver or of the operating system.
         problem: String,
     },
     /// A toxic began to affect a connection.
@@ -76,7 +76,7 @@ pub enum EventKind {
     Ended {
         /// The number of the connection.
         connection: u64,
-        /// Why.
+        /// Who or what ended it.
         reason: EndReason,
     },
     /// The reader of the events was slow, and this number of events was lost.
@@ -95,7 +95,7 @@ pub enum EndReason {
     Toxic {
         /// The name of the toxic.
         name: String,
-        /// How.
+        /// With a FIN, a reset, or silently.
         mode: CloseMode,
     },
     /// A toxic closed one side without notice to the other one.

@@ -36,7 +36,7 @@ pub struct Proxy {
 /// The settings of a proxy at present.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProxyInfo {
-    /// Its name.
+    /// Unique in a set; one of the sources of draws.
     pub name: String,
     /// The address that it listens on, or would listen on. Before it was bound once, it is as it was given.
     pub listen: String,
@@ -55,7 +55,7 @@ pub struct ProxyInfo {
 pub struct Update {
     /// The address to listen on.
     pub listen: Option<String>,
-    /// The upstream.
+    /// The address to dial, with its port.
     pub upstream: Option<String>,
     /// Whether to listen.
     pub is_enabled: Option<bool>,

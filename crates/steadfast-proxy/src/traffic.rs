@@ -1,4 +1,4 @@
-//! Live counters.
+//! Counters that others read while bytes move.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -21,7 +21,7 @@ pub enum AttributeValue {
 pub struct Attribute {
     /// Its name, such as `latency`.
     pub name: &'static str,
-    /// Its value.
+    /// A number in its unit, or a word.
     pub value: AttributeValue,
 }
 

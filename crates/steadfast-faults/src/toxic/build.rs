@@ -18,7 +18,7 @@ impl Toxic {
         }
     }
 
-    /// Passes everything.
+    /// Changes nothing, but is listed with its victims.
     pub fn noop() -> Self {
         Self::new(ToxicKind::Noop)
     }

@@ -30,7 +30,7 @@ pub enum BlackHoleMode {
 /// unless its description says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToxicKind {
-    /// Passes everything.
+    /// Passes all bytes at once; only its list of victims is of use.
     Noop,
     /// Passes each chunk `latency` ± a random part of `jitter` after it was read, in order. Does not delay the FIN more
     /// than the bytes before it, and does not limit the throughput.

@@ -1,7 +1,7 @@
 //! One machine per kind of toxic, each for one direction of one connection.
 
 mod bandwidth;
-mod black_hole;
+mod blackhole;
 mod corrupt;
 mod first_bytes;
 mod half_close;
@@ -26,7 +26,7 @@ use bytes::Bytes;
 use steadfast_machine::{Generator, Instant};
 
 use self::bandwidth::Bandwidth;
-use self::black_hole::BlackHole;
+use self::blackhole::BlackHole;
 use self::corrupt::Corrupt;
 use self::first_bytes::FirstBytes;
 use self::half_close::HalfClose;

@@ -23,7 +23,7 @@ pub enum Step {
     End {
         /// The name of the toxic that ends it.
         toxic: Arc<str>,
-        /// How.
+        /// Whether both sides end, or only the sender's.
         ending: Ending,
     },
 }

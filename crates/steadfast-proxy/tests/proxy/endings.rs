@@ -92,8 +92,8 @@ fn a_timeout_is_extended_by_chunks_and_a_black_hole_closes_at_an_absolute_time()
 
     let close_after = millis(300);
     let mode = steadfast_proxy::BlackHoleMode::Drop;
-    let hole = ToxicKind::BlackHole { mode, close_after };
-    let mut absolute = pair([Toxic::new(hole).upstream()]);
+    let blackhole = ToxicKind::BlackHole { mode, close_after };
+    let mut absolute = pair([Toxic::new(blackhole).upstream()]);
     send(&mut absolute.client, b"a");
     assert_quiet(&mut absolute.client);
     send(&mut absolute.client, b"a");

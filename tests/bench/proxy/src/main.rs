@@ -69,7 +69,8 @@ fn measure(scale: Scale) -> Result<()> {
                     continue;
                 };
                 for connections in [1, 8] {
-                    let rate = throughput::run(to_sink.address(path), &sink, connections, scale.is_short)?;
+                    let rate =
+                        throughput::run(to_sink.address(path), &sink, connections, scale.is_short)?;
                     rows.add(format!("MB/s, {connections} connections"), path, rate);
                 }
                 if let Some(to_redis) = &to_redis {
@@ -88,7 +89,10 @@ fn measure(scale: Scale) -> Result<()> {
     let connections = if scale.is_short { 200 } else { 5_000 };
     for kind in [Kind::Copy, Kind::Proxy] {
         let bytes = memory::run(kind, connections)?;
-        print(&format!("\nmemory of the {}: {bytes} bytes a connection at {connections} connections\n", kind.name()))?;
+        print(&format!(
+            "\nmemory of the {}: {bytes} bytes a connection at {connections} connections\n",
+            kind.name()
+        ))?;
     }
     Ok(())
 }

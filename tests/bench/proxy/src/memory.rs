@@ -29,7 +29,9 @@ pub(crate) fn run(kind: Kind, connections: usize) -> Result<u64> {
         open.push(exchange(&relay)?);
     }
     let after = relay.resident_bytes()?;
-    let servers = echo.join().map_err(|_panic| anyhow!("the server failed"))??;
+    let servers = echo
+        .join()
+        .map_err(|_panic| anyhow!("the server failed"))??;
     drop((open, servers));
     Ok(after.saturating_sub(before) / u64::try_from(connections)?)
 }

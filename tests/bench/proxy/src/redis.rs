@@ -54,11 +54,21 @@ pub(crate) fn run(address: SocketAddr, clients: u32, is_short: bool) -> Result<f
     let requests = if is_short { "2000" } else { "40000" };
     let output = Command::new("redis-benchmark")
         .args(["-h", "127.0.0.1", "-p", &address.port().to_string()])
-        .args(["-t", "get", "-c", &clients.to_string(), "-n", requests, "--csv"])
+        .args([
+            "-t",
+            "get",
+            "-c",
+            &clients.to_string(),
+            "-n",
+            requests,
+            "--csv",
+        ])
         .output()
         .context("redis-benchmark")?;
     let text = String::from_utf8(output.stdout)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("\"GET\",\""));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("\"GET\",\""));
     let number = line.and_then(|line| line.split('"').next());
     Ok(number.context("redis-benchmark printed no rate")?.parse()?)
 }

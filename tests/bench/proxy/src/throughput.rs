@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use steadfast_clock::Clock;
+use steadfast_machine::convert;
 
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -41,7 +42,7 @@ impl Sink {
 fn count(mut stream: TcpStream, received: &AtomicU64) {
     let mut buffer = vec![0; CHUNK_BYTES];
     while let Ok(len @ 1..) = stream.read(&mut buffer) {
-        received.fetch_add(u64::try_from(len).unwrap_or_default(), Ordering::Relaxed);
+        received.fetch_add(convert::to_u64(len), Ordering::Relaxed);
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) struct FirstBytes {
     inner: Box<dyn Stage>,
     /// The number of bytes that the inner machine still receives.
     left: u64,
-    /// What follows.
+    /// Items that the inner machine does not receive any more.
     later: Held,
 }
 

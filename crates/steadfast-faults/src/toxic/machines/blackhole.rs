@@ -86,13 +86,13 @@ mod tests {
     use super::*;
     use crate::toxic::Toxic;
 
-    fn black_hole(mode: BlackHoleMode, close_after: Duration) -> Bench {
+    fn blackhole(mode: BlackHoleMode, close_after: Duration) -> Bench {
         Bench::new(&Toxic::new(ToxicKind::BlackHole { mode, close_after }))
     }
 
     #[test]
     fn dropped_bytes_never_pass_and_the_removal_resets() {
-        let mut bench = black_hole(BlackHoleMode::Drop, Duration::ZERO);
+        let mut bench = blackhole(BlackHoleMode::Drop, Duration::ZERO);
         for _ in 0..1000 {
             bench.push(at(0), chunk(&[0; 1024]));
         }
@@ -109,14 +109,14 @@ mod tests {
 
     #[test]
     fn a_connection_that_lost_nothing_survives_the_removal() {
-        let bench = black_hole(BlackHoleMode::Drop, Duration::ZERO);
+        let bench = blackhole(BlackHoleMode::Drop, Duration::ZERO);
 
         assert_eq!(bench.remove().close, None);
     }
 
     #[test]
     fn held_bytes_are_bounded_and_pass_at_the_removal() {
-        let mut bench = black_hole(BlackHoleMode::Hold, Duration::ZERO);
+        let mut bench = blackhole(BlackHoleMode::Hold, Duration::ZERO);
         let mut count = 0;
         while bench.has_space() {
             bench.push(at(0), chunk(&[0; 1024]));
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_absolute_time_to_close_is_not_extended_by_chunks() {
-        let mut bench = black_hole(BlackHoleMode::Drop, millis(300));
+        let mut bench = blackhole(BlackHoleMode::Drop, millis(300));
         bench.push(at(299), chunk(b"a"));
 
         assert_eq!(bench.end(at(299)), None);
