@@ -1,5 +1,6 @@
 //! The command line: commands, options and help texts. The commands interpret the values.
 
+pub(crate) mod proxy;
 mod tips;
 mod values;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::proxy::Program;
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -19,6 +21,7 @@ Examples:
   steadfast sim                           simulate 200 runs with network and disk faults
   steadfast lab run scenarios/gateway-kill.toml
                                           kill real gateways under load and verify the guarantees
+  steadfast proxy serve                   inject faults into the connections of any program
 
 Use `steadfast COMMAND --help` for the options and examples of a command.
 
@@ -210,6 +213,8 @@ pub(crate) enum Command {
     /// Inject faults into real gateway processes and verify the guarantees
     #[command(subcommand, after_help = LAB_EXAMPLES)]
     Lab(Lab),
+    /// Inject faults into the connections of any program, as Toxiproxy does
+    Proxy(proxy::Proxy),
 }
 
 /// The arguments of `serve`. They override the environment, which overrides the configuration file.
@@ -461,8 +466,11 @@ pub(crate) struct Launch {
 /// # Errors
 ///
 /// When the command line is invalid, or requests help or the version: the text and the exit code.
-pub(crate) fn parse() -> Result<Arguments, Failure> {
-    Arguments::try_parse().map_err(|error| {
+pub(crate) fn parse(program: Program, words: Vec<OsString>) -> Result<Arguments, Failure> {
+    if let Some(version) = program.version(&words) {
+        return Err(Failure::help(version.into()));
+    }
+    Arguments::try_parse_from(program.translate(words)).map_err(|error| {
         if error.use_stderr() {
             Failure::usage_styled(tips::add(error).render())
         } else {

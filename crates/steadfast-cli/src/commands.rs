@@ -4,6 +4,7 @@ mod connect;
 mod demo;
 mod lab;
 mod log;
+mod proxy;
 mod serve;
 mod sim;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         Command::Log(arguments) => log::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, environment),
         Command::Lab(arguments) => lab::run(&arguments),
+        Command::Proxy(arguments) => proxy::run(arguments, environment),
         Command::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `PORT`, `STEADFAST_ADDRESS`, `STEADFAST_DATA` and `STEADFAST_CONFIG` are the same as the arguments of these names.
 //! `STEADFAST_LOG`, otherwise `RUST_LOG`, is the log filter, for example `debug` or `steadfast_gateway=debug`.
+//! `TOXIPROXY_URL` is the URL of the HTTP API for the commands of `proxy`.
 //! `NO_COLOR` (any non-empty value) disables colours.
 
 use std::ffi::OsString;
@@ -29,6 +30,7 @@ pub(crate) struct Environment {
     pub(crate) data: Option<OsString>,
     pub(crate) config: Option<OsString>,
     pub(crate) log: Option<OsString>,
+    pub(crate) toxiproxy_url: Option<OsString>,
     pub(crate) no_color: Option<OsString>,
     /// The names with [`PREFIX`] that are not known, in alphabetical order.
     unknown: Vec<String>,
@@ -52,6 +54,7 @@ pub(crate) fn read() -> Environment {
         data: variable("STEADFAST_DATA"),
         config: variable("STEADFAST_CONFIG"),
         log: variable("STEADFAST_LOG").or_else(|| variable("RUST_LOG")),
+        toxiproxy_url: variable("TOXIPROXY_URL"),
         no_color: variable("NO_COLOR"),
         unknown: unknown(),
     }

@@ -129,6 +129,12 @@ impl Failure {
         Self::scenario(with_causes(error), hint)
     }
 
+    /// The same failure for programs that know one exit code for all failures.
+    pub(crate) fn with_one_code(mut self) -> Self {
+        self.code = self.code.min(FAILED);
+        self
+    }
+
     /// Returns the reason in plain text.
     pub(crate) fn reason(&self) -> String {
         match &self.text {
@@ -186,7 +192,7 @@ pub(crate) fn finish(outcome: Result<(), Failure>, colours: Colours) -> ExitCode
 }
 
 /// The error, followed by one line for each cause.
-fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -7,7 +7,10 @@ mod exit;
 mod output;
 mod signals;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+use crate::args::proxy::Program;
 
 /// With this allocator, idle connections need little memory, and what an attack needed is returned to the system.
 #[cfg(feature = "jemalloc")]
@@ -20,6 +23,12 @@ fn main() -> ExitCode {
     for warning in environment.warnings() {
         output::message(&warning);
     }
-    let outcome = args::parse().and_then(|args| commands::run(args, &environment));
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let program = Program::of(words.first().map(OsString::as_os_str));
+    let outcome = args::parse(program, words).and_then(|args| commands::run(args, &environment));
+    let outcome = outcome.map_err(|failure| match program {
+        Program::Steadfast | Program::ToxiproxyServer => failure,
+        Program::ToxiproxyCli => failure.with_one_code(),
+    });
     exit::finish(outcome, output::Colours::from_environment(&environment))
 }

@@ -24,6 +24,8 @@
 mod address;
 mod after;
 mod blocking;
+#[cfg(feature = "api")]
+pub mod api;
 mod builder;
 mod connection;
 mod control;
