@@ -7,6 +7,7 @@
 //! - [`many_channels`] lets clients subscribe to as many channels as the gateway permits, and publish as much at once.
 //! - [`slow_links`] lets clients recover over links of a few kbit/s; [`namespaces`] separates such runs from the machine.
 //! - [`failover`] moves the client library between two gateways, one of which is made unavailable.
+//! - [`proxy_clients`] lets published clients of Toxiproxy drive the proxy, and measures what they set.
 //! - [`documents`] runs every command and sample of the documents, and [`examples`] the services among the examples of the
 //!   client library.
 //! - [`kills`] runs load over kills and restarts; [`ledger`] records every event and evaluates them.
@@ -25,6 +26,7 @@ pub mod kills;
 pub mod ledger;
 pub mod many_channels;
 pub mod namespaces;
+pub mod proxy_clients;
 pub(crate) mod sdk;
 pub mod slow_links;
 pub mod third_party;

@@ -2,8 +2,8 @@
 //!
 //! `steadfast-e2e walk` exercises every feature with every client; `steadfast-e2e kills [--long]` runs load over kills;
 //! `steadfast-e2e slow-links [--long]` lets clients recover over slow links, `steadfast-e2e failover` moves clients between
-//! two gateways, and `steadfast-e2e documents` runs every command and sample of the documents, all three in network
-//! namespaces of their own;
+//! two gateways, `steadfast-e2e documents` runs every command and sample of the documents, and `steadfast-e2e proxy-python`
+//! drives the proxy with a client whose port is fixed, all four in network namespaces of their own;
 //! `--gateway PATH` uses another program than the one that cargo builds.
 
 use std::env;
@@ -14,7 +14,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use steadfast_e2e::kills::{self, Plan};
-use steadfast_e2e::{binaries, documents, failover, namespaces, slow_links, walk};
+use steadfast_e2e::{
+    binaries, documents, failover, namespaces, proxy_clients, slow_links, walk,
+};
 
 /// The parsed command line.
 struct Arguments {
@@ -48,7 +50,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     let mut arguments = Arguments {
         task: words
             .next()
-            .context("missing task: walk, kills, slow-links, failover or documents")?,
+            .context("missing task: walk, kills, slow-links, failover, documents or proxy-python")?,
         gateway: None,
         plan: Plan::short(),
         links: slow_links::Plan::SHORT,
@@ -112,10 +114,15 @@ fn execute(arguments: &Arguments) -> Result<bool> {
             writeln!(out, "every command and sample of the documents works")?;
             Ok(true)
         }
-        "slow-links" | "failover" | "documents" => run_in_namespaces(arguments, &program()?),
+        "proxy-python" if arguments.is_inside => {
+            proxy_clients::run_python(&program()?)?;
+            writeln!(out, "every call and toxic of the client for Python works")?;
+            Ok(true)
+        }
+        "slow-links" | "failover" | "documents" | "proxy-python" => run_in_namespaces(arguments, &program()?),
         other => {
             bail!(
-                "unknown task `{other}`: the tasks are walk, kills, slow-links, failover and documents"
+                "unknown task `{other}`: the tasks are walk, kills, slow-links, failover, documents and proxy-python"
             )
         }
     }

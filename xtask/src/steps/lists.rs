@@ -96,10 +96,10 @@ fn tests() -> Vec<Step> {
         bench_build().aside(),
         step("bench-unit", &format!("cargo test --quiet {}", bench_workspace())).aside(),
         // The tests that start gateways or third-party clients run in `third-party`, `slow-links`, `failover`, `known-bad`,
-        // `lab`, `documents` and `demo`.
+        // `lab`, `documents`, `proxy-clients` and `demo`.
         step(
             "unit",
-            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links)|binary_id(steadfast-e2e::failover)|binary_id(steadfast-e2e::documents))",
+            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links)|binary_id(steadfast-e2e::failover)|binary_id(steadfast-e2e::documents)|binary_id(steadfast-e2e::proxy_clients))",
         )
         // The runner is installed by `setup`, and the program embeds the page: a later page would compile it again.
         .after(&["setup", "web-build"]),
@@ -116,6 +116,7 @@ fn tests() -> Vec<Step> {
         end_to_end("third-party", "third_party"),
         end_to_end("slow-links", "slow_links"),
         end_to_end("failover", "failover"),
+        end_to_end("proxy-clients", "proxy_clients"),
         end_to_end("known-bad", "known_bad"),
         end_to_end("demo", "demo"),
         // They mostly wait, for scheduled faults and for programs, so more of them run at a time than the machine has cores.

@@ -166,8 +166,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn object(&self, name: &str) -> Result<Option<Object<'a>>, InputError> {
-        self.get(name).map(Object::read).transpose()
+    pub(super) fn object(&self, name: &str) -> Result<Option<Self>, InputError> {
+        self.get(name).map(Self::read).transpose()
     }
 
     fn field<T: Deserialize<'a>>(&self, name: &str, kind: &str) -> Result<Option<T>, InputError> {

@@ -117,7 +117,7 @@ fn runtime(text: &mut String, set: &ProxySet) {
         let value = status.lines().find_map(|line| line.strip_prefix(name))?;
         value.split_whitespace().next()?.parse::<u64>().ok()
     };
-    let files = fs::read_dir("/proc/self/fd").map(|files| files.count());
+    let files = fs::read_dir("/proc/self/fd").map(Iterator::count);
     let figures = [
         (
             "steadfast_process_resident_memory_bytes",

@@ -41,10 +41,12 @@ pub(super) fn operation(method: &str, path: &str) -> Result<Operation, Unroutabl
     if segments.contains(&"") {
         return Err(Unroutable::Path);
     }
-    find(method, &segments).ok_or(if is_known(&segments) {
-        Unroutable::Method
-    } else {
-        Unroutable::Path
+    find(method, &segments).ok_or_else(|| {
+        if is_known(&segments) {
+            Unroutable::Method
+        } else {
+            Unroutable::Path
+        }
     })
 }
 

@@ -94,9 +94,12 @@ impl ApiServer {
         let addresses = lookup_host((host, port)).await.map_err(unknown)?;
         let address = addresses.min_by_key(SocketAddr::is_ipv6);
         let address = address.ok_or_else(|| unknown(io::ErrorKind::NotFound.into()))?;
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => ApiListenError::PortInUse { address },
-            _ => ApiListenError::Other { address, source },
+        let failed = |source: io::Error| {
+            if source.kind() == io::ErrorKind::AddrInUse {
+                ApiListenError::PortInUse { address }
+            } else {
+                ApiListenError::Other { address, source }
+            }
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         Ok(Self {
@@ -168,17 +171,13 @@ async fn accept(
     permits: &Arc<Semaphore>,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            // A failure only delays small messages.
-            let _ = stream.set_nodelay(true);
-            Some((stream, permit))
-        }
-        Err(_) => {
-            sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
+    let Ok((stream, _)) = listener.accept().await else {
+        sleep(ACCEPT_PAUSE).await;
+        return None;
+    };
+    // A failure only delays small messages.
+    let _ = stream.set_nodelay(true);
+    Some((stream, permit))
 }
 
 /// What the connections share.

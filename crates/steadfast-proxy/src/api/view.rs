@@ -114,10 +114,10 @@ pub(super) struct Number(pub(super) f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // A toxicity is from 0 to 1.
-        if self.0 == 0.0 {
+        // Both kinds of numbers are from 0 to 1.
+        if self.0 <= 0.0 {
             serializer.serialize_u8(0)
-        } else if self.0 == 1.0 {
+        } else if self.0 >= 1.0 {
             serializer.serialize_u8(1)
         } else {
             serializer.serialize_f64(self.0)

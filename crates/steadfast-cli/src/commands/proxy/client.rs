@@ -166,7 +166,7 @@ impl ApiClient {
                 format!("steadfast-proxy/{} {os}/{machine}", env!("CARGO_PKG_VERSION")),
             )
             .header(CONNECTION, "close");
-        let request = match body {
+        let request: Request<Full<Bytes>> = match body {
             None => request.body(Full::default())?,
             Some(body) => request
                 .header(CONTENT_TYPE, "application/json")
