@@ -11,7 +11,7 @@ pub(super) struct Document {
     pub(super) is_killed: bool,
 }
 
-pub(super) const DOCUMENTS: [Document; 3] = [
+pub(super) const DOCUMENTS: [Document; 4] = [
     Document {
         path: "README.md",
         outputs: &[
@@ -63,6 +63,19 @@ pub(super) const DOCUMENTS: [Document; 3] = [
             "cargo run --release --bin steadfast -- lab run scenarios/gateway-kill.toml",
             &["PASS"],
         )],
+        is_killed: false,
+    },
+    Document {
+        path: "docs/how-to/broken-links.md",
+        outputs: &[
+            (
+                "steadfast proxy inspect gateway",
+                &["latency_downstream", "latency=200"],
+            ),
+            ("node --test dead-link.test.mjs", &["pass 1", "fail 0"]),
+            ("python3 test_reset.py", &["OK"]),
+            ("cargo test", &["1 passed"]),
+        ],
         is_killed: false,
     },
 ];

@@ -25,11 +25,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many lines of an output an error shows.
 const SHOWN_LINES: usize = 20;
 /// The ends of commands that run until a reader stops them, in addition to servers, and the text with which they are ready.
-const ENDLESS: [(&str, &str); 4] = [
+const ENDLESS: [(&str, &str); 5] = [
     ("--subscribe news", "subscribed"),
     ("--subscribe lobby", "subscribed"),
     ("node news.mjs", "hello"),
     ("cargo run", "Publication"),
+    ("steadfast proxy serve", "is listening on"),
 ];
 /// The command that the reader repeats after the kill.
 const PUBLISH: &str = "target/release/steadfast connect ws://127.0.0.1:8000 --publish news";
@@ -82,7 +83,7 @@ impl Reader {
                     self.command(line, false)?;
                 }
             }
-            "js" | "rust" => self.save(&item.text)?,
+            "js" | "rust" | "python" => self.save(&item.text)?,
             "toml" => self.check_configuration(&item.text)?,
             other => bail!("no test for a block of the language `{other}`"),
         }
@@ -155,6 +156,8 @@ impl Reader {
         let folder = self.outputs.join("folder");
         let path = std::env::var("PATH").unwrap_or_default();
         let release = self.clone.join("target/release");
+        // The packages for Python are installed there.
+        let python = self.clone.join(".venv/bin");
         let script = format!(
             "{executed}\nstatus=$?\npwd >{}\nexit $status",
             folder.display()
@@ -162,7 +165,7 @@ impl Reader {
         let child = binaries::command("setsid")
             .args(["--wait", "sh", "-c", &script])
             .current_dir(&self.folder)
-            .env("PATH", format!("{}:{path}", release.display()))
+            .env("PATH", format!("{}:{}:{path}", release.display(), python.display()))
             // A sample in Rust uses what is downloaded and compiled for the third-party client.
             .env("CARGO_NET_OFFLINE", "true")
             .env("CARGO_TARGET_DIR", binaries::target()?.join("third-party"))
@@ -191,7 +194,8 @@ impl Reader {
     fn save(&self, text: &str) -> Result<()> {
         let first = text.lines().next().unwrap_or_default();
         let name = first
-            .strip_prefix("// ")
+            .trim_start_matches(['/', '#'])
+            .strip_prefix(' ')
             .context("the first line of a sample is a comment with its file name")?;
         fs::write(self.folder.join(name), text)?;
         Ok(())

@@ -9,6 +9,7 @@
 //! | `lab run` | the same with `--profile short`, and with the drivers of the project itself, which are built |
 //! | a row of a table with `lab run` | `lab check` with the same arguments |
 //! | `FILE` | a scenario |
+//! | `pip install PACKAGES` | nothing: they are installed with those of the third-party clients |
 //! | `npm install PACKAGES` | a link to the installed packages of the third-party clients |
 
 use std::path::Path;
@@ -45,6 +46,9 @@ pub(super) fn substitute(command: &str, is_row: bool, drivers: &Path) -> Result<
             ensure!(folder.is_dir(), "{} is not installed", folder.display());
         }
         return Ok(format!("ln -s {} node_modules", packages.display()));
+    }
+    if let Some(names) = command.strip_prefix("pip install ") {
+        return Ok(format!("python3 -m pip show --quiet {names}"));
     }
     let command = match command.strip_prefix(RUN) {
         Some(arguments) => format!("target/release/steadfast {arguments}"),

@@ -12,9 +12,9 @@ use crate::binaries;
 /// The published clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyClientKind {
-    /// npm `toxiproxy-node-client`.
+    /// The package `toxiproxy-node-client` of npm.
     Node,
-    /// PyPI `toxiproxy-python`, which always uses port 8474.
+    /// The package `toxiproxy-python` of PyPI, which always uses port 8474.
     Python,
 }
 
