@@ -100,6 +100,7 @@ fn described(kind: EventKind) -> (&'static str, Value) {
             "accepted",
             json!({"connection": connection, "peer": peer.to_string()}),
         ),
+        EventKind::AcceptFailed(problem) => ("accept_failed", json!({"problem": problem})),
         EventKind::Refused { peer } => ("refused", json!({"peer": peer.to_string()})),
         EventKind::Connected {
             connection,
@@ -138,6 +139,7 @@ fn ended(reason: EndReason) -> (&'static str, Value) {
         EndReason::Toxic { name, mode } => ("toxic", json!({"toxic": name, "mode": mode.name()})),
         EndReason::Closed(mode) => ("closed", json!({"mode": mode.name()})),
         EndReason::Stopped => ("stopped", json!({})),
+        EndReason::HalfOpen { name } => ("half_open", json!({"toxic": name})),
         EndReason::DialFailed => ("dial_failed", json!({})),
     }
 }
