@@ -124,10 +124,11 @@ impl ApiClient {
             url: self.url.clone(),
             reason,
         };
-        let exchange = timeout(REQUEST_TIMEOUT, self.exchange(method, path, body));
+        let exchange = self.exchange(method, path, body);
         let (status, body) = self
             .runtime
-            .block_on(async { exchange.await })
+            // The timer belongs to the runtime.
+            .block_on(async { timeout(REQUEST_TIMEOUT, exchange).await })
             .map_err(|_elapsed| {
                 no_response(format!("timed out after {} s", REQUEST_TIMEOUT.as_secs()))
             })?
