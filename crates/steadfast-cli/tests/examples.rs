@@ -74,6 +74,30 @@ fn the_examples_of_log_maintain_the_log_of_a_gateway() {
 }
 
 #[test]
+fn the_examples_of_proxy_are_a_session_from_the_first_to_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("proxies.json"), "[]").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+    command
+        .args(["proxy", "serve", "--port", "0", "--json"])
+        .stderr(Stdio::null());
+    let server = Process::start(&mut command, String::new);
+
+    let all = examples(&["proxy"]);
+    assert!(all.len() >= 10, "{all:?}");
+    for example in all {
+        if example.contains("proxy serve") {
+            let example = format!("{example} --port 0");
+            end_when(directory.path(), &example, "is listening on");
+        } else {
+            let example = example.replace(":26379", ":0");
+            let example = format!("TOXIPROXY_URL=http://{} {example}", server.address);
+            assert_success(&example, &run(directory.path(), &example));
+        }
+    }
+}
+
+#[test]
 fn the_examples_of_sim_end_with_the_verdict_that_they_announce() {
     let directory = tempfile::tempdir().unwrap();
 
@@ -107,7 +131,7 @@ fn the_other_examples_of_the_program_are_those_of_its_commands_or_succeed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     std::os::unix::fs::symlink(root, directory.path().join("scenarios")).unwrap();
     std::os::unix::fs::symlink("steadfast-data", directory.path().join("DIR")).unwrap();
-    let known: BTreeSet<String> = ["serve", "connect", "sim"]
+    let known: BTreeSet<String> = ["serve", "connect", "sim", "proxy"]
         .into_iter()
         .flat_map(|command| examples(&[command]))
         .collect();

@@ -23,9 +23,9 @@
 
 mod address;
 mod after;
-mod blocking;
 #[cfg(feature = "api")]
 pub mod api;
+mod blocking;
 mod builder;
 mod connection;
 mod control;

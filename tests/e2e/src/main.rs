@@ -3,7 +3,8 @@
 //! `steadfast-e2e walk` exercises every feature with every client; `steadfast-e2e kills [--long]` runs load over kills;
 //! `steadfast-e2e slow-links [--long]` lets clients recover over slow links, `steadfast-e2e failover` moves clients between
 //! two gateways, `steadfast-e2e documents` runs every command and sample of the documents, and `steadfast-e2e proxy-python`
-//! drives the proxy with a client whose port is fixed, all four in network namespaces of their own;
+//! drives the proxy with a client whose port is fixed, all four in network namespaces of their own; `steadfast-e2e proxy-node`
+//! does so with a client that needs none;
 //! `--gateway PATH` uses another program than the one that cargo builds.
 
 use std::env;
@@ -14,9 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use steadfast_e2e::kills::{self, Plan};
-use steadfast_e2e::{
-    binaries, documents, failover, namespaces, proxy_clients, slow_links, walk,
-};
+use steadfast_e2e::{binaries, documents, failover, namespaces, proxy_clients, slow_links, walk};
 
 /// The parsed command line.
 struct Arguments {
@@ -50,7 +49,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     let mut arguments = Arguments {
         task: words
             .next()
-            .context("missing task: walk, kills, slow-links, failover, documents or proxy-python")?,
+            .context("missing task: walk, kills, slow-links, failover, documents, proxy-node or proxy-python")?,
         gateway: None,
         plan: Plan::short(),
         links: slow_links::Plan::SHORT,
@@ -114,15 +113,22 @@ fn execute(arguments: &Arguments) -> Result<bool> {
             writeln!(out, "every command and sample of the documents works")?;
             Ok(true)
         }
+        "proxy-node" => {
+            proxy_clients::run_node(&program()?)?;
+            writeln!(out, "every call and toxic of the client for Node works")?;
+            Ok(true)
+        }
         "proxy-python" if arguments.is_inside => {
             proxy_clients::run_python(&program()?)?;
             writeln!(out, "every call and toxic of the client for Python works")?;
             Ok(true)
         }
-        "slow-links" | "failover" | "documents" | "proxy-python" => run_in_namespaces(arguments, &program()?),
+        "slow-links" | "failover" | "documents" | "proxy-python" => {
+            run_in_namespaces(arguments, &program()?)
+        }
         other => {
             bail!(
-                "unknown task `{other}`: the tasks are walk, kills, slow-links, failover, documents and proxy-python"
+                "unknown task `{other}`: the tasks are walk, kills, slow-links, failover, documents, proxy-node and proxy-python"
             )
         }
     }

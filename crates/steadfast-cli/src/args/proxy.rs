@@ -152,7 +152,12 @@ pub(crate) struct ToxicAdd {
     #[arg(long = "type", short = 't', value_name = "TYPE")]
     pub(crate) kind: String,
     /// Name of the toxic [default: TYPE_STREAM]
-    #[arg(long = "toxicName", visible_alias = "name", short = 'n', value_name = "NAME")]
+    #[arg(
+        long = "toxicName",
+        visible_alias = "name",
+        short = 'n',
+        value_name = "NAME"
+    )]
     pub(crate) toxic: Option<String>,
     #[command(flatten)]
     pub(crate) values: ToxicValues,
@@ -170,7 +175,12 @@ pub(crate) struct ToxicAdd {
 #[derive(Args, Debug)]
 pub(crate) struct ToxicUpdate {
     /// Name of the toxic
-    #[arg(long = "toxicName", visible_alias = "name", short = 'n', value_name = "NAME")]
+    #[arg(
+        long = "toxicName",
+        visible_alias = "name",
+        short = 'n',
+        value_name = "NAME"
+    )]
     pub(crate) toxic: String,
     #[command(flatten)]
     pub(crate) values: ToxicValues,
@@ -182,7 +192,12 @@ pub(crate) struct ToxicUpdate {
 #[derive(Args, Debug)]
 pub(crate) struct ToxicRemove {
     /// Name of the toxic
-    #[arg(long = "toxicName", visible_alias = "name", short = 'n', value_name = "NAME")]
+    #[arg(
+        long = "toxicName",
+        visible_alias = "name",
+        short = 'n',
+        value_name = "NAME"
+    )]
     pub(crate) toxic: String,
     #[command(flatten)]
     pub(crate) proxy: NamedProxy,
@@ -254,7 +269,9 @@ impl Program {
             Self::ToxiproxyServer => "toxiproxy-server",
             Self::ToxiproxyCli => "toxiproxy-cli",
         };
-        let is_requested = words.iter().any(|word| word == "-version" || word == "--version");
+        let is_requested = words
+            .iter()
+            .any(|word| word == "-version" || word == "--version");
         is_requested.then(|| format!("{name} version {TOXIPROXY_VERSION}\n"))
     }
 
@@ -271,7 +288,10 @@ impl Program {
             Self::ToxiproxyServer => arguments.extend(["proxy", "serve"].map(OsString::from)),
             Self::ToxiproxyCli => arguments.push("proxy".into()),
         }
-        let words: Vec<OsString> = words.into_iter().map(|word| self.two_dashes(word)).collect();
+        let words: Vec<OsString> = words
+            .into_iter()
+            .map(|word| self.two_dashes(word))
+            .collect();
         match self {
             Self::Steadfast | Self::ToxiproxyServer => arguments.extend(words),
             Self::ToxiproxyCli => arguments.extend(host_last(words)),

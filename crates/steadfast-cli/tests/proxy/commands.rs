@@ -16,13 +16,16 @@ fn check(recorder: &Recorder, line: &str, stdout: &str, requests: &[&str]) {
 fn a_session_sends_and_prints_what_toxiproxy_cli_does() {
     let server = Server::start(&[]);
     let recorder = Recorder::start(server.address);
-    let check = |line: &str, stdout: &str, requests: &[&str]| check(&recorder, line, stdout, requests);
+    let check =
+        |line: &str, stdout: &str, requests: &[&str]| check(&recorder, line, stdout, requests);
 
     check("list", "", &["GET /proxies"]);
     check(
         "create -l 127.0.0.1:0 -u 127.0.0.1:1 a",
         "Created new proxy a\n",
-        &[r#"POST /proxies {"enabled":true,"listen":"127.0.0.1:0","name":"a","upstream":"127.0.0.1:1"}"#],
+        &[
+            r#"POST /proxies {"enabled":true,"listen":"127.0.0.1:0","name":"a","upstream":"127.0.0.1:1"}"#,
+        ],
     );
     check(
         "toggle a",
@@ -109,7 +112,10 @@ fn every_alias_is_its_command() {
     for alias in ["i", "ins"] {
         assert_eq!(ok(&format!("{alias} c")).lines().count(), 3);
     }
-    assert_eq!(ok("t u c -n a --toxicity 0"), "Updated toxic 'a' on proxy 'c'\n");
+    assert_eq!(
+        ok("t u c -n a --toxicity 0"),
+        "Updated toxic 'a' on proxy 'c'\n"
+    );
     for (alias, name) in [("r", "a"), ("delete", "b"), ("d", "d")] {
         let expected = format!("Removed toxic '{name}' on proxy 'c'\n");
         assert_eq!(ok(&format!("toxic {alias} c -n {name}")), expected);
@@ -123,34 +129,73 @@ fn every_alias_is_its_command() {
 fn a_failure_is_reported_with_its_reason_and_code() {
     let server = Server::start(&[]);
     let url = server.url();
-    assert_eq!(run(&url, "create a -l 127.0.0.1:0 -u 127.0.0.1:1").code, Some(0));
+    assert_eq!(
+        run(&url, "create a -l 127.0.0.1:0 -u 127.0.0.1:1").code,
+        Some(0)
+    );
 
     for (line, code, text) in [
-        ("inspect b", 1, "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n"),
-        ("toggle b", 1, "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n"),
-        ("delete b", 1, "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n"),
+        (
+            "inspect b",
+            1,
+            "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
+        ),
+        (
+            "toggle b",
+            1,
+            "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
+        ),
+        (
+            "delete b",
+            1,
+            "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
+        ),
         (
             "create a -l 127.0.0.1:0 -u 127.0.0.1:1",
             1,
             "error: Failed to create proxy: HTTP 409: proxy already exists\n",
         ),
-        ("toxic add a -t lag", 1, "error: Failed to add toxic: HTTP 400: invalid toxic type\n"),
-        ("toxic add b -t noop", 1, "error: Failed to add toxic: HTTP 404: proxy not found\n"),
-        ("toxic update a -n x", 1, "error: Failed to update toxic: HTTP 404: toxic not found\n"),
-        ("toxic remove a -n x", 1, "error: Failed to remove toxic: HTTP 404: toxic not found\n"),
+        (
+            "toxic add a -t lag",
+            1,
+            "error: Failed to add toxic: HTTP 400: invalid toxic type\n",
+        ),
+        (
+            "toxic add b -t noop",
+            1,
+            "error: Failed to add toxic: HTTP 404: proxy not found\n",
+        ),
+        (
+            "toxic update a -n x",
+            1,
+            "error: Failed to update toxic: HTTP 404: toxic not found\n",
+        ),
+        (
+            "toxic remove a -n x",
+            1,
+            "error: Failed to remove toxic: HTTP 404: toxic not found\n",
+        ),
         (
             "toxic add a -t latency -a latency=soon",
             1,
             "error: Failed to add toxic: HTTP 400: bad request body: attribute \"latency\" must be an integer, in milliseconds\n",
         ),
-        ("toxic add a -t noop -tox 2", 2, "must be a number from 0 to 1"),
+        (
+            "toxic add a -t noop -tox 2",
+            2,
+            "must be a number from 0 to 1",
+        ),
         ("toxic add a -t noop -a latency", 2, "must be KEY=VALUE"),
         ("toxic add a -t noop -u -d", 2, "cannot be used with"),
         ("create a -l 127.0.0.1:0", 2, "--upstream"),
         ("list --host ftp://a", 2, "it must begin with http://"),
         ("list --host http://a/b", 2, "it must have no path"),
     ] {
-        let Printed { code: found, stderr, stdout } = run(&url, line);
+        let Printed {
+            code: found,
+            stderr,
+            stdout,
+        } = run(&url, line);
         assert_eq!(found, Some(code), "{line}: {stderr}");
         assert!(stderr.contains(text), "{line}: {stderr}");
         assert_eq!(stdout, "", "{line}");
@@ -159,8 +204,9 @@ fn a_failure_is_reported_with_its_reason_and_code() {
     let unreachable = run("http://127.0.0.1:1", "list");
     assert_eq!(unreachable.code, Some(1));
     assert!(
-        unreachable.stderr.starts_with("error: Failed to retrieve proxies: no response from http://127.0.0.1:1: ")
-            && unreachable.stderr.contains("steadfast proxy serve"),
+        unreachable.stderr.starts_with(
+            "error: Failed to retrieve proxies: no response from http://127.0.0.1:1: "
+        ) && unreachable.stderr.contains("steadfast proxy serve"),
         "{unreachable:?}"
     );
 }
@@ -175,7 +221,9 @@ fn toggle(server: &Server, name: &str, is_enabled: bool) -> String {
 
 fn server_listen(server: &Server, name: &str) -> String {
     let list = run(&server.url(), "list").stdout;
-    let mut rows = list.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let mut rows = list
+        .lines()
+        .map(|line| line.split('\t').collect::<Vec<_>>());
     let row = rows.find(|row| row[0] == name).unwrap();
     row[1].to_owned()
 }

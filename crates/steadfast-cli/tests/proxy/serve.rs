@@ -32,9 +32,15 @@ fn the_proxies_of_a_file_are_created_with_their_toxics() {
 
     let server = Server::start(&["--config", path.to_str().unwrap(), "--seed", "9"]);
 
-    assert_eq!((&server.banner["proxies"], &server.banner["seed"]), (&2.into(), &9.into()));
+    assert_eq!(
+        (&server.banner["proxies"], &server.banner["seed"]),
+        (&2.into(), &9.into())
+    );
     let list = run(&server.url(), "list").stdout;
-    let columns: Vec<Vec<&str>> = list.lines().map(|line| line.split('\t').collect()).collect();
+    let columns: Vec<Vec<&str>> = list
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
     assert_eq!(columns[0][3..], ["enabled", "1"]);
     assert_eq!(columns[1][3..], ["disabled", "0"]);
 }
@@ -43,22 +49,41 @@ fn the_proxies_of_a_file_are_created_with_their_toxics() {
 fn a_file_that_is_invalid_is_an_error_with_its_line_and_what_to_do() {
     let proxy = r#""name": "a", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1""#;
     for (text, line, texts) in [
-        ("[\n  {\"name\" 1}\n]".to_owned(), 2, ["invalid JSON", "POST /populate"]),
-        ("name = 1\n".to_owned(), 1, ["invalid JSON", "JSON array of proxies"]),
+        (
+            "[\n  {\"name\" 1}\n]".to_owned(),
+            2,
+            ["invalid JSON", "POST /populate"],
+        ),
+        (
+            "name = 1\n".to_owned(),
+            1,
+            ["invalid JSON", "JSON array of proxies"],
+        ),
         ("{}".to_owned(), 1, ["expected an array", "{}"]),
-        ("[\n {\"upstream\": \"x:1\"}]".to_owned(), 2, ["the proxy has no `name`", "^"]),
+        (
+            "[\n {\"upstream\": \"x:1\"}]".to_owned(),
+            2,
+            ["the proxy has no `name`", "^"],
+        ),
         (
             format!("[{{{proxy},\n \"toxics\": [{{\"type\": \"latncy\"}}]}}]"),
             2,
             ["unknown type of toxic `latncy`", "did you mean `latency`?"],
         ),
         (
-            format!("[{{{proxy}, \"toxics\": [{{\"type\": \"latency\",\n \"attributes\": {{\"latncy\": 5}}}}]}}]"),
+            format!(
+                "[{{{proxy}, \"toxics\": [{{\"type\": \"latency\",\n \"attributes\": {{\"latncy\": 5}}}}]}}]"
+            ),
             2,
-            ["latency has no attribute `latncy`", "did you mean `latency`?"],
+            [
+                "latency has no attribute `latncy`",
+                "did you mean `latency`?",
+            ],
         ),
         (
-            format!("[{{{proxy}, \"toxics\": [{{\"type\": \"latency\", \"attributes\":\n {{\"latency\": \"5 s\"}}}}]}}]"),
+            format!(
+                "[{{{proxy}, \"toxics\": [{{\"type\": \"latency\", \"attributes\":\n {{\"latency\": \"5 s\"}}}}]}}]"
+            ),
             2,
             ["must be an integer, in milliseconds", "\"5 s\""],
         ),
@@ -68,15 +93,24 @@ fn a_file_that_is_invalid_is_an_error_with_its_line_and_what_to_do() {
             ["unknown key `enable`", "did you mean `enabled`?"],
         ),
         (
-            format!("[{{{proxy}}},\n {{{proxy}, \"toxics\": [{{\"type\": \"noop\", \"stream\": \"up\"}}]}}]"),
+            format!(
+                "[{{{proxy}}},\n {{{proxy}, \"toxics\": [{{\"type\": \"noop\", \"stream\": \"up\"}}]}}]"
+            ),
             2,
             ["unknown stream `up`", "upstream, downstream, both"],
         ),
     ] {
-        let Printed { code, stderr, stdout } = fails_with_config(&text);
+        let Printed {
+            code,
+            stderr,
+            stdout,
+        } = fails_with_config(&text);
 
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{text}: {stderr}");
-        assert!(stderr.contains(&format!("proxies.json:{line}:")), "{text}: {stderr}");
+        assert!(
+            stderr.contains(&format!("proxies.json:{line}:")),
+            "{text}: {stderr}"
+        );
         for part in texts {
             assert!(stderr.contains(part), "{part}: {stderr}");
         }
@@ -94,7 +128,10 @@ fn a_port_in_use_has_its_exit_code_whether_of_the_api_or_of_a_proxy() {
     ));
 
     assert_eq!(api.code, Some(3), "{api:?}");
-    assert!(api.stderr.contains("another process is listening there"), "{api:?}");
+    assert!(
+        api.stderr.contains("another process is listening there"),
+        "{api:?}"
+    );
     assert!(api.stderr.contains("--port 8475"), "{api:?}");
     assert_eq!(proxy.code, Some(3), "{proxy:?}");
     assert!(proxy.stderr.contains("proxies.json:1:"), "{proxy:?}");
@@ -110,7 +147,10 @@ fn other_invalid_settings_are_errors() {
     );
 
     assert_eq!(missing.code, Some(2), "{missing:?}");
-    assert!(missing.stderr.contains("/nowhere/proxies.json"), "{missing:?}");
+    assert!(
+        missing.stderr.contains("/nowhere/proxies.json"),
+        "{missing:?}"
+    );
     assert_eq!(host.code, Some(2), "{host:?}");
     assert!(host.stderr.contains("host.invalid"), "{host:?}");
     assert_eq!(looped.code, Some(2), "{looped:?}");

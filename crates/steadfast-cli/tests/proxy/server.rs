@@ -64,7 +64,10 @@ pub(crate) fn program() -> Command {
 /// The program under another name.
 pub(crate) fn named(path: &Path) -> Command {
     let mut command = Command::new(path);
-    command.env_clear().env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+        .env_clear()
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
     command
 }
 

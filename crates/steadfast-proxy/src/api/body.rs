@@ -157,9 +157,7 @@ pub(super) fn update(value: &RawValue) -> Result<Update, ApiError> {
     let read = || {
         let object = Object::read(value)?;
         Ok(Update {
-            listen: object
-                .text("listen")?
-                .map(|listen| listen_address(&listen)),
+            listen: object.text("listen")?.map(|listen| listen_address(&listen)),
             upstream: object.text("upstream")?.filter(|text| !text.is_empty()),
             is_enabled: object.boolean("enabled")?,
         })
@@ -321,9 +319,7 @@ impl<'a> ToxicBody<'a> {
                 ));
             };
             kind.set_attribute(name, &attribute_value(value))
-                .map_err(|error| {
-                    ApiError::bad_body(InputError::new(value, error.to_string()))
-                })?;
+                .map_err(|error| ApiError::bad_body(InputError::new(value, error.to_string())))?;
         }
         Ok(())
     }
@@ -338,7 +334,10 @@ impl<'a> ToxicBody<'a> {
 /// Whether Toxiproxy has this kind, with an unknown attribute of which its clients may rely on nothing.
 fn is_of_toxiproxy(kind: &ToxicKind) -> bool {
     const COUNT: usize = 8;
-    KIND_NAMES.iter().take(COUNT).any(|name| *name == kind.name())
+    KIND_NAMES
+        .iter()
+        .take(COUNT)
+        .any(|name| *name == kind.name())
 }
 
 /// The value of an attribute; one of another type is a word that no attribute accepts.

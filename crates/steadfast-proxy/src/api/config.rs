@@ -31,10 +31,7 @@ pub enum ConfigError {
 }
 
 /// Creates the proxies of a file, and returns their number.
-pub(super) async fn populate(
-    operations: &Operations,
-    path: &Path,
-) -> Result<usize, ConfigError> {
+pub(super) async fn populate(operations: &Operations, path: &Path) -> Result<usize, ConfigError> {
     let text = read(path).map_err(|source| ConfigError::Unreadable {
         path: path.to_owned(),
         source,

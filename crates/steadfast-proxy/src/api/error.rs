@@ -116,7 +116,9 @@ impl From<Error> for ApiError {
             }
             Error::Address { .. } | Error::Loop { .. } => StatusCode::BAD_REQUEST,
             Error::Full { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Listen { .. } | Error::Runtime(_) | Error::Ended => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Listen { .. } | Error::Runtime(_) | Error::Ended => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         let is_port_in_use = matches!(
             &error,

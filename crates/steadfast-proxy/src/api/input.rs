@@ -195,7 +195,10 @@ pub(super) fn integer(value: &RawValue) -> Option<u64> {
 }
 
 fn mismatch(name: &str, kind: &str, value: &RawValue) -> InputError {
-    InputError::new(value, format!("`{name}` must be {kind}, not {}", shown(value)))
+    InputError::new(
+        value,
+        format!("`{name}` must be {kind}, not {}", shown(value)),
+    )
 }
 
 fn typed<'a, T: Deserialize<'a>>(value: &'a RawValue, kind: &str) -> Result<T, InputError> {

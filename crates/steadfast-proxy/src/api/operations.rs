@@ -75,9 +75,10 @@ impl Operations {
         match operation {
             Operation::ListProxies => Ok(self.list_proxies()),
             Operation::CreateProxy => self.create_proxy(body).await,
-            Operation::ShowProxy { proxy } => {
-                Ok(Reply::json(StatusCode::OK, &ProxyView::of(&*self.proxy(&proxy)?)))
-            }
+            Operation::ShowProxy { proxy } => Ok(Reply::json(
+                StatusCode::OK,
+                &ProxyView::of(&*self.proxy(&proxy)?),
+            )),
             Operation::UpdateProxy { proxy } => self.update_proxy(&proxy, body).await,
             Operation::DeleteProxy { proxy } => {
                 self.set.remove(&proxy).await?;
@@ -117,7 +118,9 @@ impl Operations {
 
     fn list_proxies(&self) -> Reply {
         let proxies = self.set.list();
-        let views = proxies.iter().map(|proxy| (proxy.name(), ProxyView::of(proxy)));
+        let views = proxies
+            .iter()
+            .map(|proxy| (proxy.name(), ProxyView::of(proxy)));
         let views: std::collections::BTreeMap<&str, ProxyView> = views.collect();
         Reply::json(StatusCode::OK, &views)
     }

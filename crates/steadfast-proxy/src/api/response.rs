@@ -23,7 +23,10 @@ pub(super) struct Reply {
 pub(super) enum ReplyBody {
     Complete(Bytes),
     /// A first line, then a line for each event until the client leaves.
-    Events { first: Bytes, events: Events },
+    Events {
+        first: Bytes,
+        events: Events,
+    },
 }
 
 impl Reply {
@@ -67,7 +70,11 @@ impl Reply {
     }
 
     pub(super) fn metrics(text: String) -> Self {
-        Self::complete(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+        Self::complete(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            text,
+        )
     }
 
     pub(super) fn events(set: &ProxySet) -> Self {
@@ -95,6 +102,10 @@ impl Reply {
 
     pub(super) fn too_slow() -> Self {
         let page = "<html><head><title>Timeout</title></head><body><h1>Timeout</h1></body></html>";
-        Self::complete(StatusCode::SERVICE_UNAVAILABLE, "text/html; charset=utf-8", page)
+        Self::complete(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "text/html; charset=utf-8",
+            page,
+        )
     }
 }

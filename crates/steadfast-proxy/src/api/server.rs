@@ -240,9 +240,7 @@ impl Shared {
         match timeout(OPERATION_TIMEOUT, task).await {
             Ok(Ok(Ok(reply))) => reply,
             Ok(Ok(Err(error))) => rejection(&error),
-            Ok(Err(error)) => {
-                Reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
-            }
+            Ok(Err(error)) => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             Err(_) => Reply::too_slow(),
         }
     }

@@ -47,7 +47,12 @@ fn populate_ends_at_the_first_failure_and_shows_what_was_done() {
     let response = api.send("POST", "/populate", &body);
 
     assert_eq!(response.status, 500);
-    assert!(response.body.contains("\"status\":500,\"proxies\":[{\"name\":\"a\""), "{response:?}");
+    assert!(
+        response
+            .body
+            .contains("\"status\":500,\"proxies\":[{\"name\":\"a\""),
+        "{response:?}"
+    );
     let list = api.send("GET", "/proxies", "").body;
     assert!(list.contains("\"a\":") && !list.contains("\"b\":") && !list.contains("\"c\":"));
 }
@@ -67,7 +72,10 @@ fn populate_keeps_the_connections_of_a_proxy_with_the_same_addresses() {
     let response = api.send("POST", "/populate", &same);
 
     assert_eq!((created.status, response.status), (201, 201));
-    assert!(created.body.starts_with("{\"proxies\":[{\"name\":\"a\""), "{created:?}");
+    assert!(
+        created.body.starts_with("{\"proxies\":[{\"name\":\"a\""),
+        "{created:?}"
+    );
     assert_eq!(response.listen(), listen);
     server.write_all(b"x").unwrap();
     let mut byte = [0];
@@ -80,23 +88,30 @@ fn populate_keeps_the_connections_of_a_proxy_with_the_same_addresses() {
 fn populate_applies_enabled_and_toxics_to_an_existing_proxy() {
     let api = Api::start();
     let listen = api.create("a", "127.0.0.1:1".parse().unwrap());
-    let old = api.send("POST", "/proxies/a/toxics", r#"{"type":"noop","name":"old"}"#);
+    let old = api.send(
+        "POST",
+        "/proxies/a/toxics",
+        r#"{"type":"noop","name":"old"}"#,
+    );
     assert_eq!(old.status, 200);
     let populate = |extra: &str| {
-        let body = format!(
-            r#"[{{"name":"a","upstream":"127.0.0.1:1","listen":"{listen}"{extra}}}]"#
-        );
+        let body =
+            format!(r#"[{{"name":"a","upstream":"127.0.0.1:1","listen":"{listen}"{extra}}}]"#);
         let response = api.send("POST", "/populate", &body);
         assert_eq!(response.status, 201, "{response:?}");
         response.body
     };
 
     let absent = populate("");
-    let toxics = populate(r#","toxics":[{"type":"latency","name":"new","attributes":{"latency":9}}]"#);
+    let toxics =
+        populate(r#","toxics":[{"type":"latency","name":"new","attributes":{"latency":9}}]"#);
     let disabled = populate(r#","enabled":false"#);
 
     assert!(absent.contains("\"name\":\"old\""), "{absent}");
-    assert!(toxics.contains("\"name\":\"new\"") && !toxics.contains("\"old\""), "{toxics}");
+    assert!(
+        toxics.contains("\"name\":\"new\"") && !toxics.contains("\"old\""),
+        "{toxics}"
+    );
     assert!(disabled.contains("\"enabled\":false"), "{disabled}");
     assert!(disabled.contains("\"name\":\"new\""), "{disabled}");
     assert!(TcpStream::connect(listen).is_err());
@@ -114,8 +129,15 @@ fn a_proxy_is_created_with_its_toxics() {
     let response = api.send("POST", "/proxies", &body);
 
     assert_eq!(response.status, 201, "{response:?}");
-    assert!(response.body.contains("\"toxics\":[{\"attributes\":{\"bytes\":0}"), "{response:?}");
-    let duplicate = body.replace("}}]", "}},{\"type\":\"limit_data\"}]").replace("\"a\"", "\"b\"");
+    assert!(
+        response
+            .body
+            .contains("\"toxics\":[{\"attributes\":{\"bytes\":0}"),
+        "{response:?}"
+    );
+    let duplicate = body
+        .replace("}}]", "}},{\"type\":\"limit_data\"}]")
+        .replace("\"a\"", "\"b\"");
     let response = api.send("POST", "/proxies", &duplicate);
     assert_eq!(response.status, 409, "{response:?}");
 }

@@ -34,7 +34,10 @@ fn a_toxic_with_a_duration_removes_itself() {
         r#"{"type":"noop","duration_ms":300}"#,
     );
 
-    assert!(added.body.ends_with("\"toxicity\":1,\"duration_ms\":300}"), "{added:?}");
+    assert!(
+        added.body.ends_with("\"toxicity\":1,\"duration_ms\":300}"),
+        "{added:?}"
+    );
     until("the toxic is gone", || {
         api.send("GET", "/proxies/a/toxics", "").body == "[]"
     });
@@ -62,13 +65,19 @@ fn connections_show_their_bytes_and_what_they_drew() {
     assert_eq!(list["seed"], 7);
     let first = &list["connections"][0];
     assert_eq!(first["id"], "a:b:1");
-    assert_eq!((&first["proxy"], &first["number"]), (&json!("a:b"), &json!(1)));
+    assert_eq!(
+        (&first["proxy"], &first["number"]),
+        (&json!("a:b"), &json!(1))
+    );
     assert_eq!(first["upstream"], address.to_string());
     assert_eq!(first["peer"], client.local_addr().unwrap().to_string());
     assert_eq!(first["to_server"]["received_bytes"], 5);
     assert!(first["age_ms"].is_u64());
     assert_eq!(first["toxics"][0]["name"], "n");
-    assert_eq!(first["toxics"][0]["is_victim"], false, "not every second one");
+    assert_eq!(
+        first["toxics"][0]["is_victim"], false,
+        "not every second one"
+    );
 }
 
 #[test]
@@ -77,7 +86,10 @@ fn a_connection_is_ended_in_the_chosen_way() {
     let (listener, address) = upstream();
     let proxy = api.create("a", address);
     let mut links = [(); 3].map(|()| link(proxy, &listener));
-    let close = |id: &str| api.send("DELETE", &format!("/lab/connections/{id}"), "").status;
+    let close = |id: &str| {
+        api.send("DELETE", &format!("/lab/connections/{id}"), "")
+            .status
+    };
 
     assert_eq!(close("a:1?mode=fin"), 204);
     assert_eq!(close("a:2?mode=rst"), 204);
@@ -93,9 +105,15 @@ fn a_connection_is_ended_in_the_chosen_way() {
     }
     for socket in [&mut silent.0, &mut silent.1] {
         socket.write_all(b"x").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
         let error = socket.read(&mut [0]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::WouldBlock, "neither bytes nor an end");
+        assert_eq!(
+            error.kind(),
+            ErrorKind::WouldBlock,
+            "neither bytes nor an end"
+        );
     }
     for (id, status) in [
         ("a:99", 404),
@@ -132,19 +150,32 @@ fn events_are_sent_as_they_happen_with_the_seed_first() {
     assert_eq!(api.send("POST", "/proxies/a/toxics", toxic).status, 200);
     assert!(client.read(&mut [0]).is_err());
     let mut events = Vec::new();
-    while events.last().is_none_or(|event: &Value| event["event"] != "ended") {
+    while events
+        .last()
+        .is_none_or(|event: &Value| event["event"] != "ended")
+    {
         events.push(next());
     }
 
     assert_eq!(first["seed"], 7);
-    let names: Vec<&str> = events.iter().map(|it| it["event"].as_str().unwrap()).collect();
+    let names: Vec<&str> = events
+        .iter()
+        .map(|it| it["event"].as_str().unwrap())
+        .collect();
     for expected in ["listening", "accepted", "connected", "toxic_added", "ended"] {
         assert!(names.contains(&expected), "{expected}: {names:?}");
     }
-    let times: Vec<u64> = events.iter().map(|it| it["at_us"].as_u64().unwrap()).collect();
-    assert!(times.is_sorted() && times[0] >= first["at_us"].as_u64().unwrap(), "{times:?}");
+    let times: Vec<u64> = events
+        .iter()
+        .map(|it| it["at_us"].as_u64().unwrap())
+        .collect();
+    assert!(
+        times.is_sorted() && times[0] >= first["at_us"].as_u64().unwrap(),
+        "{times:?}"
+    );
     let last = events.last().unwrap();
-    let expected = json!({"proxy": "a", "connection": 1, "reason": "toxic", "toxic": "r", "mode": "rst"});
+    let expected =
+        json!({"proxy": "a", "connection": 1, "reason": "toxic", "toxic": "r", "mode": "rst"});
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&last[key], value, "{last}");
     }
@@ -156,7 +187,10 @@ fn a_batch_applies_all_changes_or_none() {
     for name in ["a", "b"] {
         api.create(name, "127.0.0.1:1".parse().unwrap());
     }
-    let toxics = |proxy: &str| api.send("GET", &format!("/proxies/{proxy}/toxics"), "").body;
+    let toxics = |proxy: &str| {
+        api.send("GET", &format!("/proxies/{proxy}/toxics"), "")
+            .body
+    };
     let batch = |changes: Value| {
         let body = json!({"changes": changes}).to_string();
         let response = api.send("POST", "/lab/batch", &body);
@@ -180,27 +214,52 @@ fn a_batch_applies_all_changes_or_none() {
     ]));
 
     assert_eq!(status, 200, "{applied}");
-    assert_eq!((&applied["seed"], &applied["changes"]), (&json!(7), &json!(2)));
+    assert_eq!(
+        (&applied["seed"], &applied["changes"]),
+        (&json!(7), &json!(2))
+    );
     assert!(applied["at_us"].is_u64());
-    assert!(before.0.contains("\"latency\":5") && before.1.contains("noop"), "{before:?}");
+    assert!(
+        before.0.contains("\"latency\":5") && before.1.contains("noop"),
+        "{before:?}"
+    );
     assert_eq!(
         (missing, error),
-        (404, json!({"error": "change 2: toxic not found", "status": 404}))
+        (
+            404,
+            json!({"error": "change 2: toxic not found", "status": 404})
+        )
     );
     assert_eq!(unchanged, before);
     assert_eq!(updated, 200);
     assert!(toxics("a").contains("\"latency\":5,\"jitter\":5"), "merged");
     assert_eq!(toxics("b"), "[]");
     for (changes, status, text) in [
-        (json!([{"op": "add", "proxy": "a"}]), 400, "change 1: bad request body: `op` must be"),
-        (json!([{"op": "remove_toxics"}]), 400, "change 1: missing required field: proxy"),
-        (json!([{"op": "remove_toxics", "proxy": "c"}]), 404, "change 1: proxy not found"),
+        (
+            json!([{"op": "add", "proxy": "a"}]),
+            400,
+            "change 1: bad request body: `op` must be",
+        ),
+        (
+            json!([{"op": "remove_toxics"}]),
+            400,
+            "change 1: missing required field: proxy",
+        ),
+        (
+            json!([{"op": "remove_toxics", "proxy": "c"}]),
+            404,
+            "change 1: proxy not found",
+        ),
         (
             json!([{"op": "add_toxic", "proxy": "a", "toxic": {"type": "noop", "name": "l"}}]),
             409,
             "change 1: toxic already exists",
         ),
-        (json!(vec![json!({}); 1_025]), 400, "bad request body: at most 1024 changes"),
+        (
+            json!(vec![json!({}); 1_025]),
+            400,
+            "bad request body: at most 1024 changes",
+        ),
     ] {
         let (found, body) = batch(changes);
         assert_eq!(found, status, "{body}");
@@ -245,8 +304,15 @@ fn metrics_are_live() {
 
     assert_eq!(response.status, 200);
     let content_type = response.header("content-type").unwrap();
-    assert!(content_type.starts_with("text/plain; version=0.0.4"), "{content_type}");
-    assert!(response.body.contains("\nsteadfast_process_resident_memory_bytes "));
+    assert!(
+        content_type.starts_with("text/plain; version=0.0.4"),
+        "{content_type}"
+    );
+    assert!(
+        response
+            .body
+            .contains("\nsteadfast_process_resident_memory_bytes ")
+    );
     for line in response.body.lines().filter(|line| !line.starts_with('#')) {
         let (_, value) = line.rsplit_once(' ').unwrap();
         assert!(value.parse::<u64>().is_ok(), "{line}");
@@ -263,7 +329,10 @@ fn a_selected_connection_is_the_only_victim() {
     let toxic = r#"{"type":"reset","stream":"both","select":{"conn_ids":[2]}}"#;
     let added = api.send("POST", "/proxies/a/toxics", toxic);
 
-    assert!(added.body.ends_with("\"select\":{\"conn_ids\":[2]}}"), "{added:?}");
+    assert!(
+        added.body.ends_with("\"select\":{\"conn_ids\":[2]}}"),
+        "{added:?}"
+    );
     let error = links[1].0.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     for index in [0, 2] {

@@ -80,8 +80,7 @@ impl Api {
 
     /// Creates a proxy, and returns the address that it listens on.
     pub(crate) fn create(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
-        let body =
-            format!(r#"{{"name":"{name}","listen":"127.0.0.1:0","upstream":"{upstream}"}}"#);
+        let body = format!(r#"{{"name":"{name}","listen":"127.0.0.1:0","upstream":"{upstream}"}}"#);
         let response = self.send("POST", "/proxies", &body);
         assert_eq!(response.status, 201, "{response:?}");
         response.listen()

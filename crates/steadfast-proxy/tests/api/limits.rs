@@ -40,8 +40,15 @@ fn a_body_without_a_length_is_read_up_to_the_limit() {
     drop(socket.read_to_end(&mut response));
 
     let response = String::from_utf8_lossy(&response).into_owned();
-    assert!(response.is_empty() || response.contains(" 413 "), "{response}");
-    assert_eq!(api.send("GET", "/proxies", "").body, "{}", "it still serves");
+    assert!(
+        response.is_empty() || response.contains(" 413 "),
+        "{response}"
+    );
+    assert_eq!(
+        api.send("GET", "/proxies", "").body,
+        "{}",
+        "it still serves"
+    );
 }
 
 #[test]
@@ -57,7 +64,10 @@ fn deep_nesting_and_text_that_is_not_utf_8_are_errors() {
     socket.read_to_string(&mut response).unwrap();
 
     assert_eq!(deep.status, 400);
-    assert!(response.contains("bad request body: it is not UTF-8"), "{response}");
+    assert!(
+        response.contains("bad request body: it is not UTF-8"),
+        "{response}"
+    );
 }
 
 #[test]

@@ -57,7 +57,10 @@ struct Load {
 
 impl Load {
     fn start(proxy: SocketAddr, listener: TcpListener) -> Self {
-        let (bytes, is_stopping) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (bytes, is_stopping) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let mut links = Vec::new();
         for _ in 0..LINKS {
             let client = TcpStream::connect(proxy).unwrap();
@@ -115,7 +118,10 @@ fn pull(socket: &mut TcpStream) -> u64 {
         Ok(count) => count.try_into().unwrap(),
         Err(error) => {
             let is_open = error.kind() == ErrorKind::WouldBlock;
-            assert!(is_open || error.kind() == ErrorKind::ConnectionReset, "{error}");
+            assert!(
+                is_open || error.kind() == ErrorKind::ConnectionReset,
+                "{error}"
+            );
             0
         }
     }

@@ -50,16 +50,30 @@ fn unknown_paths_wrong_methods_and_browsers_are_rejected() {
 
     for path in ["/", "/proxies/", "/version/", "/proxies//toxics", "/lab"] {
         let response = api.send("GET", path, "");
-        assert_eq!((response.status, response.body.as_str()), (404, "404 page not found\n"));
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (404, "404 page not found\n")
+        );
         assert_eq!(response.header("content-type"), TEXT);
     }
-    for (method, path) in [("PUT", "/proxies"), ("GET", "/reset"), ("DELETE", "/populate")] {
+    for (method, path) in [
+        ("PUT", "/proxies"),
+        ("GET", "/reset"),
+        ("DELETE", "/populate"),
+    ] {
         let response = api.send(method, path, "");
-        assert_eq!((response.status, response.body.as_str()), (405, ""), "{path}");
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (405, ""),
+            "{path}"
+        );
     }
     let browser = "POST /reset HTTP/1.1\r\nHost: x\r\nUser-Agent: Mozilla/5.0 (X11)\r\nConnection: close\r\n\r\n";
     let response = api.raw(browser);
-    assert_eq!((response.status, response.body.as_str()), (403, "User agent not allowed\n"));
+    assert_eq!(
+        (response.status, response.body.as_str()),
+        (403, "User agent not allowed\n")
+    );
 }
 
 #[test]
@@ -90,7 +104,10 @@ fn a_proxy_is_created_shown_updated_and_deleted() {
     assert_eq!((created.status, created.body), (201, view(&listen, true)));
     assert_eq!((shown.status, shown.body), (200, view(&listen, true)));
     assert_eq!(list.body, format!("{{\"a\":{}}}", view(&listen, true)));
-    assert_eq!((disabled.status, disabled.body), (200, view(&listen, false)));
+    assert_eq!(
+        (disabled.status, disabled.body),
+        (200, view(&listen, false))
+    );
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     assert_eq!((enabled.status, enabled.body), (200, view(&listen, true)));
     assert!(connected.is_ok(), "the port is the same");
@@ -106,8 +123,16 @@ fn a_proxy_that_cannot_be_created_is_not_stored() {
 
     for (body, status, error) in [
         ("{}", 400, "missing required field: name".to_owned()),
-        (r#"{"name":"a"}"#, 400, "missing required field: upstream".to_owned()),
-        (r#"{"name":"","upstream":"x:1"}"#, 400, "missing required field: name".to_owned()),
+        (
+            r#"{"name":"a"}"#,
+            400,
+            "missing required field: upstream".to_owned(),
+        ),
+        (
+            r#"{"name":"","upstream":"x:1"}"#,
+            400,
+            "missing required field: name".to_owned(),
+        ),
         ("", 400, "bad request body: EOF".to_owned()),
         (
             r#"{"name":7}"#,
@@ -129,7 +154,10 @@ fn a_proxy_that_cannot_be_created_is_not_stored() {
     let body = format!(r#"{{"name":"a","listen":"{address}","upstream":"127.0.0.1:1"}}"#);
     let response = api.send("POST", "/proxies", &body);
     assert_eq!(response.status, 500, "{response:?}");
-    assert!(response.body.contains("Address already in use"), "{response:?}");
+    assert!(
+        response.body.contains("Address already in use"),
+        "{response:?}"
+    );
     assert_eq!(api.send("GET", "/proxies", "").body, "{}");
     drop(occupied);
 
@@ -137,7 +165,10 @@ fn a_proxy_that_cannot_be_created_is_not_stored() {
     assert_eq!(api.send("POST", "/proxies", &body).status, 201);
     let again = api.send("POST", "/proxies", &body);
     assert_eq!(again.status, 409);
-    assert_eq!(again.body, "{\"error\":\"proxy already exists\",\"status\":409}\n");
+    assert_eq!(
+        again.body,
+        "{\"error\":\"proxy already exists\",\"status\":409}\n"
+    );
 }
 
 #[test]
@@ -146,11 +177,17 @@ fn an_upstream_that_is_the_proxy_itself_is_rejected_with_the_reason() {
     let (free, address) = upstream();
     drop(free);
 
-    let body = format!(r#"{{"name":"a","listen":"{address}","upstream":"localhost:{}"}}"#, address.port());
+    let body = format!(
+        r#"{{"name":"a","listen":"{address}","upstream":"localhost:{}"}}"#,
+        address.port()
+    );
     let response = api.send("POST", "/proxies", &body);
 
     assert_eq!(response.status, 400, "{response:?}");
-    assert!(response.body.contains("is the proxy itself"), "{response:?}");
+    assert!(
+        response.body.contains("is the proxy itself"),
+        "{response:?}"
+    );
     assert_eq!(api.send("GET", "/proxies", "").body, "{}");
 }
 
@@ -158,7 +195,11 @@ fn an_upstream_that_is_the_proxy_itself_is_rejected_with_the_reason() {
 fn an_absent_address_is_a_free_port_of_all_interfaces() {
     let api = Api::start();
 
-    let response = api.send("POST", "/proxies", r#"{"name":"a","upstream":"127.0.0.1:1"}"#);
+    let response = api.send(
+        "POST",
+        "/proxies",
+        r#"{"name":"a","upstream":"127.0.0.1:1"}"#,
+    );
 
     assert!(response.listen().ip().is_unspecified(), "{response:?}");
     assert_ne!(response.listen().port(), 0);
@@ -184,7 +225,6 @@ fn an_update_without_a_difference_keeps_connections_and_one_with_a_difference_en
     assert!(matches!(client.read(&mut byte), Ok(0) | Err(_)));
 }
 
-
 #[test]
 fn an_address_that_cannot_be_bound_disables_the_proxy_and_stays_stored() {
     let api = Api::start();
@@ -196,7 +236,10 @@ fn an_address_that_cannot_be_bound_disables_the_proxy_and_stays_stored() {
 
     assert_eq!(response.status, 500, "{response:?}");
     let shown = api.send("GET", "/proxies/a", "").body;
-    assert!(shown.contains(&format!("\"listen\":\"{occupied}\"")), "{shown}");
+    assert!(
+        shown.contains(&format!("\"listen\":\"{occupied}\"")),
+        "{shown}"
+    );
     assert!(shown.contains("\"enabled\":false"), "{shown}");
 }
 
@@ -205,7 +248,11 @@ fn reset_enables_all_proxies_and_removes_all_toxics() {
     let api = Api::start();
     for name in ["a", "b"] {
         api.create(name, "127.0.0.1:1".parse().unwrap());
-        let toxic = api.send("POST", &format!("/proxies/{name}/toxics"), r#"{"type":"noop"}"#);
+        let toxic = api.send(
+            "POST",
+            &format!("/proxies/{name}/toxics"),
+            r#"{"type":"noop"}"#,
+        );
         assert_eq!(toxic.status, 200);
     }
     api.send("POST", "/proxies/b", r#"{"enabled":false}"#);

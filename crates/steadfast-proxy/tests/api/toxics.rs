@@ -24,7 +24,10 @@ fn a_toxic_is_added_shown_updated_and_removed() {
     };
     let path = "/proxies/a/toxics/latency_downstream";
 
-    let added = add(&api, r#"{"type":"latency","attributes":{"Latency":100.0,"other":"x"}}"#);
+    let added = add(
+        &api,
+        r#"{"type":"latency","attributes":{"Latency":100.0,"other":"x"}}"#,
+    );
     let shown = api.send("GET", path, "");
     let attributes = api.send("PATCH", path, r#"{"attributes":{"jitter":5}}"#);
     let toxicity = api.send(
@@ -89,20 +92,32 @@ fn every_type_has_all_its_attributes() {
         &api,
         r#"{"type":"limit_data","name":"l","attributes":{"bytes":1,"close":"rst"}}"#,
     );
-    assert!(body.contains(r#""attributes":{"bytes":1,"close":"rst"}"#), "{body}");
+    assert!(
+        body.contains(r#""attributes":{"bytes":1,"close":"rst"}"#),
+        "{body}"
+    );
 }
 
 #[test]
 fn toxics_to_the_server_come_first_then_those_to_the_client_by_creation() {
     let api = api();
-    for (name, stream) in [("d1", "downstream"), ("u1", "UPSTREAM"), ("d2", ""), ("u2", "upstream")] {
+    for (name, stream) in [
+        ("d1", "downstream"),
+        ("u1", "UPSTREAM"),
+        ("d2", ""),
+        ("u2", "upstream"),
+    ] {
         let body = format!(r#"{{"type":"noop","name":"{name}","stream":"{stream}"}}"#);
         assert_eq!(add(&api, &body).0, 200);
     }
 
     let list = api.send("GET", "/proxies/a/toxics", "").body;
 
-    let names: Vec<&str> = list.split("\"name\":\"").skip(1).map(|it| &it[..2]).collect();
+    let names: Vec<&str> = list
+        .split("\"name\":\"")
+        .skip(1)
+        .map(|it| &it[..2])
+        .collect();
     assert_eq!(names, ["u1", "u2", "d1", "d2"]);
 }
 
@@ -165,7 +180,10 @@ fn a_value_out_of_its_range_is_rejected_and_changes_nothing() {
     ] {
         let (status, text) = add(&api, body);
         assert_eq!(status, 400, "{body}: {text}");
-        assert!(text.starts_with("{\"error\":\"bad request body: "), "{text}");
+        assert!(
+            text.starts_with("{\"error\":\"bad request body: "),
+            "{text}"
+        );
     }
     let update = r#"{"attributes":{"average_size":0}}"#;
     let response = api.send("PATCH", "/proxies/a/toxics/s", update);

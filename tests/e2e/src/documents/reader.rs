@@ -165,7 +165,10 @@ impl Reader {
         let child = binaries::command("setsid")
             .args(["--wait", "sh", "-c", &script])
             .current_dir(&self.folder)
-            .env("PATH", format!("{}:{}:{path}", release.display(), python.display()))
+            .env(
+                "PATH",
+                format!("{}:{}:{path}", release.display(), python.display()),
+            )
             // A sample in Rust uses what is downloaded and compiled for the third-party client.
             .env("CARGO_NET_OFFLINE", "true")
             .env("CARGO_TARGET_DIR", binaries::target()?.join("third-party"))

@@ -89,8 +89,12 @@ fn of_node(client: &mut ProxyClient) -> Result<()> {
     client.expect(&update, &expected)?;
     let moved = json!({"do": "update", "proxy": "a", "body": {"upstream": "127.0.0.1:2"}});
     let moved = client.succeed(&moved)?;
-    ensure!(moved.get("upstream") == Some(&json!("127.0.0.1:2")), "{moved}");
-    let entry = |name: &str| json!({"name": name, "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1"});
+    ensure!(
+        moved.get("upstream") == Some(&json!("127.0.0.1:2")),
+        "{moved}"
+    );
+    let entry =
+        |name: &str| json!({"name": name, "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1"});
     let populate = json!({"do": "populate", "body": [entry("b"), entry("c")]});
     let populated = client.succeed(&populate)?;
     ensure!(populated.as_array().map(Vec::len) == Some(2), "{populated}");
@@ -115,7 +119,8 @@ fn of_python(client: &mut ProxyClient) -> Result<()> {
         "attributes": {"timeout": 5},
     }]);
     client.expect(&list, &expected)?;
-    let entry = |name: &str| json!({"name": name, "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1"});
+    let entry =
+        |name: &str| json!({"name": name, "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1"});
     let populate = json!({"do": "populate", "body": [entry("b"), entry("c")]});
     let populated = client.succeed(&populate)?;
     ensure!(populated.as_array().map(Vec::len) == Some(2), "{populated}");

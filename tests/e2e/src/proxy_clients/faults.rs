@@ -8,9 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::driver::{ProxyClient, ProxyClientKind};
-use super::link::{
-    End, Link, Stream, Upstream, finish, is_silent, receive, receive_all, send,
-};
+use super::link::{End, Link, Stream, Upstream, finish, is_silent, receive, receive_all, send};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 /// A delay after which a toxic did not only take its time.
@@ -125,7 +123,10 @@ fn passes_everything(link: &mut Link, stream: Stream) -> Result<()> {
     send(receiver, b"reply")?;
     finish(receiver)?;
     let reply = receive_all(sender)?;
-    ensure!(reply.bytes == b"reply" && reply.end == End::Fin, "half-close");
+    ensure!(
+        reply.bytes == b"reply" && reply.end == End::Fin,
+        "half-close"
+    );
     Ok(())
 }
 
@@ -172,7 +173,10 @@ fn discards_and_closes(link: &mut Link, stream: Stream) -> Result<()> {
     send(sender, b"lost")?;
     let received = receive_all(receiver)?;
     ensure!(received.bytes.is_empty(), "{received:?}");
-    ensure!(received.time >= MS(200) && received.time < LATE, "{received:?}");
+    ensure!(
+        received.time >= MS(200) && received.time < LATE,
+        "{received:?}"
+    );
     Ok(())
 }
 
@@ -180,9 +184,18 @@ fn resets(link: &mut Link, stream: Stream) -> Result<()> {
     let (sender, receiver) = link.ends(stream);
     send(sender, b"lost")?;
     let received = receive_all(receiver)?;
-    ensure!(received.bytes.is_empty() && received.end == End::Reset, "{received:?}");
-    ensure!(received.time >= MS(200) && received.time < LATE, "{received:?}");
-    ensure!(receive_all(sender)?.end == End::Reset, "the sender sees it too");
+    ensure!(
+        received.bytes.is_empty() && received.end == End::Reset,
+        "{received:?}"
+    );
+    ensure!(
+        received.time >= MS(200) && received.time < LATE,
+        "{received:?}"
+    );
+    ensure!(
+        receive_all(sender)?.end == End::Reset,
+        "the sender sees it too"
+    );
     Ok(())
 }
 
@@ -207,7 +220,11 @@ fn passes_a_number_of_bytes(link: &mut Link, stream: Stream) -> Result<()> {
     send(sender, &[7; 60])?;
     send(sender, &[7; 90])?;
     let received = receive_all(receiver)?;
-    ensure!(received.bytes.len() == 100, "{} bytes", received.bytes.len());
+    ensure!(
+        received.bytes.len() == 100,
+        "{} bytes",
+        received.bytes.len()
+    );
     Ok(())
 }
 
@@ -242,7 +259,8 @@ fn toxicity_selects(
     address: SocketAddr,
 ) -> Result<()> {
     const CONNECTIONS: usize = 40;
-    let body = json!({"type": "limit_data", "name": "half", "toxicity": 0.5, "attributes": {"bytes": 0}});
+    let body =
+        json!({"type": "limit_data", "name": "half", "toxicity": 0.5, "attributes": {"bytes": 0}});
     client.succeed(&json!({"do": "add_toxic", "proxy": "faults", "body": body}))?;
     let mut affected = 0;
     for _ in 0..CONNECTIONS {
@@ -263,7 +281,10 @@ fn down_and_up(client: &mut ProxyClient, upstream: &Upstream, address: SocketAdd
     let update = |is_enabled: bool| json!({"do": "update", "proxy": "faults", "body": {"enabled": is_enabled}});
     client.succeed(&update(false))?;
     let error = TcpStream::connect(address).err().map(|it| it.kind());
-    ensure!(error == Some(std::io::ErrorKind::ConnectionRefused), "{error:?}");
+    ensure!(
+        error == Some(std::io::ErrorKind::ConnectionRefused),
+        "{error:?}"
+    );
     receive_all(&mut link.client).context("the client")?;
     receive_all(&mut link.server).context("the server")?;
     client.succeed(&update(true))?;

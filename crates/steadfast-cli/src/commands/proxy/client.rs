@@ -78,9 +78,7 @@ impl ApiClient {
                 format!("Write a URL such as {URL_DEFAULT}"),
             )
         };
-        let uri: Uri = url
-            .parse()
-            .map_err(|error| invalid(&format!("{error}")))?;
+        let uri: Uri = url.parse().map_err(|error| invalid(&format!("{error}")))?;
         if uri.scheme_str() != Some("http") {
             return Err(invalid("it must begin with http://"));
         }
@@ -119,7 +117,12 @@ impl ApiClient {
     }
 
     /// Sends a request; a response without a body is `null`.
-    fn call(&self, method: &Method, path: &[&str], body: Option<&Value>) -> Result<Value, CallError> {
+    fn call(
+        &self,
+        method: &Method,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> Result<Value, CallError> {
         let no_response = |reason: String| CallError::NoResponse {
             url: self.url.clone(),
             reason,
@@ -164,7 +167,10 @@ impl ApiClient {
             .header(HOST, format!("{}:{}", self.host, self.port))
             .header(
                 USER_AGENT,
-                format!("steadfast-proxy/{} {os}/{machine}", env!("CARGO_PKG_VERSION")),
+                format!(
+                    "steadfast-proxy/{} {os}/{machine}",
+                    env!("CARGO_PKG_VERSION")
+                ),
             )
             .header(CONNECTION, "close");
         let request: Request<Full<Bytes>> = match body {

@@ -102,7 +102,12 @@ pub(super) fn toxics(proxy: &ProxyView) {
     let is_terminal = io::stdout().is_terminal();
     if is_terminal {
         let state = enabled(proxy.enabled);
-        let ProxyView { name, listen, upstream, .. } = proxy;
+        let ProxyView {
+            name,
+            listen,
+            upstream,
+            ..
+        } = proxy;
         output::print(&format!("{name}: {listen} to {upstream}, {state}"));
     }
     if is_terminal && proxy.toxics.is_empty() {
@@ -115,8 +120,16 @@ pub(super) fn toxics(proxy: &ProxyView) {
 }
 
 fn toxic_line(toxic: &ToxicView) -> String {
-    let ToxicView { name, kind, stream, toxicity, attributes } = toxic;
-    let attributes = attributes.iter().map(|(key, value)| format!("\t{key}={value}"));
+    let ToxicView {
+        name,
+        kind,
+        stream,
+        toxicity,
+        attributes,
+    } = toxic;
+    let attributes = attributes
+        .iter()
+        .map(|(key, value)| format!("\t{key}={value}"));
     let attributes: String = attributes.collect();
     format!(
         "{name}\ttype={kind}\tstream={stream}\ttoxicity={toxicity:.2}\tattributes=[{attributes}\t]"

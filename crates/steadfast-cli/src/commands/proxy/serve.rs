@@ -38,7 +38,12 @@ pub(super) fn run(arguments: &ProxyServe, environment: &Environment) -> Result<(
             None => 0,
             Some(path) => server.populate(path).await?,
         };
-        print_banner(arguments, server.local_addr(), server.seed().as_u64(), proxies);
+        print_banner(
+            arguments,
+            server.local_addr(),
+            server.seed().as_u64(),
+            proxies,
+        );
         tokio::select! {
             () = server.serve(async move { shutdown.next().await }) => Ok(()),
             () = async move {
@@ -93,9 +98,10 @@ impl From<ConfigError> for Failure {
                 text,
                 "Stop the other process, or choose another port for `listen`; port 0 selects a free one.",
             ),
-            ConfigError::Unreadable { .. } => {
-                Self::usage(text, "Check the path after --config, and who may read the file.")
-            }
+            ConfigError::Unreadable { .. } => Self::usage(
+                text,
+                "Check the path after --config, and who may read the file.",
+            ),
             _ => Self::usage(text, ""),
         }
     }
