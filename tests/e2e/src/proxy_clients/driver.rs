@@ -14,7 +14,7 @@ use crate::binaries;
 pub enum ProxyClientKind {
     /// The package `toxiproxy-node-client` of npm.
     Node,
-    /// The package `toxiproxy-python` of PyPI, which always uses port 8474.
+    /// The package `toxiproxy-python` from `PyPI`, which always uses port 8474.
     Python,
 }
 

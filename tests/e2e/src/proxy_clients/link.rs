@@ -110,7 +110,7 @@ pub(super) fn receive(socket: &mut TcpStream, count: usize) -> Result<(Vec<u8>, 
 pub(super) fn receive_all(socket: &mut TcpStream) -> Result<Received> {
     let start = Instant::now();
     let (mut bytes, mut reads) = (Vec::new(), Vec::new());
-    let mut buffer = [0; 0x10000];
+    let mut buffer = vec![0; 0x10000];
     let end = loop {
         match socket.read(&mut buffer) {
             Ok(0) => break End::Fin,
