@@ -1,4 +1,4 @@
-//! The features of the client library: each builds alone, and without them its core has no wire format.
+//! The features of the client library and of the proxy: each builds alone, and without them its core has no wire format.
 //!
 //! In the workspace all features are enabled together, so that nothing else would notice.
 
@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail};
 use crate::tools::{command, output, say};
 
 /// The crates with features, each with those that must build alone, and the empty set.
-const ALONE: [(&str, &[&str]); 2] = [
+const ALONE: [(&str, &[&str]); 3] = [
     ("steadfast-core", &["", "centrifuge"]),
     ("steadfast", &["", "centrifuge", "tls", "websocket"]),
+    ("steadfast-proxy", &["", "api"]),
 ];
 
 /// What the core without features must not depend on: it can be used for protocols that need neither.

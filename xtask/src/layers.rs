@@ -101,7 +101,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "steadfast-proxy",
-        &["steadfast-machine", "steadfast-faults", "steadfast-clock"],
+        &[
+            "steadfast-machine",
+            "steadfast-toml",
+            "steadfast-faults",
+            "steadfast-clock",
+        ],
     ),
     (
         "steadfast-lab",

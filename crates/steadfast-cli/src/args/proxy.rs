@@ -103,7 +103,7 @@ pub(crate) struct ProxyServe {
 /// Where the HTTP API is.
 #[derive(Args, Debug)]
 pub(crate) struct Api {
-    /// URL of the HTTP API [default: http://localhost:8474]
+    /// URL of the HTTP API [default: port 8474 of localhost]
     #[arg(long, value_name = "URL")]
     pub(crate) host: Option<String>,
 }
@@ -151,7 +151,7 @@ pub(crate) struct ToxicAdd {
     /// Type of the toxic, for example latency
     #[arg(long = "type", short = 't', value_name = "TYPE")]
     pub(crate) kind: String,
-    /// Name of the toxic [default: TYPE_STREAM]
+    /// Name of the toxic [default: its type and its stream]
     #[arg(
         long = "toxicName",
         visible_alias = "name",

@@ -125,90 +125,77 @@ fn every_alias_is_its_command() {
     assert_eq!(ok("d c"), "Deleted proxy c\n");
 }
 
+/// Commands that the server rejects, with what the text of the error contains.
+const REJECTED: [(&str, &str); 9] = [
+    (
+        "inspect b",
+        "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
+    ),
+    (
+        "toggle b",
+        "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
+    ),
+    (
+        "delete b",
+        "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
+    ),
+    (
+        "create a -l 127.0.0.1:0 -u 127.0.0.1:1",
+        "error: Failed to create proxy: HTTP 409: proxy already exists\n",
+    ),
+    (
+        "toxic add a -t lag",
+        "error: Failed to add toxic: HTTP 400: invalid toxic type\n",
+    ),
+    (
+        "toxic add b -t noop",
+        "error: Failed to add toxic: HTTP 404: proxy not found\n",
+    ),
+    (
+        "toxic update a -n x",
+        "error: Failed to update toxic: HTTP 404: toxic not found\n",
+    ),
+    (
+        "toxic remove a -n x",
+        "error: Failed to remove toxic: HTTP 404: toxic not found\n",
+    ),
+    (
+        "toxic add a -t latency -a latency=soon",
+        "HTTP 400: bad request body: attribute \"latency\" must be an integer, in milliseconds\n",
+    ),
+];
+
+/// Command lines that are not sent, with what the text of the error contains.
+const INVALID: [(&str, &str); 6] = [
+    ("toxic add a -t noop -tox 2", "must be a number from 0 to 1"),
+    ("toxic add a -t noop -a latency", "must be KEY=VALUE"),
+    ("toxic add a -t noop -u -d", "cannot be used with"),
+    ("create a -l 127.0.0.1:0", "--upstream"),
+    ("list --host ftp://a", "it must begin with http://"),
+    ("list --host http://a/b", "it must have no path"),
+];
+
 #[test]
 fn a_failure_is_reported_with_its_reason_and_code() {
     let server = Server::start(&[]);
     let url = server.url();
-    assert_eq!(
-        run(&url, "create a -l 127.0.0.1:0 -u 127.0.0.1:1").code,
-        Some(0)
-    );
+    let created = run(&url, "create a -l 127.0.0.1:0 -u 127.0.0.1:1");
+    assert_eq!(created.code, Some(0), "{created:?}");
 
-    for (line, code, text) in [
-        (
-            "inspect b",
-            1,
-            "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
-        ),
-        (
-            "toggle b",
-            1,
-            "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
-        ),
-        (
-            "delete b",
-            1,
-            "error: Failed to retrieve proxy b: HTTP 404: proxy not found\n",
-        ),
-        (
-            "create a -l 127.0.0.1:0 -u 127.0.0.1:1",
-            1,
-            "error: Failed to create proxy: HTTP 409: proxy already exists\n",
-        ),
-        (
-            "toxic add a -t lag",
-            1,
-            "error: Failed to add toxic: HTTP 400: invalid toxic type\n",
-        ),
-        (
-            "toxic add b -t noop",
-            1,
-            "error: Failed to add toxic: HTTP 404: proxy not found\n",
-        ),
-        (
-            "toxic update a -n x",
-            1,
-            "error: Failed to update toxic: HTTP 404: toxic not found\n",
-        ),
-        (
-            "toxic remove a -n x",
-            1,
-            "error: Failed to remove toxic: HTTP 404: toxic not found\n",
-        ),
-        (
-            "toxic add a -t latency -a latency=soon",
-            1,
-            "error: Failed to add toxic: HTTP 400: bad request body: attribute \"latency\" must be an integer, in milliseconds\n",
-        ),
-        (
-            "toxic add a -t noop -tox 2",
-            2,
-            "must be a number from 0 to 1",
-        ),
-        ("toxic add a -t noop -a latency", 2, "must be KEY=VALUE"),
-        ("toxic add a -t noop -u -d", 2, "cannot be used with"),
-        ("create a -l 127.0.0.1:0", 2, "--upstream"),
-        ("list --host ftp://a", 2, "it must begin with http://"),
-        ("list --host http://a/b", 2, "it must have no path"),
-    ] {
-        let Printed {
-            code: found,
-            stderr,
-            stdout,
-        } = run(&url, line);
-        assert_eq!(found, Some(code), "{line}: {stderr}");
-        assert!(stderr.contains(text), "{line}: {stderr}");
-        assert_eq!(stdout, "", "{line}");
+    let rejected = REJECTED.map(|(line, text)| (line, 1, text));
+    let invalid = INVALID.map(|(line, text)| (line, 2, text));
+    for (line, code, text) in rejected.into_iter().chain(invalid) {
+        let printed = run(&url, line);
+        assert_eq!(printed.code, Some(code), "{line}: {printed:?}");
+        assert!(printed.stderr.contains(text), "{line}: {printed:?}");
+        assert_eq!(printed.stdout, "", "{line}");
     }
     // Port 1 of loopback is not in use.
-    let unreachable = run("http://127.0.0.1:1", "list");
-    assert_eq!(unreachable.code, Some(1));
-    assert!(
-        unreachable.stderr.starts_with(
-            "error: Failed to retrieve proxies: no response from http://127.0.0.1:1: "
-        ) && unreachable.stderr.contains("steadfast proxy serve"),
-        "{unreachable:?}"
-    );
+    let Printed { code, stderr, .. } = run("http://127.0.0.1:1", "list");
+    assert_eq!(code, Some(1));
+    let start = "error: Failed to retrieve proxies: no response from http://127.0.0.1:1: ";
+    assert!(stderr.starts_with(start), "{stderr}");
+    assert!(stderr.contains("steadfast proxy serve"), "{stderr}");
 }
 
 /// The request of a toggle: the whole proxy, as the server has returned it.

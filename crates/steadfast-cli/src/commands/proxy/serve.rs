@@ -8,7 +8,7 @@ use tokio::runtime;
 
 use crate::args::proxy::ProxyServe;
 use crate::env::Environment;
-use crate::exit::Failure;
+use crate::exit::{Failure, with_causes};
 use crate::output;
 use crate::signals::Signals;
 
@@ -72,37 +72,36 @@ fn print_banner(arguments: &ProxyServe, address: SocketAddr, seed: u64, proxies:
 
 impl From<ApiListenError> for Failure {
     fn from(error: ApiListenError) -> Self {
-        let text = crate::exit::with_causes(&error);
-        match error {
-            ApiListenError::PortInUse { .. } => Self::port_in_use(
-                text,
-                "Stop the other process, or choose another port: steadfast proxy serve --port 8475",
-            ),
-            ApiListenError::Host { .. } => Self::usage(
-                text,
-                "Write a name or an address of this machine: steadfast proxy serve --host localhost",
-            ),
-            _ => Self::failed(
-                text,
-                "Write an address of this machine: steadfast proxy serve --host localhost",
-            ),
+        let text = with_causes(&error);
+        if matches!(error, ApiListenError::PortInUse { .. }) {
+            let hint =
+                "Stop the other process, or choose another port: steadfast proxy serve --port 8475";
+            return Self::port_in_use(text, hint);
+        }
+        let hint =
+            "Write a name or an address of this machine: steadfast proxy serve --host localhost";
+        if matches!(error, ApiListenError::Host { .. }) {
+            Self::usage(text, hint)
+        } else {
+            Self::failed(text, hint)
         }
     }
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let text = crate::exit::with_causes(&error);
-        match error {
-            ConfigError::PortInUse(_) => Self::port_in_use(
-                text,
-                "Stop the other process, or choose another port for `listen`; port 0 selects a free one.",
-            ),
-            ConfigError::Unreadable { .. } => Self::usage(
+        let text = with_causes(&error);
+        if matches!(error, ConfigError::PortInUse(_)) {
+            let hint = "Stop the other process, or choose another port for `listen`; port 0 selects a free one.";
+            Self::port_in_use(text, hint)
+        } else if matches!(error, ConfigError::Unreadable { .. }) {
+            Self::usage(
                 text,
                 "Check the path after --config, and who may read the file.",
-            ),
-            _ => Self::usage(text, ""),
+            )
+        } else {
+            // The text has the line of the file and what to do.
+            Self::usage(text, "")
         }
     }
 }
