@@ -234,6 +234,20 @@ fn a_batch_applies_all_changes_or_none() {
     assert_eq!(updated, 200);
     assert!(toxics("a").contains("\"latency\":5,\"jitter\":5"), "merged");
     assert_eq!(toxics("b"), "[]");
+}
+
+#[test]
+fn a_batch_that_is_invalid_names_its_change() {
+    let api = Api::start();
+    api.create("a", "127.0.0.1:1".parse().unwrap());
+    let toxic = api.send("POST", "/proxies/a/toxics", r#"{"type":"noop","name":"l"}"#);
+    assert_eq!(toxic.status, 200);
+    let batch = |changes: Value| {
+        let body = json!({"changes": changes}).to_string();
+        let response = api.send("POST", "/lab/batch", &body);
+        (response.status, json(&response.body))
+    };
+
     for (changes, status, text) in [
         (
             json!([{"op": "add", "proxy": "a"}]),

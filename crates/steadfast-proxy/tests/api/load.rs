@@ -19,7 +19,7 @@ fn calls_return_while_200_links_move_data_or_are_blocked() {
     let api = Api::start();
     let (listener, address) = upstream();
     let proxy = api.create("a", address);
-    let load = Load::start(proxy, listener);
+    let load = Load::start(proxy, &listener);
 
     let mut slowest = Duration::ZERO;
     let mut call = |method: &str, path: &str, body: &str, expected: u16| {
@@ -56,7 +56,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(proxy: SocketAddr, listener: TcpListener) -> Self {
+    fn start(proxy: SocketAddr, listener: &TcpListener) -> Self {
         let (bytes, is_stopping) = (
             Arc::new(AtomicU64::new(0)),
             Arc::new(AtomicBool::new(false)),
