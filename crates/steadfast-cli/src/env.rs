@@ -6,6 +6,7 @@
 //! `NO_COLOR` (any non-empty value) disables colours.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use steadfast_toml::suggestion;
 
@@ -58,6 +59,13 @@ pub(crate) fn read() -> Environment {
         no_color: variable("NO_COLOR"),
         unknown: unknown(),
     }
+}
+
+/// The directories of the search path, and those of Debian's servers, which the search path of a user need not have.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    let path = variable("PATH").unwrap_or_default();
+    let servers = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(servers).collect()
 }
 
 #[expect(

@@ -125,7 +125,11 @@ impl Failure {
 
     /// A scenario could not be executed; its directory has the logs.
     pub(crate) fn from_lab(error: &LabError, folder: &Path) -> Self {
-        let hint = format!("The logs are in {}", folder.display());
+        let logs = format!("The logs are in {}", folder.display());
+        let hint = match error.help() {
+            help if help.is_empty() => logs,
+            help => format!("{help}\n{logs}"),
+        };
         Self::scenario(with_causes(error), hint)
     }
 

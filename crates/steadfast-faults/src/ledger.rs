@@ -172,6 +172,7 @@ fn attribute(faults: &mut [FaultStats], clients: &[ClientStats], messages: &Mess
         let targets = fault.planned.targets.clone();
         let hit = |stats: &&ClientStats| targets.contains(&stats.client.instance);
         for stats in clients.iter().filter(hit) {
+            fault.clients += 1;
             let own = Some(fault.planned.id);
             let disconnect = stats
                 .connections

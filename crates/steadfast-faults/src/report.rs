@@ -25,6 +25,19 @@ pub struct Report<'a> {
     pub plan: &'a Plan,
     pub ledger: &'a Ledger,
     pub evaluation: &'a Evaluation,
+    /// The versions of the built-in programs of the machine.
+    pub programs: &'a [ProgramVersion],
+}
+
+/// The program of a service, and which version the run had.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub struct ProgramVersion {
+    pub service: String,
+    /// The path of the program.
+    pub program: String,
+    /// As the program prints it.
+    pub version: String,
 }
 
 /// The phases of a recovery and their total, in order.

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 
 use steadfast_faults::ledger::event::FaultEvent;
 use steadfast_faults::scenario::plan::PlannedFault;
+use steadfast_faults::scenario::role::RoleSelection;
 use steadfast_faults::topology::InstanceId;
 
 /// What the faults of a plan are injected into.
@@ -26,9 +27,22 @@ pub(crate) trait Backend: Debug {
     /// The URL of a service for clients; empty if there is no such service.
     fn url(&self, instance: InstanceId) -> String;
 
+    /// What an instance waits for until it is ready, and why it is not.
+    fn unready(&self, instance: InstanceId) -> String;
+
+    /// Finds the targets of a fault that selects them by role. They are sent to the inbox; then the fault is injected
+    /// into them.
+    fn resolve(&self, fault: &PlannedFault, selection: RoleSelection);
+
     /// Injects a fault into its targets.
     fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent>;
 
     /// Heals a fault of its targets.
     fn heal(&self, fault: &PlannedFault) -> Option<FaultEvent>;
+
+    /// Terminates all services at the end of the run.
+    fn stop(&self);
+
+    /// Whether all services have been terminated.
+    fn has_stopped(&self) -> bool;
 }

@@ -31,6 +31,21 @@ pub enum LabError {
         /// What was not ready, followed by the output of a service or the last message of a driver.
         missing: String,
     },
+    /// A program of a service is not installed.
+    #[error("SKIP: the program `{program}` of service `{service}` not found")]
+    ProgramMissing {
+        service: String,
+        program: String,
+        /// The Debian package that contains it, if it is built in.
+        package: Option<&'static str>,
+    },
+    /// A port with a fixed number is in use.
+    #[error("port {port} (`{name}` of {instance}) is in use")]
+    PortInUse {
+        port: u16,
+        instance: String,
+        name: String,
+    },
     /// All ports of the range are in use.
     #[error("no free port between {from} and {to}")]
     NoPort { from: u16, to: u16 },
@@ -40,4 +55,34 @@ pub enum LabError {
     /// The operating system could not create a thread.
     #[error("failed to create a thread")]
     Thread(#[source] io::Error),
+}
+
+impl LabError {
+    /// What the operator can do; empty where the error says it.
+    pub fn help(&self) -> String {
+        match self {
+            Self::ProgramMissing {
+                package: Some(package),
+                ..
+            } => format!("Install it: apt-get install {package}"),
+            Self::ProgramMissing { package: None, .. } => {
+                "Install it, or correct `cmd` in the scenario: a path, or a name in the search path"
+                    .to_owned()
+            }
+            Self::PortInUse { name, .. } => {
+                format!(
+                    "End the process that uses it, or let the lab choose: ports = {{ {name} = \"auto\" }}"
+                )
+            }
+            Self::NotReady { .. } => {
+                "Increase `ready_timeout` in [run], or correct `ready` of the service".to_owned()
+            }
+            Self::DriverMissing(_)
+            | Self::Driver { .. }
+            | Self::StartFailed(_)
+            | Self::NoPort { .. }
+            | Self::Folder { .. }
+            | Self::Thread(_) => String::new(),
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod backend;
 pub mod driver;
 mod ending;
 pub mod error;
+pub mod evidence;
 pub mod launcher;
 pub mod progress;
 pub mod runner;

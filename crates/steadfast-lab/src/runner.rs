@@ -12,12 +12,14 @@ mod schedule;
 use std::path::PathBuf;
 
 use steadfast_faults::ledger::event_log::EventLog;
+use steadfast_faults::report::ProgramVersion;
 use steadfast_faults::scenario::model::{ControlRun, Scenario};
 use steadfast_faults::scenario::plan::Plan;
 
 use crate::driver::DriverCommands;
 use crate::error::LabError;
 use crate::progress::Progress;
+use crate::service::programs;
 use run::Run;
 
 /// The programs, the directory and the mode of a run.
@@ -28,6 +30,8 @@ pub struct RunSetup {
     /// A binary whose `lab launch` kills a service when the lab terminates ([`crate::launcher`]). Without a
     /// launcher, services are started directly.
     pub launcher: Option<PathBuf>,
+    /// The directories in which the programs of services are searched for.
+    pub search: Vec<PathBuf>,
     /// The command that starts the driver of each client kind.
     pub drivers: DriverCommands,
     /// Directory of the run: configurations, data, and logs of services.
@@ -52,6 +56,10 @@ pub struct RunOutcome {
     pub control: Option<EventLog>,
     /// The run with faults.
     pub run: EventLog,
+    /// The versions of the built-in programs of the machine.
+    pub programs: Vec<ProgramVersion>,
+    /// What the operator should know and what does not change the result, such as processes that a service left.
+    pub notices: Vec<String>,
 }
 
 /// Executes a plan. `watch` is called with the progress about once a second.
@@ -65,6 +73,8 @@ pub fn run(
     setup: &RunSetup,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<RunOutcome, LabError> {
+    let programs = programs::versions(scenario, &setup.search);
+    let mut notices = Vec::new();
     let control = match scenario.run().control {
         ControlRun::Before => {
             let plan = plan.without_faults();
@@ -78,12 +88,24 @@ pub fn run(
                 };
                 watch(&progress);
             };
-            Some(Run::start(scenario, &plan, &setup)?.execute(&mut watch)?)
+            let (history, of_control) = Run::start(scenario, &plan, &setup)?.execute(&mut watch)?;
+            notices = of_control;
+            Some(history)
         }
         ControlRun::Off => None,
     };
     let mut setup = setup.clone();
     setup.folder.push("run");
-    let run = Run::start(scenario, plan, &setup)?.execute(watch)?;
-    Ok(RunOutcome { control, run })
+    let (run, of_run) = Run::start(scenario, plan, &setup)?.execute(watch)?;
+    for notice in of_run {
+        if !notices.contains(&notice) {
+            notices.push(notice);
+        }
+    }
+    Ok(RunOutcome {
+        control,
+        run,
+        programs,
+        notices,
+    })
 }

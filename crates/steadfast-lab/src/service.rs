@@ -3,8 +3,21 @@
 //! Only that thread holds the child, so a signal can never reach another process that was given the same id later. The
 //! thread sends events to the inbox of the run, which decides what happens when.
 
+mod descendants;
+mod grpc;
 mod instance;
+mod output;
+mod places;
+mod ports;
 mod probe;
+mod process;
+pub(crate) mod programs;
+mod roles;
+mod setup;
+mod supervisor;
 
-pub(crate) use instance::{Service, ServiceCommand, ServiceSetup};
-pub(crate) use probe::free_port;
+pub(crate) use descendants::{adopt_orphans, kill_orphans};
+pub(crate) use instance::{Service, ServiceCommand};
+pub(crate) use places::Places;
+pub(crate) use roles::resolve;
+pub(crate) use setup::{Launch, setup};

@@ -193,6 +193,8 @@ pub enum FaultEvent {
     /// The fault is about to take effect. The instant is immediately before the injection, so no client notices it
     /// earlier.
     Injected,
+    /// A selection by role is resolved: these are the targets. It precedes the injection.
+    Targeted(Vec<InstanceId>),
     /// The effect of the fault is confirmed, for example by a wait status that says SIGKILL.
     Confirmed,
     /// The fault is confirmed to have no effect, or was not confirmed in time; contains the reason.

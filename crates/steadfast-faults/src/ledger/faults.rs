@@ -31,6 +31,8 @@ pub struct FaultStats {
     pub ineffective: Option<String>,
     /// When its effect was undone.
     pub healed: Option<Instant>,
+    /// The number of clients that it can affect.
+    pub clients: u64,
     /// The number of client connections that the fault ended.
     pub disconnects: u64,
     /// Publications to its targets that were sent before their client noticed the fault, and had no final reply when
@@ -53,9 +55,13 @@ impl FaultStats {
         self.injected.is_some() && self.confirmed.is_some() && self.ineffective.is_none()
     }
 
-    /// Whether it took effect, should have ended connections, and ended none: then it tested nothing.
+    /// Whether it took effect, should have ended connections, and ended none: then it tested nothing. A service without
+    /// clients of the run, such as a store of the gateways, has no connections that count here.
     pub const fn has_no_impact(&self) -> bool {
-        self.is_effective() && self.planned.action.ends_process() && self.disconnects == 0
+        self.is_effective()
+            && self.planned.action.ends_process()
+            && self.clients > 0
+            && self.disconnects == 0
     }
 
     /// Whether this process is a target.
@@ -94,11 +100,17 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
             confirmed: None,
             ineffective: None,
             healed: None,
+            clients: 0,
             disconnects: 0,
             in_flight: 0,
         };
+        if fault.role.is_some() {
+            // Until the role is resolved, it hits nothing.
+            stats.planned.targets.clear();
+        }
         for (at, event) in timeline.faults.get(&fault.id).into_iter().flatten() {
             match event {
+                FaultEvent::Targeted(targets) => stats.planned.targets.clone_from(targets),
                 FaultEvent::Injected => stats.injected = stats.injected.or(Some(*at)),
                 FaultEvent::Confirmed => stats.confirmed = stats.confirmed.or(Some(*at)),
                 FaultEvent::Ineffective(reason) => stats.ineffective = Some(reason.clone()),

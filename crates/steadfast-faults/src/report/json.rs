@@ -12,7 +12,7 @@ use crate::check::{CheckResult, ComparisonResult, samples};
 use crate::ledger::{ClientOutcome, ClientStats, FaultStats};
 use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::Unit;
-use crate::report::{RECOVERY, Report};
+use crate::report::{ProgramVersion, RECOVERY, Report};
 use crate::samples::{Aggregate, Measurement, Samples};
 use crate::topology::ClientKind;
 
@@ -25,6 +25,7 @@ struct RunReport<'a> {
     params: BTreeMap<&'a str, &'a str>,
     is_placebo: bool,
     seed: u64,
+    programs: &'a [ProgramVersion],
     verdict: &'static str,
     reasons: &'a [String],
     duration_us: u64,
@@ -180,6 +181,7 @@ fn run<'a>(report: &Report<'a>) -> RunReport<'a> {
             .collect(),
         is_placebo: report.is_placebo,
         seed: report.plan.seed(),
+        programs: report.programs,
         verdict: report.evaluation.verdict.name(),
         reasons: &report.evaluation.reasons,
         duration_us: micros(ledger.duration()),

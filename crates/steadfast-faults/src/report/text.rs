@@ -36,6 +36,10 @@ fn write_all(out: &mut String, report: &Report<'_>) -> fmt::Result {
     if report.is_placebo {
         writeln!(out, "Placebo: faults were reported, and none was injected.")?;
     }
+    for program in report.programs {
+        let (service, version) = (&program.service, &program.version);
+        writeln!(out, "{service}: {version} ({})", program.program)?;
+    }
     writeln!(out)?;
     write_clients(out, report)?;
     recovery::write(out, report)?;

@@ -13,7 +13,10 @@ use std::time::Duration;
 pub use check::{Check, CheckLevel, NoData};
 pub use load::{Load, LoadDriver, Publishing};
 pub use run::{ControlRun, RunSettings};
-pub use service::{Program, Service};
+pub use service::{
+    DataDirectory, Exchange, Network, Package, Port, Probe, ProbeKind, Program, RestartPolicy,
+    Service, StopPolicy, StopSignal, WorkingDirectory,
+};
 pub use step::{FaultAction, Step, StepSchedule};
 
 /// A valid scenario with its parameters resolved.

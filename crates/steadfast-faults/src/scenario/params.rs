@@ -10,6 +10,8 @@ use std::ops::Range;
 use steadfast_toml::{FileError, Source, suggestion};
 use toml::de::{DeTable, DeValue};
 
+use crate::scenario::template::Placeholder;
+
 /// The key of a profile that replaces the scenario's description, and therefore no name of a parameter.
 const ABOUT: &str = "about";
 
@@ -39,6 +41,8 @@ pub(super) struct Params {
     values: BTreeMap<String, Scalar>,
     /// The description of the last selected profile that has one.
     about: Option<String>,
+    /// The names of the services of the file, with which placeholders begin.
+    services: Vec<String>,
 }
 
 /// A parameter is used but not set.
@@ -87,7 +91,12 @@ impl Params {
         source: Source<'_>,
         options: &ScenarioOptions,
     ) -> Result<Self, FileError> {
-        let mut params = Self::default();
+        let services = root.get("service").and_then(|it| it.get_ref().as_table());
+        let names = services.into_iter().flat_map(DeTable::keys);
+        let mut params = Self {
+            services: names.map(|it| it.get_ref().clone().into_owned()).collect(),
+            ..Self::default()
+        };
         if let Some(declared) = root.get("params") {
             params.declare(declared.get_ref(), source, declared.span())?;
         }
@@ -207,6 +216,30 @@ impl Params {
         }
         done.push_str(rest);
         Ok(Scalar::Text(done))
+    }
+
+    /// Substitutes parameters, and leaves placeholders of instances as they are.
+    pub(super) fn resolve_template(&self, text: &str) -> Result<String, Unset> {
+        let mut done = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let Some((name, remainder)) = after.split_once('}') else {
+                break;
+            };
+            done.push_str(before);
+            let is_param = self.values.contains_key(name);
+            if !is_param && Placeholder::is_placeholder(name, &self.services) {
+                done.push_str("${");
+                done.push_str(name);
+                done.push('}');
+            } else {
+                done.push_str(&self.named(name)?.to_text());
+            }
+            rest = remainder;
+        }
+        // What remains has no further parameter, or is not closed, which the template reports.
+        done.push_str(rest);
+        Ok(done)
     }
 
     fn named(&self, name: &str) -> Result<&Scalar, Unset> {

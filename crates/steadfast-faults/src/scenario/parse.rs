@@ -73,10 +73,7 @@ fn scenario(root: &Table<'_>, params: &Params) -> Result<Scenario, FileError> {
         about: about(root, params)?,
         params: params.texts(),
         seed: root.number("seed")?,
-        services: services
-            .into_iter()
-            .map(service::service)
-            .collect::<Result<_, _>>()?,
+        services: service::services(&services)?,
         loads: loads
             .into_iter()
             .map(load::load)

@@ -10,7 +10,8 @@ use steadfast_machine::{Seed, convert};
 
 use crate::scenario::model::{FaultAction, Load, Scenario, Step, StepSchedule};
 use crate::scenario::publish_schedule::PublishSchedule;
-use crate::scenario::select::occurrence_seed;
+use crate::scenario::role::RoleSelection;
+use crate::scenario::select::{InstanceSet, occurrence_seed};
 use crate::topology::{ClientId, FaultId, InstanceId, Topology};
 
 /// The maximum number of faults of one plan; one per second for more than 2.5 hours.
@@ -37,8 +38,10 @@ pub struct PlannedFault {
     pub at: Duration,
     /// The fault to inject.
     pub action: FaultAction,
-    /// The instances that it hits.
+    /// The instances that it hits; of a selection by role, all that it may hit.
     pub targets: Vec<InstanceId>,
+    /// Selects among the targets when the fault is injected; `None`: it hits all of them.
+    pub role: Option<RoleSelection>,
     /// When it is healed, relative to the same start; at the latest at the end of the phase.
     pub heal_at: Duration,
 }
@@ -202,6 +205,18 @@ fn fault_schedule(
         let replicas = replicas_of(scenario, service);
         let before = last.get(service).map(Vec::as_slice);
         let numbers = step.on.instances.pick(replicas, draw, before);
+        let role = match step.on.instances {
+            InstanceSet::Role(role) => Some(RoleSelection {
+                role,
+                draw: draw.generator().next_u64(),
+            }),
+            InstanceSet::All
+            | InstanceSet::Number(_)
+            | InstanceSet::Not(_)
+            | InstanceSet::Random(_)
+            | InstanceSet::Last
+            | InstanceSet::Next => None,
+        };
         let targets: Vec<InstanceId> = topology
             .instances()
             .iter()
@@ -212,7 +227,9 @@ fn fault_schedule(
             let step = step.id.clone();
             return Err(PlanError::NoTarget { step, at });
         }
-        last.insert(service, numbers);
+        if role.is_none() {
+            last.insert(service, numbers);
+        }
         let heal_at = step
             .heal_after
             .map_or(end, |after| at.saturating_add(after));
@@ -223,6 +240,7 @@ fn fault_schedule(
             at,
             action: step.action,
             targets,
+            role,
             heal_at: heal_at.min(end),
         });
     }

@@ -1,5 +1,5 @@
 //! Selectors of target instances: `gateway`, `gateway:2`, `gateway:not-1`, `gateway:random`, `gateway:random(2)`,
-//! `gateway:last`.
+//! `gateway:last`, `gateway:next`, `gateway:leader`, `gateway:follower`, `gateway:not-leader`.
 //!
 //! A random selection depends on the seed, the step's id and the occurrence alone, so that adding or removing another
 //! step does not change it.
@@ -7,6 +7,8 @@
 use std::fmt;
 
 use steadfast_machine::Seed;
+
+use crate::scenario::role::Role;
 
 /// Selects instances of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +30,13 @@ pub enum InstanceSet {
     Not(u32),
     /// This many instances, drawn at random.
     Random(u32),
-    /// The previous selection, of any step on this service.
+    /// The previous selection, of any step on this service. Selections by role do not count: they are not known before
+    /// the run.
     Last,
+    /// The instance after the previous selection, of any step on this service; after the last one comes the first.
+    Next,
+    /// The instances that have a role when the fault is injected.
+    Role(Role),
 }
 
 impl InstanceSelector {
@@ -52,6 +59,9 @@ impl InstanceSelector {
 
 impl InstanceSet {
     fn parse(text: &str) -> Option<Self> {
+        if text == "not-leader" {
+            return Some(Self::Role(Role::NotLeader));
+        }
         if let Some(number) = text.strip_prefix("not-") {
             return number_from_one(number).map(Self::Not);
         }
@@ -61,11 +71,15 @@ impl InstanceSet {
         match text {
             "random" => Some(Self::Random(1)),
             "last" => Some(Self::Last),
+            "next" => Some(Self::Next),
+            "leader" => Some(Self::Role(Role::Leader)),
+            "follower" => Some(Self::Role(Role::Follower)),
             number => number_from_one(number).map(Self::Number),
         }
     }
 
     /// The numbers of the instances for one occurrence, ascending; `last` is the previous selection, if there was one.
+    /// For a role, all instances that may have it.
     pub fn pick(self, replicas: u32, draw: Seed, last: Option<&[u32]>) -> Vec<u32> {
         match self {
             Self::All => (1..=replicas).collect(),
@@ -73,6 +87,11 @@ impl InstanceSet {
             Self::Not(number) => (1..=replicas).filter(|it| *it != number).collect(),
             Self::Random(count) => random(replicas, count, draw),
             Self::Last => last.unwrap_or_default().to_vec(),
+            Self::Next => {
+                let last = last.and_then(<[u32]>::last).copied().unwrap_or_default();
+                vec![if last < replicas { last + 1 } else { 1 }]
+            }
+            Self::Role(_) => (1..=replicas).collect(),
         }
     }
 }
@@ -87,6 +106,8 @@ impl fmt::Display for InstanceSelector {
             InstanceSet::Random(1) => f.write_str(":random"),
             InstanceSet::Random(count) => write!(f, ":random({count})"),
             InstanceSet::Last => f.write_str(":last"),
+            InstanceSet::Next => f.write_str(":next"),
+            InstanceSet::Role(role) => write!(f, ":{}", role.name()),
         }
     }
 }
@@ -130,6 +151,10 @@ mod tests {
             "gateway:random",
             "gateway:random(2)",
             "gateway:last",
+            "gateway:next",
+            "gateway:leader",
+            "gateway:follower",
+            "gateway:not-leader",
         ] {
             assert_eq!(InstanceSelector::parse(text).unwrap().to_string(), text);
         }
@@ -139,7 +164,7 @@ mod tests {
             "gateway:",
             "gateway:0",
             "gateway:+1",
-            "gateway:leader",
+            "gateway:leaders",
             "a b",
         ] {
             assert_eq!(InstanceSelector::parse(text), None, "{text}");
@@ -170,6 +195,16 @@ mod tests {
             .flat_map(|occurrence| pick(7, "term", occurrence))
             .collect();
         assert_ne!(kills, other, "another step");
+    }
+
+    #[test]
+    fn the_next_instance_follows_the_previous_selection_and_wraps() {
+        let next = |last: Option<&[u32]>| InstanceSet::Next.pick(3, Seed::new(1), last);
+
+        assert_eq!(next(None), [1]);
+        assert_eq!(next(Some(&[1])), [2]);
+        assert_eq!(next(Some(&[1, 2])), [3]);
+        assert_eq!(next(Some(&[3])), [1]);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use steadfast_toml::{FileError, Source, suggestion};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::scenario::params::{Params, Scalar};
+use crate::scenario::params::{Params, Scalar, Unset};
+use crate::scenario::template::Template;
 use crate::scenario::units;
 
 const DURATION: &str = "a duration such as \"200ms\", \"5s\" or \"10m\"";
@@ -140,6 +141,58 @@ impl<'a> Table<'a> {
         Ok(scalar.to_text())
     }
 
+    /// A text with placeholders.
+    pub(super) fn template(&self, key: &str) -> Result<Option<Template>, FileError> {
+        let Some(value) = self.entries.get(key) else {
+            return Ok(None);
+        };
+        match Scalar::read(value.get_ref()) {
+            Some(Scalar::Text(text)) => self.parse_template(key, &text).map(Some),
+            Some(Scalar::Integer(_) | Scalar::Flag(_)) | None => {
+                Err(self.expected(key, "a string"))
+            }
+        }
+    }
+
+    /// A list of texts with placeholders; an integer is its digits.
+    pub(super) fn templates(&self, key: &str) -> Result<Option<Vec<Template>>, FileError> {
+        let Some(value) = self.entries.get(key) else {
+            return Ok(None);
+        };
+        let Some(items) = value.get_ref().as_array() else {
+            return Err(self.expected(key, "a list of strings"));
+        };
+        let texts = items.iter().map(|item| match Scalar::read(item.get_ref()) {
+            Some(Scalar::Text(text)) => self.parse_template(key, &text),
+            Some(Scalar::Integer(number)) => Ok(Template::literal(number.to_string())),
+            Some(Scalar::Flag(_)) | None => Err(self.expected(key, "a list of strings")),
+        });
+        texts.collect::<Result<_, _>>().map(Some)
+    }
+
+    fn parse_template(&self, key: &str, text: &str) -> Result<Template, FileError> {
+        let text = self.file.params.resolve_template(text);
+        let text = text.map_err(|unset| self.unset(key, unset))?;
+        Template::parse(&text).map_err(|message| self.error(key, message, None))
+    }
+
+    /// The names of all keys of the table.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let names = self.entries.keys();
+        names.map(|it| it.get_ref().clone().into_owned()).collect()
+    }
+
+    /// An integer, or `None` for the word.
+    pub(super) fn number_or(&self, key: &str, word: &str) -> Result<Option<u64>, FileError> {
+        match self.scalar(key)? {
+            Some(Scalar::Integer(number)) => Ok(Some(number)),
+            Some(Scalar::Text(text)) if text == word => Ok(None),
+            Some(Scalar::Text(_) | Scalar::Flag(_)) | None => {
+                Err(self.expected(key, &format!("\"{word}\" or an integer")))
+            }
+        }
+    }
+
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, FileError> {
         match self.scalar(key)? {
             None => Ok(None),
@@ -264,10 +317,13 @@ impl<'a> Table<'a> {
     }
 
     fn resolve(&self, key: &str, scalar: Scalar) -> Result<Scalar, FileError> {
-        self.file.params.resolve(scalar).map_err(|unset| {
-            let message = format!("parameter `{}` is not set", unset.name);
-            self.error(key, message, Some(unset.help))
-        })
+        let resolved = self.file.params.resolve(scalar);
+        resolved.map_err(|unset| self.unset(key, unset))
+    }
+
+    fn unset(&self, key: &str, unset: Unset) -> FileError {
+        let message = format!("parameter `{}` is not set", unset.name);
+        self.error(key, message, Some(unset.help))
     }
 
     fn nested(&self, key: String, value: &'a Spanned<DeValue<'a>>) -> Result<Self, FileError> {

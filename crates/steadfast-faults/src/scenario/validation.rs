@@ -2,6 +2,8 @@
 //!
 //! Each rule checks the model and returns the key that violates the rule; its location is determined later.
 
+mod services;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::scenario::model::{Scenario, Step, StepSchedule};
 use crate::scenario::plan;
+use crate::scenario::role::Role;
 use crate::scenario::select::InstanceSet;
 use crate::topology::ClientKind;
 
@@ -49,9 +52,11 @@ impl ValidationError {
 
 /// The first violated rule, if any.
 pub(super) fn validate(scenario: &Scenario) -> Option<ValidationError> {
-    const RULES: [fn(&Scenario) -> Option<ValidationError>; 8] = [
+    const RULES: [fn(&Scenario) -> Option<ValidationError>; 10] = [
         participants_and_checks_exist,
         names_are_valid,
+        services::probes_use_existing_ports,
+        services::placeholders_refer_to_existing_instances,
         ids_are_unique,
         loads_reference_a_service,
         steps_have_targets_and_occur,
@@ -140,7 +145,23 @@ fn without_target(scenario: &Scenario, step: &Step, key: &str) -> Option<Validat
         );
     };
     let required = match step.on.instances {
-        InstanceSet::All | InstanceSet::Last => 1,
+        InstanceSet::All | InstanceSet::Last | InstanceSet::Next => 1,
+        InstanceSet::Role(_) if service.leader.is_none() => {
+            let message = format!(
+                "`{}` requires a probe for the leader of `{}`",
+                step.on, service.name
+            );
+            return Some(ValidationError {
+                help: Some(format!(
+                    "write leader = {{ http = \"/path\", body = \"text\" }} in [service.{}], or another probe that succeeds on the leader alone",
+                    service.name
+                )),
+                ..ValidationError::new(key, message)
+            });
+        }
+        InstanceSet::Role(Role::Leader) => 1,
+        // Without a second instance there is no other than the leader.
+        InstanceSet::Role(Role::Follower | Role::NotLeader) => 2,
         InstanceSet::Number(number) | InstanceSet::Not(number) => number,
         InstanceSet::Random(count) => count,
     };

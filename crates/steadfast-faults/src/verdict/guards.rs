@@ -210,7 +210,7 @@ fn nothing_in_flight(_: &Scenario, ledger: &Ledger) -> Option<String> {
     let process_faults: Vec<_> = ledger
         .faults
         .iter()
-        .filter(|it| it.planned.action.ends_process())
+        .filter(|it| it.planned.action.ends_process() && it.clients > 0)
         .collect();
     let in_flight: u64 = process_faults.iter().map(|it| it.in_flight).sum();
     (!process_faults.is_empty() && in_flight == 0)

@@ -102,6 +102,7 @@ fn a_placebo_and_a_check_that_is_not_applicable_are_visible_in_the_text() {
         plan: &run.plan,
         ledger: &ledger,
         evaluation: &evaluation,
+        programs: &[],
     });
 
     let lines: Vec<&str> = report.lines().collect();
@@ -131,5 +132,6 @@ fn with(run: &Run, render: fn(&Report<'_>) -> String) -> String {
         plan: &run.plan,
         ledger: &ledger,
         evaluation: &evaluation,
+        programs: &[],
     })
 }

@@ -2,6 +2,7 @@
 
 use steadfast_faults::ledger::event::FaultEvent;
 use steadfast_faults::scenario::plan::PlannedFault;
+use steadfast_faults::scenario::role::RoleSelection;
 use steadfast_faults::topology::InstanceId;
 
 use super::Backend;
@@ -31,11 +32,27 @@ impl Backend for PlaceboBackend {
         self.services.url(instance)
     }
 
+    fn unready(&self, instance: InstanceId) -> String {
+        self.services.unready(instance)
+    }
+
+    fn resolve(&self, fault: &PlannedFault, selection: RoleSelection) {
+        self.services.resolve(fault, selection);
+    }
+
     fn inject(&self, _: &PlannedFault) -> Option<FaultEvent> {
         Some(FaultEvent::Injected)
     }
 
     fn heal(&self, _: &PlannedFault) -> Option<FaultEvent> {
         Some(FaultEvent::Healed)
+    }
+
+    fn stop(&self) {
+        self.services.stop();
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.services.has_stopped()
     }
 }

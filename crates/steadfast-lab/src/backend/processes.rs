@@ -5,57 +5,63 @@ use std::sync::mpsc::SyncSender;
 
 use steadfast_clock::Clock;
 use steadfast_faults::ledger::event::FaultEvent;
-use steadfast_faults::scenario::model::FaultAction;
+use steadfast_faults::scenario::model::{FaultAction, Scenario};
 use steadfast_faults::scenario::plan::PlannedFault;
+use steadfast_faults::scenario::role::RoleSelection;
 use steadfast_faults::topology::{InstanceId, Topology};
 use steadfast_machine::convert;
 
 use super::Backend;
 use crate::error::LabError;
-use crate::runner::inbox::HarnessMessage;
-use crate::service::{Service, ServiceCommand, ServiceSetup, free_port};
-
-/// The programs that are started for the instances of a topology.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Programs<'a> {
-    pub(crate) gateway: &'a Path,
-    /// Kills the processes when the lab terminates.
-    pub(crate) launcher: Option<&'a Path>,
-    /// One directory for each instance is created in it.
-    pub(crate) folder: &'a Path,
-}
+use crate::runner::inbox::{HarnessMessage, MessagePayload};
+use crate::service::{
+    self, Launch, Places, Service, ServiceCommand, adopt_orphans, kill_orphans, setup,
+};
 
 /// One process for each instance, each owned by one thread.
 #[derive(Debug)]
 pub(crate) struct ProcessBackend {
     services: Vec<Service>,
+    clock: Clock,
+    inbox: SyncSender<HarnessMessage>,
+}
+
+/// The directories of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Folders<'a> {
+    /// One directory for each instance is created in it.
+    pub(crate) run: &'a Path,
+    /// Parent of the data directories that outlast the run.
+    pub(crate) kept: &'a Path,
 }
 
 impl ProcessBackend {
-    /// Writes the configurations and starts the threads; no process is started yet.
+    /// Writes the files and starts the threads; no process is started yet.
     pub(crate) fn new(
+        scenario: &Scenario,
         topology: &Topology,
-        programs: Programs<'_>,
+        launch: Launch<'_>,
+        folders: Folders<'_>,
         clock: Clock,
         inbox: &SyncSender<HarnessMessage>,
     ) -> Result<Self, LabError> {
-        let mut ports = Vec::new();
-        let mut services = Vec::new();
+        adopt_orphans();
+        let places = Places::assign(scenario, topology, folders.run, folders.kept)?;
+        let mut setups = Vec::new();
         for instance in topology.instances() {
-            let port = free_port(&ports)?;
-            ports.push(port);
-            let name = instance.to_string();
-            let setup = ServiceSetup {
-                id: instance.id,
-                folder: programs.folder.join(name.replace(':', "-")),
-                name,
-                program: programs.gateway.to_owned(),
-                launcher: programs.launcher.map(Path::to_owned),
-                port,
-            };
-            services.push(Service::new(setup, clock, inbox.clone())?);
+            let mut services = scenario.services().iter();
+            if let Some(service) = services.find(|it| it.name == instance.service) {
+                setups.push(setup(service, instance, &places, launch)?);
+            }
         }
-        Ok(Self { services })
+        let services = setups
+            .into_iter()
+            .map(|setup| Service::new(setup, clock, inbox.clone()));
+        Ok(Self {
+            services: services.collect::<Result<_, _>>()?,
+            clock,
+            inbox: inbox.clone(),
+        })
     }
 
     fn send(&self, targets: &[InstanceId], command: ServiceCommand) {
@@ -83,8 +89,22 @@ impl Backend for ProcessBackend {
         service.map(Service::output).unwrap_or_default()
     }
 
+    fn unready(&self, instance: InstanceId) -> String {
+        let service = self.service(instance);
+        service.map(Service::unready).unwrap_or_default()
+    }
+
     fn url(&self, instance: InstanceId) -> String {
         self.service(instance).map(Service::url).unwrap_or_default()
+    }
+
+    fn resolve(&self, fault: &PlannedFault, selection: RoleSelection) {
+        let services: Vec<(InstanceId, &Service)> = fault
+            .targets
+            .iter()
+            .filter_map(|id| Some((*id, self.service(*id)?)))
+            .collect();
+        service::resolve(fault, selection, &services, self.clock, &self.inbox);
     }
 
     fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent> {
@@ -100,5 +120,36 @@ impl Backend for ProcessBackend {
     fn heal(&self, fault: &PlannedFault) -> Option<FaultEvent> {
         self.send(&fault.targets, ServiceCommand::Heal(fault.id));
         None
+    }
+
+    fn stop(&self) {
+        for service in &self.services {
+            service.send(ServiceCommand::Stop);
+        }
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.services.iter().all(Service::has_stopped)
+    }
+}
+
+impl Drop for ProcessBackend {
+    fn drop(&mut self) {
+        self.stop();
+        // Each handle waits for its thread.
+        self.services.clear();
+        let killed = kill_orphans();
+        if !killed.is_empty() {
+            let names: Vec<&str> = killed.iter().map(|it| it.name.as_str()).collect();
+            let notice = format!(
+                "killed processes that hid from their service: {}",
+                names.join(", ")
+            );
+            // The run may have ended.
+            drop(self.inbox.try_send(HarnessMessage {
+                at: self.clock.now(),
+                payload: MessagePayload::Notice(notice),
+            }));
+        }
     }
 }

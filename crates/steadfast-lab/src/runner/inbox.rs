@@ -1,7 +1,7 @@
 //! Messages from the threads of a run to the thread that executes it.
 
 use steadfast_faults::ledger::event::RunEvent;
-use steadfast_faults::topology::ClientKind;
+use steadfast_faults::topology::{ClientKind, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use crate::driver::line::DriverLine;
@@ -23,6 +23,10 @@ pub(crate) enum MessagePayload {
     Driver(ClientKind, DriverLine),
     /// A process changed its state, or a fault was injected, confirmed or healed.
     RunEvent(RunEvent),
+    /// The instances that have the role which a fault selects, or why there are none.
+    Targets(FaultId, Result<Vec<InstanceId>, String>),
+    /// Something that the operator should know and that does not change the result.
+    Notice(String),
     /// A thread failed to do its task; the run proves nothing.
     Failure(String),
 }

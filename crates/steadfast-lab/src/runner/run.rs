@@ -4,6 +4,7 @@ mod messages;
 mod startup;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use steadfast_faults::ledger::event::{
 };
 use steadfast_faults::ledger::event_log::EventLog;
 use steadfast_faults::scenario::model::Scenario;
-use steadfast_faults::scenario::plan::Plan;
+use steadfast_faults::scenario::plan::{Plan, PlannedFault};
 use steadfast_faults::scenario::publish_schedule::PublishSchedule;
 use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
 use steadfast_machine::Instant;
@@ -24,10 +25,11 @@ use super::schedule::{DueAction, RunSchedule};
 use super::{FaultsMode, RunSetup};
 use crate::backend::Backend;
 use crate::backend::placebo::PlaceboBackend;
-use crate::backend::processes::{ProcessBackend, Programs};
+use crate::backend::processes::{Folders, ProcessBackend};
 use crate::driver::{self, Driver};
 use crate::error::LabError;
 use crate::progress::Progress;
+use crate::service::Launch;
 
 /// Capacity of the history in events: about a gigabyte of memory, and far more events than 50 clients cause in an hour.
 const EVENTS_MAX: usize = 8_000_000;
@@ -70,6 +72,10 @@ pub(super) struct Run<'a> {
     ended_drivers: BTreeSet<ClientKind>,
     /// The last message of a driver, for the error when a client is not ready in time.
     last_message: String,
+    /// Faults that select their targets by role, with the targets that were found.
+    resolved: BTreeMap<FaultId, PlannedFault>,
+    /// What the operator should know and what does not change the result.
+    notices: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -81,12 +87,18 @@ impl<'a> Run<'a> {
     ) -> Result<Self, LabError> {
         let clock = Clock::start();
         let (sender, inbox) = sync_channel(MESSAGES_MAX);
-        let programs = Programs {
+        let launch = Launch {
             gateway: &setup.gateway,
             launcher: setup.launcher.as_deref(),
-            folder: &setup.folder,
+            search: &setup.search,
         };
-        let processes = ProcessBackend::new(plan.topology(), programs, clock, &sender)?;
+        let kept = kept(&setup.folder, scenario.name());
+        let folders = Folders {
+            run: &setup.folder,
+            kept: &kept,
+        };
+        let processes =
+            ProcessBackend::new(scenario, plan.topology(), launch, folders, clock, &sender)?;
         let processes: Box<dyn Backend> = Box::new(processes);
         let backend = match setup.faults {
             FaultsMode::Real => processes,
@@ -124,6 +136,8 @@ impl<'a> Run<'a> {
             failure: None,
             ended_drivers: BTreeSet::new(),
             last_message: String::new(),
+            resolved: BTreeMap::new(),
+            notices: Vec::new(),
         })
     }
 
@@ -131,7 +145,7 @@ impl<'a> Run<'a> {
     pub(super) fn execute(
         mut self,
         watch: &mut dyn FnMut(&Progress),
-    ) -> Result<EventLog, LabError> {
+    ) -> Result<(EventLog, Vec<String>), LabError> {
         self.record(self.clock.now(), RunEvent::PhaseBegan(RunPhase::Connect));
         self.start_participants(watch)?;
         self.fill_schedule();
@@ -146,7 +160,7 @@ impl<'a> Run<'a> {
             }
         }
         self.close();
-        Ok(self.history)
+        Ok((self.history, self.notices))
     }
 
     fn fill_schedule(&mut self) {
@@ -282,21 +296,64 @@ impl<'a> Run<'a> {
     }
 
     fn inject(&mut self, id: FaultId) {
-        let Some(fault) = self.plan.faults().iter().find(|fault| fault.id == id) else {
+        let plan = self.plan;
+        let Some(fault) = plan.faults().iter().find(|fault| fault.id == id) else {
             return;
         };
+        match fault.role {
+            Some(selection) => self.backend.resolve(fault, selection),
+            None => self.inject_into_targets(fault),
+        }
+    }
+
+    /// Injects a fault whose targets are known.
+    fn inject_into_targets(&mut self, fault: &PlannedFault) {
         let targets = self.names(&fault.targets);
         self.progress_event = Some(format!("{} {targets}", fault.action.name()));
         let event = self.backend.inject(fault);
-        self.record_fault(id, event);
+        self.record_fault(fault.id, event);
+    }
+
+    /// The targets of a fault by role are found, or there are none.
+    fn on_targets(&mut self, at: Instant, id: FaultId, targets: Result<Vec<InstanceId>, String>) {
+        let plan = self.plan;
+        let Some(fault) = plan.faults().iter().find(|fault| fault.id == id) else {
+            return;
+        };
+        let is_late =
+            self.baseline_start + self.scenario.run().begins(RunPhase::Steps) + fault.heal_at <= at;
+        let event = match targets {
+            Ok(_) if is_late => {
+                FaultEvent::Ineffective("its targets were found too late".to_owned())
+            }
+            Err(reason) => FaultEvent::Ineffective(reason),
+            Ok(targets) => {
+                let fault = PlannedFault {
+                    targets: targets.clone(),
+                    ..fault.clone()
+                };
+                self.record_fault(id, Some(FaultEvent::Targeted(targets)));
+                self.inject_into_targets(&fault);
+                self.resolved.insert(id, fault);
+                return;
+            }
+        };
+        self.record_fault(id, Some(event));
     }
 
     fn heal(&mut self, id: FaultId) {
         let Some(fault) = self.plan.faults().iter().find(|fault| fault.id == id) else {
             return;
         };
-        let event = self.backend.heal(fault);
-        self.record_fault(id, event);
+        let fault = match fault.role {
+            None => Some(fault),
+            // Nothing was injected if no targets were found.
+            Some(_) => self.resolved.get(&id),
+        };
+        if let Some(fault) = fault {
+            let event = self.backend.heal(fault);
+            self.record_fault(id, event);
+        }
     }
 
     /// Records what is certain at once; the backend sends the rest to the inbox.
@@ -418,9 +475,21 @@ impl<'a> Run<'a> {
         for (kind, name) in names {
             self.send_to_driver(kind, driver::close(&name));
         }
-        // The services end when the run is dropped.
         self.drivers.clear();
+        self.backend.stop();
+        // A service that does not exit is killed after its grace period. Its last messages must not block it.
+        while !self.backend.has_stopped() {
+            let until = self.clock.now() + LAG_SAMPLE_INTERVAL;
+            self.receive_until(Some(until));
+        }
+        self.receive_until(Some(self.clock.now()));
     }
+}
+
+/// The parent of data directories that outlast runs: next to the directories of the runs.
+fn kept(folder: &Path, scenario: &str) -> PathBuf {
+    let parent = folder.parent().and_then(Path::parent).unwrap_or(folder);
+    parent.join("data").join(scenario)
 }
 
 fn create_clients(scenario: &Scenario, plan: &Plan) -> Clients {

@@ -1,48 +1,205 @@
-//! Checks whether a service is ready, and finds a free port for it.
+//! Probes: whether an instance is ready, and whether it leads. Each attempt has a time limit.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::ops::RangeInclusive;
+mod exec;
+mod http;
+mod socket;
+
+use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use steadfast_clock::Clock;
+use steadfast_faults::scenario::model::{Probe as Model, ProbeKind};
+use steadfast_faults::topology::InstanceId;
+
+pub(super) use self::socket::Socket;
+use super::grpc;
+use super::output::Output;
+use super::places::Places;
 use crate::error::LabError;
 
-/// Longest time to connect, and longest wait for more bytes of the response.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most bytes of a response that are read.
+const RESPONSE_MAX: usize = 1 << 20;
 
-/// Ports below those that the system assigns to outgoing connections: while a service is down, a client that dials the
-/// service's port must not be assigned that very port and connect to itself.
-const PORTS: RangeInclusive<u16> = 20_000..=31_999;
-
-/// Returns whether `/readyz` responds with 200.
-pub(super) fn is_ready(port: u16) -> bool {
-    request(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-        .is_ok_and(|response| response.starts_with(b"HTTP/1.1 200"))
+/// A probe of an instance, with the values of all placeholders.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    kind: Kind,
+    /// The time between the end of one attempt and the next.
+    pub(super) every: Duration,
+    timeout: Duration,
 }
 
-fn request(address: SocketAddr) -> std::io::Result<Vec<u8>> {
-    let mut socket = TcpStream::connect_timeout(&address, RESPONSE_TIMEOUT)?;
-    socket.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
-    write!(
-        socket,
-        "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut response = Vec::new();
-    socket.take(4_096).read_to_end(&mut response)?;
-    Ok(response)
+#[derive(Clone, Debug)]
+enum Kind {
+    Http {
+        address: SocketAddr,
+        path: String,
+        body: Option<String>,
+    },
+    Tcp {
+        address: SocketAddr,
+        exchange: Option<(String, String)>,
+    },
+    Grpc {
+        address: SocketAddr,
+        service: String,
+    },
+    Log(String),
+    Exec(Vec<String>),
 }
 
-/// Returns a port that no process listens on and that is not in `taken`. Concurrent runs start their search at
-/// different ports.
-pub(crate) fn free_port(taken: &[u16]) -> Result<u16, LabError> {
-    let (from, to) = (*PORTS.start(), *PORTS.end());
-    let count = u32::from(to - from) + 1;
-    let first = std::process::id().wrapping_mul(31) % count;
-    (0..count)
-        .filter_map(|step| u16::try_from((first + step) % count).ok())
-        .map(|index| from + index)
-        .find(|port| {
-            !taken.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
+/// Why an attempt did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unsuccessful {
+    /// The instance replied, and the reply is not the expected one.
+    Negative(String),
+    /// There was no reply in time.
+    Silent(String),
+}
+
+impl Unsuccessful {
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Negative(reason) | Self::Silent(reason) => reason,
+        }
+    }
+}
+
+impl Probe {
+    pub(super) fn new(model: &Model, id: InstanceId, places: &Places) -> Result<Self, LabError> {
+        let text = |template| places.text(id, template);
+        let address = |port: &str| places.socket_address(id, port);
+        let kind = match &model.kind {
+            ProbeKind::Http { port, path, body } => Kind::Http {
+                address: address(port),
+                path: text(path)?,
+                body: body.as_ref().map(text).transpose()?,
+            },
+            ProbeKind::Tcp { port, exchange } => Kind::Tcp {
+                address: address(port),
+                exchange: match exchange {
+                    Some(it) => Some((text(&it.send)?, text(&it.expect)?)),
+                    None => None,
+                },
+            },
+            ProbeKind::Grpc { port, service } => Kind::Grpc {
+                address: address(port),
+                service: service.clone(),
+            },
+            ProbeKind::Log { text: line } => Kind::Log(text(line)?),
+            ProbeKind::Exec { command } => Kind::Exec(places.texts(id, command)?),
+        };
+        Ok(Self {
+            kind,
+            every: model.every,
+            timeout: model.timeout,
         })
-        .ok_or(LabError::NoPort { from, to })
+    }
+
+    /// The text that a line of the output must contain, if that is what is asked.
+    pub(super) fn awaited(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Log(text) => Some(text),
+            Kind::Http { .. } | Kind::Tcp { .. } | Kind::Grpc { .. } | Kind::Exec(_) => None,
+        }
+    }
+
+    /// Asks once.
+    pub(super) fn attempt(&self, clock: Clock, output: &Output) -> Result<(), Unsuccessful> {
+        let connect = |address| Socket::connect(address, clock, self.timeout);
+        match &self.kind {
+            Kind::Http {
+                address,
+                path,
+                body,
+            } => http::get(connect(*address)?, *address, path, body.as_deref()),
+            Kind::Tcp { address, exchange } => {
+                let socket = connect(*address)?;
+                match exchange {
+                    None => Ok(()),
+                    Some((send, expect)) => exchange_texts(socket, send, expect),
+                }
+            }
+            Kind::Grpc { address, service } => {
+                grpc::check(connect(*address)?, &address.to_string(), service)
+            }
+            Kind::Log(_) if output.is_seen() => Ok(()),
+            Kind::Log(_) => Err(Unsuccessful::Silent("no line contains it".to_owned())),
+            Kind::Exec(command) => exec::run(command, clock, self.timeout),
+        }
+    }
+}
+
+/// Sends a text, and reads until the reply contains the other.
+fn exchange_texts(mut socket: Socket, send: &str, expect: &str) -> Result<(), Unsuccessful> {
+    socket.write(send.as_bytes())?;
+    let mut received = Vec::new();
+    loop {
+        if contains(&received, expect.as_bytes()) {
+            return Ok(());
+        }
+        let missing = |received: &[u8], why: &str| {
+            let reply = String::from_utf8_lossy(received)
+                .trim()
+                .chars()
+                .take(80)
+                .collect::<String>();
+            if received.is_empty() {
+                Unsuccessful::Silent(why.to_owned())
+            } else {
+                Unsuccessful::Negative(format!("the reply does not contain it: {reply}"))
+            }
+        };
+        match socket.read(&mut received, RESPONSE_MAX) {
+            Ok(0) => return Err(missing(&received, "closed without a reply")),
+            Ok(_) => {}
+            Err(error) => return Err(missing(&received, error.reason())),
+        }
+    }
+}
+
+/// Whether bytes contain others.
+fn contains(bytes: &[u8], expected: &[u8]) -> bool {
+    expected.is_empty() || bytes.windows(expected.len()).any(|it| it == expected)
+}
+
+impl fmt::Display for Probe {
+    /// Writes what is asked, for example `GET http://127.0.0.1:20000/readyz`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Http {
+                address,
+                path,
+                body: None,
+            } => write!(f, "GET http://{address}{path}"),
+            Kind::Http {
+                address,
+                path,
+                body: Some(body),
+            } => write!(
+                f,
+                "GET http://{address}{path} with {:?} in its body",
+                body.trim()
+            ),
+            Kind::Tcp {
+                address,
+                exchange: None,
+            } => write!(f, "connect to {address}"),
+            Kind::Tcp {
+                address,
+                exchange: Some((send, expect)),
+            } => write!(
+                f,
+                "{:?} in the reply of {address} to {:?}",
+                expect,
+                send.trim()
+            ),
+            Kind::Grpc { address, service } => {
+                write!(f, "grpc.health.v1.Health/Check of {service:?} at {address}")
+            }
+            Kind::Log(text) => write!(f, "a line with {text:?}"),
+            Kind::Exec(command) => write!(f, "run {}", command.join(" ")),
+        }
+    }
 }

@@ -40,6 +40,9 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     });
     display.end();
     let outcome = outcome.map_err(|error| Failure::from_lab(&error, &setup.folder))?;
+    for notice in &outcome.notices {
+        output::message(&format!("note: {notice}"));
+    }
     display.show_status("evaluating");
     let ledger = Ledger::reconcile(&scenario, &plan, &outcome.run);
     let without_faults = plan.without_faults();
@@ -56,6 +59,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         plan: &plan,
         ledger: &ledger,
         evaluation: &evaluation,
+        programs: &outcome.programs,
     };
     let rendered = json::render(&report);
     write_report(&setup.folder, &rendered)?;
@@ -78,6 +82,7 @@ fn prepare(arguments: &LabRun, scenario: &Scenario, plan: &Plan) -> Result<RunSe
             .map_or_else(|| Ok(this_program.clone()), absolute)?,
         drivers: drivers::find(scenario, &arguments.drivers, &this_program)?,
         launcher: Some(this_program),
+        search: crate::env::search_path(),
         folder: folder(arguments, scenario.name(), plan)?,
         faults: if arguments.placebo {
             FaultsMode::Placebo

@@ -21,7 +21,7 @@ pub(super) fn step((table, number): (Table<'_>, usize)) -> Result<Step, FileErro
     table.allow(&STEP)?;
     let on = table.required("on", table.text("on")?)?;
     let on = InstanceSelector::parse(&on).ok_or_else(|| {
-        let help = "for example gateway, gateway:2, gateway:not-1, gateway:random, gateway:last";
+        let help = "for example gateway, gateway:2, gateway:not-1, gateway:random, gateway:next, gateway:leader";
         table.error(
             "on",
             format!("invalid selector `{on}`"),

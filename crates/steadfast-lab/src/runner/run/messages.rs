@@ -13,6 +13,9 @@ use crate::ending;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 use crate::runner::schedule::DueAction;
 
+/// Notices that are kept; one instance causes a few.
+const NOTICES_MAX: usize = 100;
+
 impl Run<'_> {
     pub(super) fn on_message(&mut self, message: HarnessMessage) {
         let HarnessMessage { at, payload } = message;
@@ -23,6 +26,8 @@ impl Run<'_> {
                 }
                 self.record(at, event);
             }
+            MessagePayload::Targets(fault, targets) => self.on_targets(at, fault, targets),
+            MessagePayload::Notice(what) => self.on_notice(what),
             MessagePayload::Failure(what) => self.fail(what),
             MessagePayload::Driver(kind, line) => self.on_line(at, kind, line),
         }
@@ -116,6 +121,12 @@ impl Run<'_> {
         let ending = self.drivers.get_mut(&kind).map(Driver::ending);
         let ending = ending.unwrap_or_default();
         self.fail(format!("the driver for `{}` clients {ending}", kind.name()));
+    }
+
+    fn on_notice(&mut self, what: String) {
+        if self.notices.len() < NOTICES_MAX && !self.notices.contains(&what) {
+            self.notices.push(what);
+        }
     }
 
     fn fail(&mut self, what: String) {

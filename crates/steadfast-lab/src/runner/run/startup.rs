@@ -18,7 +18,7 @@ const NAMES_SHOWN: usize = 4;
 /// What the start waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
-    /// `/readyz` of every service returns 200.
+    /// The readiness probe of every service succeeds.
     Services,
     /// Every client is connected and subscribed.
     Clients,
@@ -118,9 +118,10 @@ impl Run<'_> {
     fn details(&self, awaited: Awaited) -> String {
         match awaited {
             Awaited::Services => {
-                let output = self.unready_services().next();
-                let output = output.map(|id| self.backend.output(id)).unwrap_or_default();
-                format!(": GET /readyz did not return 200; {output}")
+                let first = self.unready_services().next();
+                let first = first.map(|id| (self.backend.unready(id), self.backend.output(id)));
+                let (waiting, output) = first.unwrap_or_default();
+                format!(": {waiting}; {output}")
             }
             Awaited::Clients if self.last_message.is_empty() => {
                 " to connect and subscribe".to_owned()
