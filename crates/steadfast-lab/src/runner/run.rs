@@ -20,7 +20,7 @@ use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::clients::{self, Client, Clients};
-use super::inbox::{HarnessMessage, MESSAGES_MAX};
+use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
 use super::schedule::{DueAction, RunSchedule};
 use super::{FaultsMode, RunSetup};
 use crate::backend::Backend;
@@ -477,12 +477,19 @@ impl<'a> Run<'a> {
         }
         self.drivers.clear();
         self.backend.stop();
-        // A service that does not exit is killed after its grace period. Its last messages must not block it.
-        while !self.backend.has_stopped() {
-            let until = self.clock.now() + LAG_SAMPLE_INTERVAL;
-            self.receive_until(Some(until));
+        // A service that does not exit is killed after its grace period. Its last messages must not block it. The run is
+        // over, so only notices count.
+        loop {
+            let has_stopped = self.backend.has_stopped();
+            while let Ok(message) = self.inbox.recv_timeout(LAG_SAMPLE_INTERVAL) {
+                if let MessagePayload::Notice(what) = message.payload {
+                    self.on_notice(what);
+                }
+            }
+            if has_stopped {
+                return;
+            }
         }
-        self.receive_until(Some(self.clock.now()));
     }
 }
 

@@ -190,10 +190,23 @@ impl Supervisor {
     fn end(mut self) {
         self.starting = None;
         if let Some(mut process) = self.process.take() {
+            self.end_process(&mut process);
+        }
+        self.end_descendants();
+        self.read_to_end();
+        if let Some(notice) = self.output.finish() {
+            self.notify(format!("{}: {notice}", self.setup.name()));
+        }
+    }
+
+    fn end_process(&self, process: &mut Process) {
+        let grace = self.setup.stop.grace;
+        if grace.is_zero() {
+            let _ = process.kill();
+        } else {
             // A stopped process cannot handle the signal.
             drop(process.resume());
             drop(process.request_stop(self.setup.stop.signal));
-            let grace = self.setup.stop.grace;
             if !matches!(process.wait(grace), Ok(Some(_))) {
                 drop(process.kill());
                 self.notify(format!(
@@ -202,11 +215,6 @@ impl Supervisor {
                     self.setup.name()
                 ));
             }
-        }
-        self.end_descendants();
-        self.read_to_end();
-        if let Some(notice) = self.output.finish() {
-            self.notify(format!("{}: {notice}", self.setup.name()));
         }
     }
 

@@ -104,15 +104,17 @@ fn describe_fault(fault: &PlannedFault, plan: &Plan) -> String {
         .iter()
         .filter_map(|id| plan.topology().instance(*id));
     let targets: Vec<String> = targets.map(ToString::to_string).collect();
+    let role = fault.role.map(|it| format!("the {} of ", it.role.name()));
     let healed = if fault.action.ends_process() {
         "started again"
     } else {
         "resumed"
     };
     format!(
-        "  {:>8}  {} {}, {healed} at {}",
+        "  {:>8}  {} {}{}, {healed} at {}",
         duration(fault.at),
         fault.action.name(),
+        role.unwrap_or_default(),
         targets.join(", "),
         duration(fault.heal_at)
     )

@@ -1,5 +1,7 @@
 //! `builtin:etcd`: etcd 3.4 as Debian packages it; several instances are one cluster.
 
+use std::time::Duration;
+
 use super::{auto, base, debian, http, instances, probe, template, templates};
 use crate::scenario::model::Service;
 
@@ -27,6 +29,8 @@ pub(super) fn service(name: &str, replicas: u32) -> Service {
         "--initial-cluster={}",
         members.join(",")
     )));
+    // A leader that is terminated together with its followers tries for 7 s to hand over.
+    service.stop.grace = Duration::ZERO;
     service.ports = auto(&["client", "peer"]);
     service.leader = Some(probe(http(
         "client",

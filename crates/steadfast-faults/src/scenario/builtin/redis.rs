@@ -27,7 +27,8 @@ pub(super) fn service(name: &str, replicas: u32) -> Service {
     ];
     service.args_of_others = first.iter().map(|it| template(it)).collect();
     service.ports = auto(&["client"]);
-    service.leader = Some(probe(exchange("ROLE\r\n", "master")));
+    // With QUIT it closes the connection, which ends the reply of an instance that is no master.
+    service.leader = Some(probe(exchange("ROLE\r\nQUIT\r\n", "master")));
     service.url = Some(template("redis://${self.address}:${self.port.client}"));
     service
 }

@@ -109,7 +109,7 @@ pub enum RestartPolicy {
 pub struct StopPolicy {
     /// The signal that requests it, of `proc.term` and at the end of the run.
     pub signal: StopSignal,
-    /// The time after which the instance is killed at the end of the run.
+    /// The time after which the instance is killed at the end of the run; zero: it is killed without the signal.
     pub grace: Duration,
 }
 

@@ -37,14 +37,23 @@ pub(super) fn services(tables: &[(String, Table<'_>)]) -> Result<Vec<Service>, F
     for (name, table) in tables {
         read.push(independent(name, table)?);
     }
-    for ((name, table), index) in tables.iter().zip(0..) {
-        if read.get(index).is_some_and(Option::is_some) {
-            continue;
+    // Each pass reads at least one service, or finds an error.
+    while read.iter().any(Option::is_none) {
+        let mut has_progress = false;
+        for ((name, table), index) in tables.iter().zip(0..) {
+            if read.get(index).is_some_and(Option::is_some) {
+                continue;
+            }
+            let service = forwarder(name, table, tables, &read)?;
+            has_progress |= service.is_some();
+            if let Some(place) = read.get_mut(index) {
+                *place = service;
+            }
         }
-        let others: Vec<&Service> = read.iter().flatten().collect();
-        let service = forwarder(name, table, &others)?;
-        if let Some(place) = read.get_mut(index) {
-            *place = Some(service);
+        let unread = tables.iter().zip(&read).find(|(_, it)| it.is_none());
+        if let (false, Some(((name, table), _))) = (has_progress, unread) {
+            let message = format!("`{name}` forwards to itself, directly or through others");
+            return Err(table.error("options", message, None));
         }
     }
     Ok(read.into_iter().flatten().collect())
@@ -56,7 +65,11 @@ fn independent(name: &str, table: &Table<'_>) -> Result<Option<Service>, FileErr
     let replicas = table.count("replicas", REPLICAS)?.unwrap_or(1);
     let cmd = table.template("cmd")?;
     let Some(used) = used(table)? else {
-        let cmd = table.required("cmd", cmd)?;
+        let Some(cmd) = cmd else {
+            let message = "a service needs `use` or `cmd`".to_owned();
+            let help = "write use = \"builtin:gateway\", or cmd = \"PROGRAM\" and `args`";
+            return Err(table.error("cmd", message, Some(help.to_owned())));
+        };
         return own(name, replicas, cmd, table).map(Some);
     };
     if used == builtin::HAPROXY || used == builtin::PROXY {
@@ -83,33 +96,42 @@ fn used(table: &Table<'_>) -> Result<Option<&'static str>, FileError> {
     table.one_of("use", &known)
 }
 
-fn forwarder(name: &str, table: &Table<'_>, others: &[&Service]) -> Result<Service, FileError> {
+/// A service that forwards to another one; `None` while that one is not read yet.
+fn forwarder(
+    name: &str,
+    table: &Table<'_>,
+    tables: &[(String, Table<'_>)],
+    read: &[Option<Service>],
+) -> Result<Option<Service>, FileError> {
     let replicas = table.count("replicas", REPLICAS)?.unwrap_or(1);
-    let options = table.table("options")?;
-    let options = table.required("options", options)?;
+    let Some(options) = table.table("options")? else {
+        let message = "missing key `options`".to_owned();
+        let help = "write options = { to = \"SERVICE\" }";
+        return Err(table.error("options", message, Some(help.to_owned())));
+    };
     let to = options.required("to", options.text("to")?)?;
-    let names: Vec<&str> = others.iter().map(|it| it.name.as_str()).collect();
-    let to = others.iter().find(|it| it.name == to).ok_or_else(|| {
-        let help = format!(
-            "{}; a service that forwards to another one must follow it in the file",
-            suggestion::help(&to, &names)
-        );
-        options.error("to", format!("service `{to}` not found"), Some(help))
-    })?;
+    if tables.iter().all(|(name, _)| *name != to) {
+        let names: Vec<&str> = tables.iter().map(|(it, _)| it.as_str()).collect();
+        let message = format!("service `{to}` not found");
+        return Err(options.error("to", message, Some(suggestion::help(&to, &names))));
+    }
+    let Some(to) = read.iter().flatten().find(|it| it.name == to) else {
+        return Ok(None);
+    };
     let service = if used(table)? == Some(builtin::HAPROXY) {
         builtin::haproxy(name, replicas, &options::haproxy(&options, to)?, to)
     } else {
         options.allow(&["to"])?;
         builtin::proxy(name, replicas, to)
     };
-    adjusted(service, table)
+    adjusted(service, table).map(Some)
 }
 
 /// A program of the scenario's own.
 fn own(name: &str, replicas: u32, cmd: Template, table: &Table<'_>) -> Result<Service, FileError> {
     options::none(table)?;
     let program = Program::Command { cmd, package: None };
-    let ports = ports(table, replicas)?.unwrap_or_default();
+    let ports = ports(table)?.unwrap_or_default();
     let ready = match (probe::probe(table, "ready", &ports)?, ports.first()) {
         (Some(ready), _) => ready.kind,
         (None, Some((port, _))) => ProbeKind::Tcp {
@@ -152,7 +174,7 @@ fn adjusted(mut service: Service, table: &Table<'_>) -> Result<Service, FileErro
         .files
         .retain(|(name, _)| files.iter().all(|(it, _)| it != name));
     service.files.extend(files);
-    for (name, port) in ports(table, service.replicas)?.unwrap_or_default() {
+    for (name, port) in ports(table)?.unwrap_or_default() {
         match service.ports.iter_mut().find(|(it, _)| *it == name) {
             Some((_, known)) => *known = port,
             None => service.ports.push((name, port)),
@@ -197,7 +219,7 @@ fn named(table: &Table<'_>, key: &str) -> Result<Vec<(String, Template)>, FileEr
     texts.collect()
 }
 
-fn ports(table: &Table<'_>, replicas: u32) -> Result<Option<Vec<(String, Port)>>, FileError> {
+fn ports(table: &Table<'_>) -> Result<Option<Vec<(String, Port)>>, FileError> {
     let Some(entries) = table.table("ports")? else {
         return Ok(None);
     };
@@ -213,8 +235,8 @@ fn ports(table: &Table<'_>, replicas: u32) -> Result<Option<Vec<(String, Port)>>
             .filter(|_| (1..=last).contains(&number));
         let port = port.ok_or_else(|| {
             let message = format!("must be 1 to {last}, found {number}");
-            let help = format!("the {replicas} instances use this port and those after it");
-            entries.error(&name, message, Some(help))
+            let help = "each further instance uses the next port";
+            entries.error(&name, message, Some(help.to_owned()))
         })?;
         Ok((name, Port::Number(port)))
     });

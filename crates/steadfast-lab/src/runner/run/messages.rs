@@ -123,7 +123,7 @@ impl Run<'_> {
         self.fail(format!("the driver for `{}` clients {ending}", kind.name()));
     }
 
-    fn on_notice(&mut self, what: String) {
+    pub(super) fn on_notice(&mut self, what: String) {
         if self.notices.len() < NOTICES_MAX && !self.notices.contains(&what) {
             self.notices.push(what);
         }

@@ -14,6 +14,8 @@ const KINDS: [&str; 5] = ["http", "tcp", "grpc", "log", "exec"];
 
 const EXAMPLE: &str = "for example { http = \"/ready\" }, { tcp = \"PORT\" }, { grpc = \"PORT\" }, { log = \"text\" } or { exec = [\"program\"] }";
 
+/// The longest name of a gRPC service: its length is one byte in the request.
+const GRPC_SERVICE_MAX: usize = 100;
 const EVERY_MIN: Duration = Duration::from_millis(5);
 const TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -98,9 +100,14 @@ fn tcp(table: &Table<'_>) -> Result<ProbeKind, FileError> {
 
 fn grpc(table: &Table<'_>) -> Result<ProbeKind, FileError> {
     table.allow(&["grpc", "service", "every", "timeout"])?;
+    let service = table.text("service")?.unwrap_or_default();
+    if service.len() > GRPC_SERVICE_MAX {
+        let message = format!("must have at most {GRPC_SERVICE_MAX} bytes");
+        return Err(table.error("service", message, None));
+    }
     Ok(ProbeKind::Grpc {
         port: table.required("grpc", table.text("grpc")?)?,
-        service: table.text("service")?.unwrap_or_default(),
+        service,
     })
 }
 
