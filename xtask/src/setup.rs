@@ -197,7 +197,7 @@ pub(crate) fn precommit() -> Result<()> {
 }
 
 /// Installs with apt what is missing: Python's `venv`, a browser with fonts for the tests of the page, libfaketime for the
-/// test with a wall clock that jumps, and `tc` for those of slow links.
+/// test with a wall clock that jumps, `tc` for those of slow links, and the servers that the lab starts.
 /// The Makefile installs the C compiler, which is necessary to build this program.
 fn system_packages() -> Result<()> {
     let mut missing = Vec::new();
@@ -218,6 +218,7 @@ fn system_packages() -> Result<()> {
     if !is_available("tc", &["-Version"]) {
         missing.push("iproute2");
     }
+    missing.extend(missing_servers());
     if missing.is_empty() {
         return Ok(());
     }
@@ -228,6 +229,23 @@ fn system_packages() -> Result<()> {
         "apt-get",
         &[install.as_slice(), missing.as_slice()].concat(),
     )
+}
+
+/// The packages of the lab's built-in services that are not installed. Debian starts none of them where the lab runs
+/// without an init system; elsewhere they listen on their usual ports, which the lab does not use.
+fn missing_servers() -> impl Iterator<Item = &'static str> {
+    const FOLDERS: [&str; 2] = ["/usr/bin", "/usr/sbin"];
+    let servers = [
+        ("etcd", "etcd-server"),
+        ("nats-server", "nats-server"),
+        ("redis-server", "redis-server"),
+        ("haproxy", "haproxy"),
+    ];
+    let missing = servers.into_iter().filter(|(program, _)| {
+        let mut paths = FOLDERS.iter().map(|folder| Path::new(folder).join(program));
+        !paths.any(|path| path.exists())
+    });
+    missing.map(|(_, package)| package)
 }
 
 /// Whether libfaketime is installed, in the folder of any architecture.

@@ -45,4 +45,8 @@ pub(crate) trait Backend: Debug {
 
     /// Whether all services have been terminated.
     fn has_stopped(&self) -> bool;
+
+    /// Kills processes that services left and that hid from them, after all services have been terminated. Returns what
+    /// they were.
+    fn kill_remaining(&self) -> Option<String>;
 }

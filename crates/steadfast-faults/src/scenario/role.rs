@@ -1,5 +1,7 @@
 //! Selections by role, which are resolved when a fault is injected: who leads is known only then.
 
+use steadfast_machine::Seed;
+
 use crate::topology::InstanceId;
 
 /// Instances by role.
@@ -16,7 +18,7 @@ pub enum Role {
 /// A selection by role in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleSelection {
-    /// The role.
+    /// What the selected instances are.
     pub role: Role,
     /// Drawn from the seed: selects among several.
     pub draw: u64,
@@ -25,7 +27,7 @@ pub struct RoleSelection {
 /// What the leader probe of an instance found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoleReply {
-    /// It leads.
+    /// The probe succeeded.
     Leads,
     /// It replied, and does not lead.
     Follows,
@@ -68,9 +70,7 @@ impl RoleSelection {
             Role::NotLeader => with(|reply| *reply != RoleReply::Leads),
             Role::Follower => {
                 let followers = with(|reply| *reply == RoleReply::Follows);
-                let len = u64::try_from(followers.len()).unwrap_or(u64::MAX);
-                let index = self.draw.checked_rem(len).unwrap_or_default();
-                let index = usize::try_from(index).unwrap_or_default();
+                let index = Seed::new(self.draw).generator().below_len(followers.len());
                 followers.get(index).copied().into_iter().collect()
             }
         };
@@ -83,6 +83,8 @@ impl RoleSelection {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const REPLIES: [(InstanceId, RoleReply); 4] = [
@@ -105,8 +107,18 @@ mod tests {
     fn each_role_selects_its_instances() {
         assert_eq!(pick(Role::Leader, 0, &REPLIES), Ok(vec![5]));
         assert_eq!(pick(Role::NotLeader, 0, &REPLIES), Ok(vec![4, 6, 7]));
-        assert_eq!(pick(Role::Follower, 6, &REPLIES), Ok(vec![4]));
-        assert_eq!(pick(Role::Follower, 7, &REPLIES), Ok(vec![7]));
+        let followers: BTreeSet<u32> = (0..20)
+            .flat_map(|draw| pick(Role::Follower, draw, &REPLIES).unwrap())
+            .collect();
+        assert_eq!(
+            followers,
+            BTreeSet::from([4, 7]),
+            "one at a time, by the draw"
+        );
+        assert_eq!(
+            pick(Role::Follower, 3, &REPLIES).map(|picked| picked.len()),
+            Ok(1)
+        );
     }
 
     #[test]

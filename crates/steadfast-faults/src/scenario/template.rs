@@ -28,7 +28,7 @@ enum Part {
 pub struct Placeholder {
     /// The instance that has the value.
     pub owner: Owner,
-    /// The value.
+    /// Which of its values.
     pub field: Field,
 }
 

@@ -55,4 +55,8 @@ impl Backend for PlaceboBackend {
     fn has_stopped(&self) -> bool {
         self.services.has_stopped()
     }
+
+    fn kill_remaining(&self) -> Option<String> {
+        self.services.kill_remaining()
+    }
 }

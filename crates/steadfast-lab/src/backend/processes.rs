@@ -13,7 +13,7 @@ use steadfast_machine::convert;
 
 use super::Backend;
 use crate::error::LabError;
-use crate::runner::inbox::{HarnessMessage, MessagePayload};
+use crate::runner::inbox::HarnessMessage;
 use crate::service::{
     self, Launch, Places, Service, ServiceCommand, adopt_orphans, kill_orphans, setup,
 };
@@ -131,6 +131,17 @@ impl Backend for ProcessBackend {
     fn has_stopped(&self) -> bool {
         self.services.iter().all(Service::has_stopped)
     }
+
+    fn kill_remaining(&self) -> Option<String> {
+        let killed = kill_orphans();
+        let names: Vec<&str> = killed.iter().map(|it| it.name.as_str()).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "killed processes that hid from their service: {}",
+                names.join(", ")
+            )
+        })
+    }
 }
 
 impl Drop for ProcessBackend {
@@ -138,18 +149,6 @@ impl Drop for ProcessBackend {
         self.stop();
         // Each handle waits for its thread.
         self.services.clear();
-        let killed = kill_orphans();
-        if !killed.is_empty() {
-            let names: Vec<&str> = killed.iter().map(|it| it.name.as_str()).collect();
-            let notice = format!(
-                "killed processes that hid from their service: {}",
-                names.join(", ")
-            );
-            // The run may have ended.
-            drop(self.inbox.try_send(HarnessMessage {
-                at: self.clock.now(),
-                payload: MessagePayload::Notice(notice),
-            }));
-        }
+        self.kill_remaining();
     }
 }

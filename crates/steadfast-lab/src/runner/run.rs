@@ -487,8 +487,11 @@ impl<'a> Run<'a> {
                 }
             }
             if has_stopped {
-                return;
+                break;
             }
+        }
+        if let Some(what) = self.backend.kill_remaining() {
+            self.on_notice(what);
         }
     }
 }

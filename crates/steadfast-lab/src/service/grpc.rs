@@ -4,6 +4,8 @@
 //! headers need not be decoded: without a message the instance is not healthy, whatever they say. That is why neither
 //! an HTTP/2 library nor its event loop is needed here.
 
+use steadfast_machine::convert;
+
 use super::probe::{Socket, Unsuccessful};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -77,7 +79,8 @@ fn request(authority: &str, service: &str) -> Vec<u8> {
         message.extend(service.bytes().take(LITERAL_MAX));
     }
     // Not compressed, and the length in four bytes.
-    let mut body = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap_or(u8::MAX)];
+    let mut body = vec![0];
+    body.extend(convert::saturating::<u32>(message.len()).to_be_bytes());
     body.extend(message);
     let mut bytes = PREFACE.to_vec();
     bytes.extend(encode(SETTINGS, 0, 0, &[]));
@@ -97,13 +100,11 @@ fn literal(headers: &mut Vec<u8>, name: &[u8], value: &str) {
 }
 
 fn length(text: &str) -> u8 {
-    u8::try_from(text.len().min(LITERAL_MAX)).unwrap_or_default()
+    convert::saturating(text.len().min(LITERAL_MAX))
 }
 
 fn encode(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len())
-        .unwrap_or_default()
-        .to_be_bytes();
+    let length = convert::saturating::<u32>(payload.len()).to_be_bytes();
     let mut frame = length.get(1..).unwrap_or_default().to_vec();
     frame.extend([kind, flags]);
     frame.extend(stream.to_be_bytes());

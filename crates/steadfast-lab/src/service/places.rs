@@ -160,7 +160,7 @@ fn fixed(
     number: u32,
     taken: &[u16],
 ) -> Result<u16, LabError> {
-    let offset = u16::try_from(number.saturating_sub(1)).unwrap_or(u16::MAX);
+    let offset = convert::saturating(number.saturating_sub(1));
     let port = first.saturating_add(offset);
     if !taken.contains(&port) && ports::is_free(Ipv4Addr::LOCALHOST.into(), port) {
         return Ok(port);

@@ -105,7 +105,7 @@ impl Probe {
         }
     }
 
-    /// Asks once.
+    /// Makes one attempt, within the time limit.
     pub(super) fn attempt(&self, clock: Clock, output: &Output) -> Result<(), Unsuccessful> {
         let connect = |address| Socket::connect(address, clock, self.timeout);
         match &self.kind {

@@ -43,6 +43,8 @@ pub(super) struct Supervisor {
     healing: Option<FaultId>,
     /// When the process is started again after an exit that no fault caused.
     restart_at: Option<Instant>,
+    /// Whether the process was killed at the end of the run, so that it could not end its children.
+    has_killed: bool,
     /// Whether descendants that outlast the process were reported.
     has_reported_descendants: bool,
 }
@@ -66,6 +68,7 @@ impl Supervisor {
             starting: None,
             healing: None,
             restart_at: None,
+            has_killed: false,
             has_reported_descendants: false,
         }
     }
@@ -192,22 +195,28 @@ impl Supervisor {
         if let Some(mut process) = self.process.take() {
             self.end_process(&mut process);
         }
-        self.end_descendants();
+        if self.has_killed {
+            descendants::kill(&self.setup.folder);
+        } else {
+            self.end_descendants();
+        }
         self.read_to_end();
         if let Some(notice) = self.output.finish() {
             self.notify(format!("{}: {notice}", self.setup.name()));
         }
     }
 
-    fn end_process(&self, process: &mut Process) {
+    fn end_process(&mut self, process: &mut Process) {
         let grace = self.setup.stop.grace;
         if grace.is_zero() {
+            self.has_killed = true;
             let _ = process.kill();
         } else {
             // A stopped process cannot handle the signal.
             drop(process.resume());
             drop(process.request_stop(self.setup.stop.signal));
             if !matches!(process.wait(grace), Ok(Some(_))) {
+                self.has_killed = true;
                 drop(process.kill());
                 self.notify(format!(
                     "{} did not exit within {grace:?} at the end of the run and was killed; give it more time with \

@@ -27,12 +27,21 @@ send = { every = "100ms" }
 that = "delivery.lost == 0"
 "#;
 
+/// The fault of a scenario that has none of its own: without a fault, a run proves nothing.
+const FAULT: &str = r#"
+[[step]]
+at = "300ms"
+do = "proc.kill"
+on = "gateway:1"
+then = { start_after = "200ms" }
+"#;
+
 /// The phases without a control run.
 const PHASES: &str = r#"
 [run]
 baseline = "1s"
 duration = "2s"
-quiet = "1s"
+quiet = "2s"
 drain = "1s"
 control = "off"
 "#;
@@ -52,7 +61,12 @@ pub(crate) fn run(name: &str, tables: &str) -> Result<Outcome> {
     let scratch = binaries::scratch(&format!("lab-{name}"))?;
     let file = scratch.join(format!("{name}.toml"));
     let phases = if tables.contains("[run]") { "" } else { PHASES };
-    let text = format!("schema = \"lab/1\"\nname = \"{name}\"\n{tables}{COMMON}{phases}");
+    let fault = if tables.contains("[[step]]") {
+        ""
+    } else {
+        FAULT
+    };
+    let text = format!("schema = \"lab/1\"\nname = \"{name}\"\n{tables}{COMMON}{fault}{phases}");
     fs::write(&file, text)?;
     let output = binaries::command(binaries::gateway()?)
         .args(["lab", "run"])

@@ -72,70 +72,26 @@ ready_timeout = "2s"
     assert!(started.elapsed() < LIMIT);
 }
 
+/// The children of `leaves` are in sessions of their own; the first forks twice, the second has no environment either.
 #[test]
-fn a_service_that_floods_its_output_does_not_fill_the_disk() {
+fn a_flood_processes_that_are_left_and_an_ignored_signal_are_reported_and_harm_nothing() {
     let started = Instant::now();
     let outcome = run(
-        "floods",
+        "misbehaving",
         r#"
-[service.worker]
+[service.floods]
 cmd = "sh"
-args = ["-c", "echo first; yes $(seq -s, 400) | head -c 60000000; echo ready; exec sleep 600"]
+args = ["-c", "echo first; yes $(seq -s, 400) 2>/dev/null | head -c 60000000; echo ready; exec sleep 600"]
 ready = { log = "ready" }
-"#,
-    )
-    .unwrap();
 
-    assert_eq!(outcome.verdict(), "PASS", "{}", outcome.all());
-    assert!(
-        outcome
-            .messages
-            .contains("note: worker:1: it printed too much: "),
-        "{}",
-        outcome.messages
-    );
-    let log = outcome.log("worker-1").unwrap();
-    assert!(log.len() < 13 << 20, "{} bytes", log.len());
-    assert!(log.lines().next().unwrap().ends_with(" first"));
-    assert!(log.lines().last().unwrap().ends_with(" ready"));
-    assert!(started.elapsed() < LIMIT);
-}
-
-#[test]
-fn processes_that_a_service_leaves_are_killed_and_reported() {
-    let started = Instant::now();
-    // The first child forks twice and is in a session of its own; the second has no environment either.
-    let outcome = run(
-        "leaves",
-        r#"
-[service.worker]
+[service.leaves]
 cmd = "sh"
 args = ["-c", "setsid sh -c 'sleep 7391 &' ; setsid env -i sh -c 'sleep 7392 &' ; echo ready; exec sleep 7393"]
 ready = { log = "ready" }
-"#,
-    )
-    .unwrap();
 
-    assert_eq!(outcome.verdict(), "PASS", "{}", outcome.all());
-    assert!(
-        outcome
-            .messages
-            .contains("note: worker:1 exited and left processes: sleep ("),
-        "{}",
-        outcome.messages
-    );
-    assert_eq!(processes_with("sleep 739"), Vec::<String>::new());
-    assert!(started.elapsed() < LIMIT);
-}
-
-#[test]
-fn a_service_that_ignores_the_stop_signal_is_killed_after_its_grace_period() {
-    let outcome = run(
-        "ignores",
-        r#"
-[service.worker]
+[service.ignores]
 cmd = "sh"
-args = ["-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+args = ["-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"]
 ready = { log = "ready" }
 stop = { grace = "1s" }
 "#,
@@ -143,8 +99,24 @@ stop = { grace = "1s" }
     .unwrap();
 
     assert_eq!(outcome.verdict(), "PASS", "{}", outcome.all());
-    let expected = "note: worker:1 did not exit within 1s at the end of the run and was killed";
-    assert!(outcome.messages.contains(expected), "{}", outcome.messages);
+    for note in [
+        "note: floods:1: it printed too much: ",
+        "note: leaves:1 exited and left processes: sleep (",
+        "note: killed processes that hid from their service: sleep\n",
+        "note: ignores:1 did not exit within 1s at the end of the run and was killed",
+    ] {
+        assert!(
+            outcome.messages.contains(note),
+            "{note}: {}",
+            outcome.messages
+        );
+    }
+    let log = outcome.log("floods-1").unwrap();
+    assert!(log.len() < 13 << 20, "{} bytes", log.len());
+    assert!(log.lines().next().unwrap().ends_with(" first"));
+    assert!(log.lines().last().unwrap().ends_with(" ready"));
+    assert_eq!(processes_with("sleep 739"), Vec::<String>::new());
+    assert!(started.elapsed() < LIMIT);
 }
 
 #[test]

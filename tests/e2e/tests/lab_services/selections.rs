@@ -18,7 +18,8 @@ then = { start_after = "200ms" }
 [run]
 baseline = "1s"
 duration = "4s"
-quiet = "2s"
+# A client may wait for 5 s after a shutdown, so that not all of them reconnect at once.
+quiet = "5s"
 drain = "1s"
 control = "off"
 "#,

@@ -11,7 +11,7 @@ pub struct Service {
     pub name: String,
     /// The program that is started.
     pub program: Program,
-    /// Its arguments.
+    /// What the program gets on its command line.
     pub args: Vec<Template>,
     /// Further arguments of every instance but the first.
     pub args_of_others: Vec<Template>,
@@ -89,7 +89,7 @@ pub enum Port {
 /// What a data directory contains when the run starts. A restart within a run always keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataDirectory {
-    /// Nothing.
+    /// Nothing at all.
     Fresh,
     /// What the control run left. The first run of a scenario begins with nothing.
     Keep,
@@ -116,17 +116,17 @@ pub struct StopPolicy {
 /// A signal that requests an exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopSignal {
-    /// SIGTERM.
+    /// What `kill` sends, and systemd.
     Term,
-    /// SIGINT.
+    /// What a terminal sends for Ctrl-C.
     Int,
-    /// SIGQUIT.
+    /// What a terminal sends for Ctrl-\\; a graceful shutdown of nginx.
     Quit,
-    /// SIGHUP.
+    /// What is sent when a terminal is closed.
     Hup,
-    /// SIGUSR1.
+    /// As the program defines it; a soft stop of `HAProxy`.
     Usr1,
-    /// SIGUSR2.
+    /// As the program defines it; the second of the two.
     Usr2,
 }
 
@@ -178,7 +178,7 @@ pub enum ProbeKind {
     },
     /// A line of the output since the last start contains a text.
     Log {
-        /// The text.
+        /// What the line contains.
         text: Template,
     },
     /// A program exits with code 0.

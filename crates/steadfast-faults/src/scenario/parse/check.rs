@@ -1,4 +1,4 @@
-//! Reads `[[check]]`.
+//! Parses `[[check]]`: its condition and the consequence of its outcome.
 
 use steadfast_toml::FileError;
 

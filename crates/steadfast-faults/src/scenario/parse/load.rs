@@ -1,4 +1,4 @@
-//! Reads `[load.X]`.
+//! Parses `[load.X]`: the clients and what they publish.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

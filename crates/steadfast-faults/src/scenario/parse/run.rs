@@ -1,4 +1,4 @@
-//! Reads `[run]`.
+//! Parses `[run]`: the durations of the phases.
 
 use std::time::Duration;
 

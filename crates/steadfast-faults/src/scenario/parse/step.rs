@@ -1,4 +1,4 @@
-//! Reads `[[step]]`.
+//! Parses `[[step]]`: when a fault occurs, and its targets.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use steadfast_machine::convert;
+
 use super::socket::Socket;
 use super::{RESPONSE_MAX, Unsuccessful, contains};
 
@@ -78,7 +80,7 @@ fn head(received: &[u8]) -> Result<Option<Head>, Unsuccessful> {
 fn joined(mut body: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     while let Ok(httparse::Status::Complete((start, length))) = httparse::parse_chunk_size(body) {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let length: usize = convert::saturating(length);
         let end = start.saturating_add(length);
         let Some(chunk) = body.get(start..end).filter(|chunk| !chunk.is_empty()) else {
             break;
