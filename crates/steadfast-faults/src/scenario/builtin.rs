@@ -27,8 +27,11 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 /// The time to exit at the end of the run.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
+/// Creates a service from its name and the number of its instances.
+type Create = fn(&str, u32) -> Service;
+
 /// The name of each built-in that needs no other service.
-pub(super) const INDEPENDENT: [(&str, fn(&str, u32) -> Service); 4] = [
+pub(super) const INDEPENDENT: [(&str, Create); 4] = [
     ("builtin:gateway", gateway::service),
     ("builtin:etcd", etcd::service),
     ("builtin:nats", nats::service),
@@ -38,7 +41,7 @@ pub(super) const INDEPENDENT: [(&str, fn(&str, u32) -> Service); 4] = [
 pub(super) const HAPROXY: &str = "builtin:haproxy";
 pub(super) const PROXY: &str = "builtin:proxy";
 
-/// HAProxy in front of a service.
+/// `HAProxy` in front of a service.
 pub(super) fn haproxy(
     name: &str,
     replicas: u32,

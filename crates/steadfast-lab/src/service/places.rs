@@ -42,9 +42,8 @@ impl Places {
         let mut taken = Vec::new();
         let mut all = Vec::new();
         for instance in topology.instances() {
-            let services = scenario.services().iter();
+            let mut services = scenario.services().iter();
             let service = services
-                .into_iter()
                 .find(|it| it.name == instance.service)
                 .ok_or_else(|| LabError::StartFailed(format!("{instance} has no service")))?;
             let name = folder_name(&instance.service, instance.number);

@@ -23,8 +23,8 @@ pub(super) fn find(program: &str, search: &[PathBuf]) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| is_program(path));
     }
-    let candidates = search.iter().map(|folder| folder.join(program));
-    candidates.into_iter().find(|path| is_program(path))
+    let mut candidates = search.iter().map(|folder| folder.join(program));
+    candidates.find(|path| is_program(path))
 }
 
 fn is_program(path: &Path) -> bool {

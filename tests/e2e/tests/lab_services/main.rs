@@ -75,7 +75,6 @@ pub(crate) fn run(name: &str, tables: &str) -> Result<Outcome> {
         .arg(scratch.join("out"))
         .output()?;
     let messages = String::from_utf8(output.stderr)?;
-    eprint!("{messages}");
     Ok(Outcome {
         exit: output.status.code(),
         messages,

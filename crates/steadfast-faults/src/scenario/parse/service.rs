@@ -29,7 +29,7 @@ const ENTRIES_MAX: usize = 64;
 /// The shortest time until a service is started again: a service that exits at once must not occupy a processor.
 const RESTART_MIN: Duration = Duration::from_millis(100);
 /// The longest time to exit, so that the end of a run has a limit.
-const GRACE_MAX: Duration = Duration::from_secs(60);
+const GRACE_MAX: Duration = Duration::from_mins(1);
 
 /// The services of a file, in their order. A built-in that forwards to another service is read after that one.
 pub(super) fn services(tables: &[(String, Table<'_>)]) -> Result<Vec<Service>, FileError> {

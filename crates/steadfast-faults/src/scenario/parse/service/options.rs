@@ -20,7 +20,7 @@ const HAPROXY: [&str; 8] = [
 ];
 
 /// The timeout that most load balancers have by default.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(5);
 const CHECK: Duration = Duration::from_secs(1);
 

@@ -17,7 +17,7 @@ const EXAMPLE: &str = "for example { http = \"/ready\" }, { tcp = \"PORT\" }, { 
 /// The longest name of a gRPC service: its length is one byte in the request.
 const GRPC_SERVICE_MAX: usize = 100;
 const EVERY_MIN: Duration = Duration::from_millis(5);
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_mins(1);
 
 /// The probe under this key.
 pub(super) fn probe(
@@ -132,11 +132,9 @@ fn filled(table: &Table<'_>, key: &str) -> Result<Template, FileError> {
 
 fn time(table: &Table<'_>, key: &str, min: Duration) -> Result<Option<Duration>, FileError> {
     let found = table.duration(key)?;
-    match found.filter(|it| !(min..=TIME_MAX).contains(it)) {
-        None => Ok(found),
-        Some(_) => {
-            let message = format!("must be from {min:?} to {TIME_MAX:?}");
-            Err(table.error(key, message, None))
-        }
+    if found.is_none_or(|it| (min..=TIME_MAX).contains(&it)) {
+        return Ok(found);
     }
+    let message = format!("must be from {min:?} to {TIME_MAX:?}");
+    Err(table.error(key, message, None))
 }
