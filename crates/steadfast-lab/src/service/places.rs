@@ -78,7 +78,7 @@ impl Places {
     /// The socket address of a port, of which a valid scenario has only existing names.
     pub(super) fn socket_address(&self, id: InstanceId, port: &str) -> SocketAddr {
         let place = self.place(id);
-        let address = place.map_or(Ipv4Addr::LOCALHOST.into(), |it| it.address);
+        let address = place.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |it| it.address);
         let port = place.and_then(|it| it.ports.get(port)).copied();
         SocketAddr::from((address, port.unwrap_or_default()))
     }

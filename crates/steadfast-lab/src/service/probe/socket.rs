@@ -55,9 +55,13 @@ impl Socket {
             .stream
             .set_read_timeout(Some(remaining))
             .and_then(|()| self.stream.read(&mut part));
-        let length = read.map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => timed_out(),
-            _ => Unsuccessful::Silent(error.to_string()),
+        let length = read.map_err(|error| {
+            let kind = error.kind();
+            if kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::TimedOut {
+                timed_out()
+            } else {
+                Unsuccessful::Silent(error.to_string())
+            }
         })?;
         if received.len() + length > max {
             return Err(Unsuccessful::Negative(format!(
