@@ -34,7 +34,7 @@ pub use faults::{FaultStats, ServiceStats};
 pub use stalls::Stall;
 
 /// The reconciled event records of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ledger {
     /// When each phase began.
     pub phases: BTreeMap<RunPhase, Instant>,
@@ -169,10 +169,12 @@ fn attribute(faults: &mut [FaultStats], clients: &[ClientStats], messages: &Mess
         let Some(injected) = fault.injected else {
             continue;
         };
-        let targets = fault.planned.targets.clone();
-        let hit = |stats: &&ClientStats| targets.contains(&stats.client.instance);
-        for stats in clients.iter().filter(hit) {
+        let planned = fault.planned.clone();
+        for stats in clients.iter().filter(|stats| planned.hits(&stats.client)) {
             fault.clients += 1;
+            let is_stalled = stats.stalls.iter().any(|it| it.fault == Some(planned.id));
+            fault.stalled += u64::from(is_stalled);
+            fault.connected += u64::from(fault.found_connected(&stats.connections.intervals));
             let own = Some(fault.planned.id);
             let disconnect = stats
                 .connections

@@ -149,7 +149,7 @@ metrics! {
     FaultsPlanned "faults.planned" NUMBER Run "Faults in the plan."
     FaultsEffective "faults.effective" NUMBER Run "Faults with a confirmed effect."
     FaultsIneffective "faults.ineffective" NUMBER Run "Faults without a confirmed effect."
-    FaultsWithoutImpact "faults.without_impact" NUMBER Run "Faults that ended a process but no connection of a client."
+    FaultsWithoutImpact "faults.without_impact" NUMBER Run "Faults that ended a process but no connection of a client, and faults of links over which no client was connected."
     FaultsInFlight "faults.in_flight" NUMBER Run "Publications that were in flight when a fault took effect on the process they were sent to."
     LabLag "lab.lag" TIMES Run "How late the timers of the harness fired."
 }

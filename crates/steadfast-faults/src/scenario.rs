@@ -11,6 +11,7 @@ mod parse;
 pub mod plan;
 pub mod publish_schedule;
 pub mod role;
+pub mod routes;
 pub mod select;
 mod table;
 pub mod template;

@@ -2,8 +2,8 @@
 //!
 //! Each file of `ledgers/` contains events, a line of dashes, and the expected ledger. A line consists of an instant in
 //! milliseconds after the start of the steps, a source, and an event: `120 a disconnected timeout`. The clients `a` and
-//! `b` share the only channel of the only gateway; the fault is a kill, or a pause if the first line is `pause`. Phases
-//! and the first connections are implicit: both clients are subscribed at offset 0 before the steps, which last from 0
+//! `b` share the only channel of the only gateway; the fault is a kill, or a pause if the first line is `pause`, or that
+//! fault of their link if it is `link FAULT OPTIONS`. Phases and the first connections are implicit: both clients are subscribed at offset 0 before the steps, which last from 0
 //! to 60,000. With a line `stalls`, periods of more than 8 s without a success are reported.
 
 #![expect(
@@ -47,6 +47,7 @@ clients = 2
 to = "gateway"
 ordered = true
 
+LINK
 [run]
 duration = "60s"
 stall = "STALL"
@@ -55,6 +56,7 @@ stall = "STALL"
 at = "1s"
 do = "DO"
 on = "gateway"
+WITH
 
 [[check]]
 that = "delivery.lost == 0"
@@ -84,10 +86,15 @@ fn folder() -> PathBuf {
 }
 
 fn reconcile(events: &str) -> Ledger {
-    let action = if events.starts_with("pause\n") {
-        "proc.pause"
-    } else {
-        "proc.kill"
+    let first = events.lines().next().unwrap();
+    let (action, with, link) = match first.strip_prefix("link ") {
+        Some(fault) => {
+            let (action, with) = fault.split_once(' ').unwrap_or((fault, ""));
+            let link = "[link.\"chat->gateway\"]\nvia = [\"netns\", \"proxy\"]\n";
+            (action, with, link)
+        }
+        None if first == "pause" => ("proc.pause", "", ""),
+        None => ("proc.kill", "", ""),
     };
     // Events are sparse, so stalls are detected only in the tests about stalls.
     let stall = if events.contains("\nstalls\n") {
@@ -95,7 +102,11 @@ fn reconcile(events: &str) -> Ledger {
     } else {
         "1h"
     };
-    let text = SCENARIO.replace("DO", action).replace("STALL", stall);
+    let text = SCENARIO
+        .replace("DO", action)
+        .replace("WITH", with)
+        .replace("LINK", link)
+        .replace("STALL", stall);
     let scenario = Scenario::parse("events.toml", &text, &ScenarioOptions::default()).unwrap();
     let plan = Plan::new(&scenario, 1).unwrap();
     let mut log = EventLog::new(10_000);
@@ -119,7 +130,7 @@ fn reconcile(events: &str) -> Ledger {
     }
     let lines = events
         .lines()
-        .filter(|line| !["pause", "stalls"].contains(line));
+        .filter(|line| !["pause", "stalls"].contains(line) && !line.starts_with("link "));
     for line in lines.filter(|line| !line.starts_with('#')) {
         let (at, event) = parse_event(line);
         push(&mut log, at, event);
@@ -142,7 +153,7 @@ fn parse_event(line: &str) -> (Instant, RunEvent) {
             fault: FaultId(0),
             event: match words {
                 ["injected"] => FaultEvent::Injected,
-                ["confirmed"] => FaultEvent::Confirmed,
+                ["confirmed"] => FaultEvent::Confirmed(String::new()),
                 ["healed"] => FaultEvent::Healed,
                 ["ineffective", reason] => FaultEvent::Ineffective((*reason).to_owned()),
                 _ => panic!("{line}"),
@@ -171,6 +182,10 @@ fn client_event(words: &[&str]) -> ClientEvent {
         ["connected"] => ClientEvent::Connected,
         ["failed"] => ClientEvent::AttemptFailed,
         ["disconnected", "fin"] => ClientEvent::ConnectionLost(LossCause::Fin),
+        ["disconnected", "reset"] => ClientEvent::ConnectionLost(LossCause::Reset),
+        ["disconnected", "code", code] => {
+            ClientEvent::ConnectionLost(LossCause::Code(code.parse().unwrap()))
+        }
         ["disconnected", "timeout"] => ClientEvent::ConnectionLost(LossCause::Timeout),
         ["gave-up"] => ClientEvent::GaveUp { code: Some(3500) },
         ["resumed"] => subscribed("e", 0, true, true),
@@ -237,6 +252,11 @@ fn describe(ledger: &Ledger) -> String {
             it.disconnects, it.in_flight
         )
         .unwrap();
+        if it.planned.action.link_fault().is_some() {
+            let impact = if it.has_no_impact() { " without impact" } else { "" };
+            let (connected, stalled) = (it.connected, it.stalled);
+            writeln!(text, "  connected {connected} stalled {stalled}{impact}").unwrap();
+        }
     }
     let restarts: Vec<String> = ledger.services.restarts.iter().map(millis).collect();
     writeln!(

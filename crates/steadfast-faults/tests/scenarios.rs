@@ -202,11 +202,7 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
         writeln!(text, "{} {kind} {instance} {channel}", client.name).unwrap();
     }
     for fault in plan.faults() {
-        let targets: Vec<String> = fault
-            .targets
-            .iter()
-            .map(|id| topology.instance(*id).unwrap().to_string())
-            .collect();
+        let targets = fault.target_names(topology);
         writeln!(
             text,
             "{:?} {} {} {} {} until {:?}",

@@ -325,7 +325,7 @@ impl ConnectionTracker<'_> {
         cause: LossCause,
         connected: Instant,
     ) -> Disconnect {
-        let fault = faults::attributed(self.faults, self.client.instance, connected, at);
+        let fault = faults::attributed(self.faults, self.client, connected, at, cause);
         let disconnect = Disconnect {
             at,
             cause,

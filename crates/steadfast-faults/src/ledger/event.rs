@@ -195,8 +195,8 @@ pub enum FaultEvent {
     Injected,
     /// A selection by role is resolved: these are the targets. It precedes the injection.
     Targeted(Vec<InstanceId>),
-    /// The effect of the fault is confirmed, for example by a wait status that says SIGKILL.
-    Confirmed,
+    /// The effect of the fault is confirmed; contains what confirms it, for example `dropped 14 packets`.
+    Confirmed(String),
     /// The fault is confirmed to have no effect, or was not confirmed in time; contains the reason.
     Ineffective(String),
     /// The effect of the fault is undone: the process is ready again, or has resumed.

@@ -1,15 +1,18 @@
 //! The course of each planned fault, the attribution of disconnects to faults, and the restarts of processes.
 
+mod links;
+
 use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-use crate::ledger::event::{FaultEvent, ProcessEvent};
+use crate::ledger::connections::ConnectionInterval;
+use crate::ledger::event::{FaultEvent, LossCause, ProcessEvent};
 use crate::ledger::timeline::Timeline;
 use crate::samples::Sample;
 use crate::scenario::model::FaultAction;
 use crate::scenario::plan::PlannedFault;
-use crate::topology::InstanceId;
+use crate::topology::{Client, InstanceId};
 
 /// How late a client may record that it connected: the fault may be recorded between the connection and its record.
 const RECORDING_SLACK: Duration = Duration::from_millis(100);
@@ -19,7 +22,7 @@ const RECORDING_SLACK: Duration = Duration::from_millis(100);
 const PAUSE_AFTEREFFECT: Duration = Duration::from_secs(35);
 
 /// The course of a planned fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FaultStats {
     /// The fault in the plan.
     pub planned: PlannedFault,
@@ -27,6 +30,8 @@ pub struct FaultStats {
     pub injected: Option<Instant>,
     /// When its effect was confirmed.
     pub confirmed: Option<Instant>,
+    /// What confirmed it, for example `dropped 14 packets`.
+    pub evidence: Option<String>,
     /// Why it had no effect, if that was reported.
     pub ineffective: Option<String>,
     /// When its effect was undone.
@@ -35,6 +40,10 @@ pub struct FaultStats {
     pub clients: u64,
     /// The number of client connections that the fault ended.
     pub disconnects: u64,
+    /// The number of clients whose connection was open at some time while it lasted.
+    pub connected: u64,
+    /// The number of clients that stalled because of it.
+    pub stalled: u64,
     /// Publications to its targets that were sent before their client noticed the fault, and had no final reply when
     /// the fault took effect.
     pub in_flight: u64,
@@ -55,22 +64,40 @@ impl FaultStats {
         self.injected.is_some() && self.confirmed.is_some() && self.ineffective.is_none()
     }
 
-    /// Whether it took effect, should have ended connections, and ended none: then it tested nothing. A service without
-    /// clients of the run, such as a store of the gateways, has no connections that count here.
+    /// Whether it took effect and yet tested nothing: it should have ended connections and ended none, or no client was
+    /// connected over its links. A service without clients of the run, such as a store of the gateways, has no
+    /// connections that count here.
     pub const fn has_no_impact(&self) -> bool {
-        self.is_effective()
-            && self.planned.action.ends_process()
-            && self.clients > 0
-            && self.disconnects == 0
+        if !self.is_effective() {
+            return false;
+        }
+        match self.planned.action.link_fault() {
+            Some(fault) if fault.is_instantaneous() => self.disconnects == 0,
+            Some(_) => self.connected == 0,
+            None => {
+                self.planned.action.ends_process() && self.clients > 0 && self.disconnects == 0
+            }
+        }
     }
 
     /// Whether this process is a target.
     pub fn hits(&self, instance: InstanceId) -> bool {
-        self.planned.targets.contains(&instance)
+        self.planned.loads.is_empty() && self.planned.targets.contains(&instance)
+    }
+
+    /// Whether one of these connections was open while the fault lasted.
+    pub(super) fn found_connected(&self, connections: &[ConnectionInterval]) -> bool {
+        let Some(injected) = self.injected else {
+            return false;
+        };
+        connections.iter().any(|connection| {
+            let begins_in_time = self.healed.is_none_or(|healed| connection.from <= healed);
+            begins_in_time && connection.to.is_none_or(|to| to >= injected)
+        })
     }
 
     /// Whether the end of a connection to one of its targets is attributed to this fault.
-    fn is_cause_of(&self, connected: Instant, lost: Instant) -> bool {
+    fn is_cause_of(&self, connected: Instant, lost: Instant, cause: LossCause) -> bool {
         let (Some(injected), Some(confirmed), true) =
             (self.injected, self.confirmed, self.is_effective())
         else {
@@ -79,7 +106,7 @@ impl FaultStats {
         if lost < injected {
             return false;
         }
-        match self.planned.action {
+        match &self.planned.action {
             // Every open connection ended, however late its client notices.
             FaultAction::Kill | FaultAction::Term { .. } => {
                 connected <= confirmed + RECORDING_SLACK
@@ -87,6 +114,13 @@ impl FaultStats {
             FaultAction::Pause => self.healed.is_none_or(|healed| {
                 connected <= healed + RECORDING_SLACK && lost <= healed + PAUSE_AFTEREFFECT
             }),
+            FaultAction::Link(fault) => {
+                let until = if fault.is_instantaneous() { Some(confirmed) } else { self.healed };
+                until.is_none_or(|until| {
+                    connected <= until + RECORDING_SLACK
+                        && lost <= until + links::aftereffect(fault)
+                }) && links::explains(fault, cause, self.healed.is_some_and(|healed| lost >= healed))
+            }
         }
     }
 }
@@ -98,10 +132,13 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
             planned: fault.clone(),
             injected: None,
             confirmed: None,
+            evidence: None,
             ineffective: None,
             healed: None,
             clients: 0,
             disconnects: 0,
+            connected: 0,
+            stalled: 0,
             in_flight: 0,
         };
         if fault.role.is_some() {
@@ -112,7 +149,10 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
             match event {
                 FaultEvent::Targeted(targets) => stats.planned.targets.clone_from(targets),
                 FaultEvent::Injected => stats.injected = stats.injected.or(Some(*at)),
-                FaultEvent::Confirmed => stats.confirmed = stats.confirmed.or(Some(*at)),
+                FaultEvent::Confirmed(evidence) => {
+                    stats.confirmed = stats.confirmed.or(Some(*at));
+                    stats.evidence = Some(evidence.clone()).filter(|it| !it.is_empty());
+                }
                 FaultEvent::Ineffective(reason) => stats.ineffective = Some(reason.clone()),
                 FaultEvent::Healed => stats.healed = stats.healed.or(Some(*at)),
             }
@@ -123,15 +163,16 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
 }
 
 /// The fault to which the end of a connection is attributed: if there are several, the fault that was injected last.
-pub(super) fn attributed(
-    faults: &[FaultStats],
-    instance: InstanceId,
+pub(super) fn attributed<'a>(
+    faults: &'a [FaultStats],
+    client: &Client,
     connected: Instant,
     lost: Instant,
-) -> Option<&FaultStats> {
-    let candidates = faults
-        .iter()
-        .filter(|fault| fault.hits(instance) && fault.is_cause_of(connected, lost));
+    cause: LossCause,
+) -> Option<&'a FaultStats> {
+    let candidates = faults.iter().filter(|fault| {
+        fault.planned.hits(client) && fault.is_cause_of(connected, lost, cause)
+    });
     candidates.max_by_key(|fault| (fault.injected, fault.planned.id))
 }
 

@@ -110,7 +110,7 @@ fn attributed(
         let lasts = fault
             .healed
             .is_none_or(|healed| healed >= silence.start && silence.end <= healed + limit);
-        fault.is_effective() && fault.hits(client.instance) && begun && lasts
+        fault.is_effective() && fault.planned.hits(client) && begun && lasts
     });
     let last = candidates.max_by_key(|fault| (fault.injected, fault.planned.id));
     last.map(|fault| fault.planned.id)

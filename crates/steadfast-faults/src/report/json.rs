@@ -113,8 +113,13 @@ struct Fault<'a> {
     targets: Vec<String>,
     planned_at_us: u64,
     is_effective: bool,
+    /// What confirmed its effect.
+    evidence: Option<&'a str>,
     ineffective_reason: Option<&'a str>,
     healed_after_us: Option<u64>,
+    /// Clients that were connected at some time while it lasted.
+    clients_connected: u64,
+    clients_stalled: u64,
     connections_ended: u64,
     publications_in_flight: u64,
 }
@@ -315,20 +320,19 @@ fn value(measured: Measurement) -> Option<Value> {
 fn fault<'a>(fault: &'a FaultStats, report: &Report<'_>) -> Fault<'a> {
     let planned = &fault.planned;
     let topology = report.plan.topology();
-    let targets = planned
-        .targets
-        .iter()
-        .filter_map(|id| topology.instance(*id));
     let healed = fault.healed.zip(fault.injected);
     Fault {
         step: &planned.step,
         occurrence: planned.occurrence,
         action: planned.action.name(),
-        targets: targets.map(ToString::to_string).collect(),
+        targets: planned.target_names(topology),
         planned_at_us: micros(planned.at),
         is_effective: fault.is_effective(),
+        evidence: fault.evidence.as_deref(),
         ineffective_reason: fault.ineffective.as_deref(),
         healed_after_us: healed.map(|(healed, injected)| micros(healed - injected)),
+        clients_connected: fault.connected,
+        clients_stalled: fault.stalled,
         connections_ended: fault.disconnects,
         publications_in_flight: fault.in_flight,
     }

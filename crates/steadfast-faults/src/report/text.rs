@@ -220,11 +220,7 @@ fn write_faults(out: &mut String, report: &Report<'_>) -> fmt::Result {
 /// Time, name in the scenario, action with its targets, effect.
 fn fault_row(report: &Report<'_>, fault: &FaultStats, start: Instant) -> [String; 4] {
     let planned = &fault.planned;
-    let targets = planned.targets.iter().filter_map(|id| {
-        let instance = report.plan.topology().instance(*id)?;
-        Some(instance.to_string())
-    });
-    let targets: Vec<String> = targets.collect();
+    let targets = planned.target_names(report.plan.topology());
     let at = fault
         .injected
         .map_or(planned.at, |injected| injected - start);
@@ -248,8 +244,14 @@ fn effect(fault: &FaultStats) -> String {
         }
         None => "not healed".to_owned(),
     };
+    let evidence = fault.evidence.iter().map(|it| format!("{it}, ")).collect::<String>();
+    let evidence = if fault.planned.action.link_fault().is_some() {
+        evidence
+    } else {
+        String::new()
+    };
     format!(
-        "ended {}, hit {}, {healed}",
+        "{evidence}ended {}, hit {}, {healed}",
         counted(fault.disconnects, "connection", "connections"),
         counted(
             fault.in_flight,

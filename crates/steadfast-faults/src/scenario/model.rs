@@ -3,7 +3,10 @@
 //! Only `parse` creates values of these types; shells read them. The plan defines when faults are injected.
 
 mod check;
+mod link;
+mod link_fault;
 mod load;
+mod requires;
 mod run;
 mod service;
 mod step;
@@ -11,7 +14,10 @@ mod step;
 use std::time::Duration;
 
 pub use check::{Check, CheckLevel, NoData};
+pub use link::{Link, Via};
+pub use link_fault::{Block, BlockMode, BlockState, LinkFault};
 pub use load::{Load, LoadDriver, Publishing};
+pub use requires::Requirements;
 pub use run::{ControlRun, RunSettings};
 pub use service::{
     DataDirectory, Exchange, Network, Package, Port, Probe, ProbeKind, Program, RestartPolicy,
@@ -26,7 +32,9 @@ pub struct Scenario {
     pub(super) about: String,
     pub(super) params: Vec<(String, String)>,
     pub(super) seed: Option<u64>,
+    pub(super) requires: Requirements,
     pub(super) services: Vec<Service>,
+    pub(super) links: Vec<Link>,
     pub(super) loads: Vec<Load>,
     pub(super) run: RunSettings,
     pub(super) steps: Vec<Step>,
@@ -57,6 +65,22 @@ impl Scenario {
     /// The services, each with its instances.
     pub fn services(&self) -> &[Service] {
         &self.services
+    }
+
+    /// What a run needs from the machine.
+    pub const fn requires(&self) -> &Requirements {
+        &self.requires
+    }
+
+    /// The links that are not direct, or explicitly are.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The link between a load and a service, if the file has one.
+    pub fn link(&self, load: &str, service: &str) -> Option<&Link> {
+        let mut links = self.links.iter();
+        links.find(|link| link.load == load && link.service == service)
     }
 
     /// The loads, each with its clients.

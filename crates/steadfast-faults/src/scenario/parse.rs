@@ -4,7 +4,10 @@
 //! suggested. [`super::validation`] checks conditions that span several tables.
 
 mod check;
+mod link;
+mod link_fault;
 mod load;
+mod requires;
 mod run;
 mod service;
 mod step;
@@ -24,9 +27,9 @@ pub const TEXT_LEN_MAX: usize = 1 << 20;
 /// The only supported format.
 const SCHEMA: &str = "lab/1";
 
-const ROOT: [&str; 11] = [
-    "schema", "name", "about", "seed", "params", "profile", "service", "load", "run", "step",
-    "check",
+const ROOT: [&str; 13] = [
+    "schema", "name", "about", "seed", "params", "profile", "requires", "service", "link", "load",
+    "run", "step", "check",
 ];
 
 impl Scenario {
@@ -65,6 +68,7 @@ fn scenario(root: &Table<'_>, params: &Params) -> Result<Scenario, FileError> {
     }
     let run = root.required("run", root.table("run")?)?;
     let services = root.named("service")?;
+    let links = root.named("link")?;
     let loads = root.named("load")?;
     let steps = root.list("step")?.into_iter().zip(1_usize..);
     let checks = root.list("check")?.into_iter().zip(1_usize..);
@@ -73,6 +77,11 @@ fn scenario(root: &Table<'_>, params: &Params) -> Result<Scenario, FileError> {
         about: about(root, params)?,
         params: params.texts(),
         seed: root.number("seed")?,
+        requires: requires::requires(root.table("requires")?.as_ref())?,
+        links: links
+            .into_iter()
+            .map(link::link)
+            .collect::<Result<_, _>>()?,
         services: service::services(&services)?,
         loads: loads
             .into_iter()

@@ -12,7 +12,7 @@ use crate::scenario::model::{FaultAction, Load, Scenario, Step, StepSchedule};
 use crate::scenario::publish_schedule::PublishSchedule;
 use crate::scenario::role::RoleSelection;
 use crate::scenario::select::{InstanceSet, occurrence_seed};
-use crate::topology::{ClientId, FaultId, InstanceId, Topology};
+use crate::topology::{Client, ClientId, FaultId, InstanceId, Topology};
 
 /// The maximum number of faults of one plan; one per second for more than 2.5 hours.
 pub const FAULTS_MAX: usize = 10_000;
@@ -26,7 +26,7 @@ pub struct Plan {
 }
 
 /// One occurrence of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlannedFault {
     /// Its index in [`Plan::faults`].
     pub id: FaultId,
@@ -38,12 +38,34 @@ pub struct PlannedFault {
     pub at: Duration,
     /// The fault to inject.
     pub action: FaultAction,
-    /// The instances that it hits; of a selection by role, all that it may hit.
+    /// The instances that it hits, or of a selection by role all that it may hit; for a fault of links, those at their
+    /// ends.
     pub targets: Vec<InstanceId>,
+    /// For a fault of links: the loads at the other ends. Empty when the instances themselves are the targets.
+    pub loads: Vec<String>,
     /// Selects among the targets when the fault is injected; `None`: it hits all of them.
     pub role: Option<RoleSelection>,
     /// When it is healed, relative to the same start; at the latest at the end of the phase.
     pub heal_at: Duration,
+}
+
+impl PlannedFault {
+    /// Whether it can affect the connections of this client.
+    pub fn hits(&self, client: &Client) -> bool {
+        let is_of_load = self.loads.is_empty() || self.loads.contains(&client.load);
+        is_of_load && self.targets.contains(&client.instance)
+    }
+
+    /// The names of its targets, for example `gateway:2` or `chat->gateway:2`.
+    pub fn target_names(&self, topology: &Topology) -> Vec<String> {
+        let instances = self.targets.iter().filter_map(|id| topology.instance(*id));
+        let names = instances.map(ToString::to_string);
+        if self.loads.is_empty() {
+            return names.collect();
+        }
+        let of_loads = |name: String| self.loads.iter().map(move |load| format!("{load}->{name}"));
+        names.flat_map(of_loads).collect()
+    }
 }
 
 /// Why there is no plan for a scenario with this seed.
@@ -238,13 +260,26 @@ fn fault_schedule(
             step: step.id.clone(),
             occurrence,
             at,
-            action: step.action,
+            action: step.action.clone(),
             targets,
+            loads: loads_of(scenario, step),
             role,
             heal_at: heal_at.min(end),
         });
     }
     Ok(faults)
+}
+
+/// The loads whose links a step hits; none if it hits the instances themselves.
+fn loads_of(scenario: &Scenario, step: &Step) -> Vec<String> {
+    if step.action.link_fault().is_none() {
+        return Vec::new();
+    }
+    let loads = scenario.loads().iter().filter(|load| {
+        let is_meant = step.load.as_ref().is_none_or(|name| *name == load.name);
+        load.to == step.on.service && is_meant
+    });
+    loads.map(|load| load.name.clone()).collect()
 }
 
 fn replicas_of(scenario: &Scenario, service: &str) -> u32 {
@@ -271,17 +306,24 @@ pub(super) fn occurrences(step: &Step, end: Duration) -> Result<Vec<Duration>, P
     Ok(found)
 }
 
+/// A process, or one of the links to it, has one fault at a time. A fault of a process and one of its links may overlap.
 fn reject_overlaps(faults: &[PlannedFault], topology: &Topology) -> Result<(), PlanError> {
-    let mut active: BTreeMap<InstanceId, &PlannedFault> = BTreeMap::new();
+    let mut active: BTreeMap<(InstanceId, Option<&str>), &PlannedFault> = BTreeMap::new();
     for fault in faults {
-        for target in &fault.targets {
-            let earlier = active.insert(*target, fault);
+        let loads: Vec<Option<&str>> = if fault.loads.is_empty() {
+            vec![None]
+        } else {
+            fault.loads.iter().map(|load| Some(load.as_str())).collect()
+        };
+        for (target, load) in fault.targets.iter().flat_map(|it| loads.iter().map(move |load| (*it, *load))) {
+            let earlier = active.insert((target, load), fault);
             if let Some(earlier) = earlier.filter(|earlier| earlier.heal_at > fault.at) {
-                let target = topology.instance(*target);
+                let target = topology.instance(target);
+                let target = target.map(ToString::to_string).unwrap_or_default();
                 return Err(PlanError::Overlap {
                     step: fault.step.clone(),
                     earlier: earlier.step.clone(),
-                    target: target.map(ToString::to_string).unwrap_or_default(),
+                    target: load.map_or(target.clone(), |load| format!("{load}->{target}")),
                     at: fault.at,
                     heal_at: earlier.heal_at,
                 });

@@ -19,6 +19,36 @@ pub struct InstanceSelector {
     pub instances: InstanceSet,
 }
 
+/// What `on` selects: instances, or the links to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// The load at the other end of the links; `None` for all loads, or when the instances themselves are meant.
+    pub(super) load: Option<String>,
+    pub(super) instances: InstanceSelector,
+}
+
+impl Target {
+    /// Parses `gateway:2` or `link:chat->gateway:2`; `None` when it is invalid.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let Some(link) = text.strip_prefix("link:") else {
+            let instances = InstanceSelector::parse(text)?;
+            let load = None;
+            return Some(Self { load, instances });
+        };
+        let (load, instances) = link.split_once("->")?;
+        Some(Self {
+            load: Some(load.to_owned()).filter(|load| is_name(load)),
+            instances: InstanceSelector::parse(instances)?,
+        })
+        .filter(|target| target.load.is_some())
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    !text.is_empty() && text.chars().all(is_letter)
+}
+
 /// A set of instances of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstanceSet {
@@ -46,11 +76,7 @@ impl InstanceSelector {
             None => (text, InstanceSet::All),
             Some((service, set)) => (service, InstanceSet::parse(set)?),
         };
-        let is_valid = !service.is_empty()
-            && service
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
-        is_valid.then(|| Self {
+        is_name(service).then(|| Self {
             service: service.to_owned(),
             instances,
         })
@@ -212,5 +238,17 @@ mod tests {
         let picked = InstanceSet::Random(3).pick(3, Seed::new(1), None);
 
         assert_eq!(picked, [1, 2, 3]);
+    }
+    #[test]
+    fn a_target_is_instances_or_the_links_of_a_load_to_them() {
+        let load = |text| Target::parse(text).map(|target| target.load);
+
+        assert_eq!(load("gateway:2"), Some(None));
+        let link = Target::parse("link:chat->gateway:random").unwrap();
+        assert_eq!(link.load.as_deref(), Some("chat"));
+        assert_eq!(link.instances.to_string(), "gateway:random");
+        for text in ["link:gateway", "link:->gateway", "link:chat->", "link:a b->gateway"] {
+            assert_eq!(load(text), None, "{text}");
+        }
     }
 }

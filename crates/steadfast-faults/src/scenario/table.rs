@@ -250,6 +250,16 @@ impl<'a> Table<'a> {
             .ok_or_else(|| self.expected(key, "a percentage such as \"50%\""))
     }
 
+    /// A rate in bytes per second, above 0.
+    pub(super) fn rate(&self, key: &str) -> Result<Option<u64>, FileError> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        let rate = units::rate(&text).filter(|rate| *rate > 0);
+        rate.map(Some)
+            .ok_or_else(|| self.expected(key, "a rate such as \"256kbit/s\" or \"64KiB/s\""))
+    }
+
     /// The value for one of the permitted names.
     pub(super) fn one_of<T: Copy>(
         &self,
@@ -285,7 +295,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// An error at the value of this key, or at the table when the key is absent.
+    /// An error at the value of this key, or at the table when the key is absent or empty.
     pub(super) fn error(&self, key: &str, message: String, help: Option<String>) -> FileError {
         let span = self
             .entries
@@ -343,6 +353,8 @@ impl<'a> Table<'a> {
     fn full(&self, key: &str) -> String {
         if self.key.is_empty() {
             key.to_owned()
+        } else if key.is_empty() {
+            self.key.clone()
         } else {
             format!("{}.{key}", self.key)
         }

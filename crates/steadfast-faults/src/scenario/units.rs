@@ -42,6 +42,23 @@ pub(super) fn percent(text: &str) -> Option<u32> {
         .filter(|percent| *percent <= 100)
 }
 
+/// Rates, each in bits per second.
+const RATES: [(&str, u64); 8] = [
+    ("bit/s", 1),
+    ("kbit/s", 1_000),
+    ("Mbit/s", 1_000_000),
+    ("B/s", 8),
+    ("KB/s", 8_000),
+    ("KiB/s", 8 * 1_024),
+    ("MB/s", 8_000_000),
+    ("MiB/s", 8 * 1_048_576),
+];
+
+/// Parses an integer with a unit of bits or bytes per second; returns bytes per second.
+pub(super) fn rate(text: &str) -> Option<u64> {
+    unit::parse(text, &RATES).map(|bits| bits / 8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +83,14 @@ mod tests {
         }
         for text in ["25", "101%", "%", "2.5%"] {
             assert_eq!(percent(text), None, "{text}");
+        }
+    }
+    #[test]
+    fn a_rate_is_in_bits_or_bytes_per_second() {
+        assert_eq!(rate("256kbit/s"), Some(32_000));
+        assert_eq!(rate("64KiB/s"), Some(65_536));
+        for text in ["256", "256kbit", "1.5MB/s", "fast"] {
+            assert_eq!(rate(text), None, "{text}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each rule checks the model and returns the key that violates the rule; its location is determined later.
 
+mod links;
 mod services;
 
 use std::collections::BTreeSet;
@@ -36,6 +37,13 @@ impl ValidationError {
         }
     }
 
+    fn with_help(self, help: String) -> Self {
+        Self {
+            help: Some(help),
+            ..self
+        }
+    }
+
     fn with_suggestion(self, name: &str, known: &[&str]) -> Self {
         Self {
             help: Some(suggestion::help(name, known)),
@@ -52,14 +60,16 @@ impl ValidationError {
 
 /// The first violated rule, if any.
 pub(super) fn validate(scenario: &Scenario) -> Option<ValidationError> {
-    const RULES: [fn(&Scenario) -> Option<ValidationError>; 10] = [
+    const RULES: [fn(&Scenario) -> Option<ValidationError>; 12] = [
         participants_and_checks_exist,
         names_are_valid,
         services::probes_use_existing_ports,
         services::placeholders_refer_to_existing_instances,
         ids_are_unique,
         loads_reference_a_service,
+        links::links_connect_a_load_to_its_service,
         steps_have_targets_and_occur,
+        links::faults_of_links_have_a_way,
         checks_reference_existing_names,
         recovery_has_enough_time,
         stall_limit_exceeds_the_publication_period,

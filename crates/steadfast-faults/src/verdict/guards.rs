@@ -54,7 +54,7 @@ pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>
         ("the load reached its rate", Concern::Harness, idle),
         ("every fault took effect", Concern::Harness, ineffective),
         (
-            "every fault ended connections",
+            "every fault hit clients",
             Concern::Harness,
             without_impact,
         ),
@@ -203,7 +203,12 @@ fn ineffective(_: &Scenario, ledger: &Ledger) -> Option<String> {
 fn without_impact(_: &Scenario, ledger: &Ledger) -> Option<String> {
     let fault = ledger.faults.iter().find(|it| it.has_no_impact())?;
     let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
-    Some(format!("{step} {occurrence} ended no connection"))
+    let is_of_links = fault.planned.action.link_fault().is_some();
+    Some(if is_of_links && fault.connected == 0 {
+        format!("{step} {occurrence}: no client was connected over its links")
+    } else {
+        format!("{step} {occurrence} ended no connection")
+    })
 }
 
 fn nothing_in_flight(_: &Scenario, ledger: &Ledger) -> Option<String> {

@@ -316,7 +316,7 @@ fn a_kill_that_no_client_noticed_is_inconclusive() {
     check(
         &run,
         Verdict::Inconclusive,
-        &["the ledger is consistent", "every fault ended connections"],
+        &["the ledger is consistent", "every fault hit clients"],
     );
 }
 

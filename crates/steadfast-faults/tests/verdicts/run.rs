@@ -277,7 +277,7 @@ fn processes(scenario: &Scenario, plan: &Plan, records: &mut Vec<EventRecord>) {
             push(records, at, RunEvent::Fault { fault, event });
         };
         of_fault(from, FaultEvent::Injected);
-        of_fault(from + 2 * MILLI, FaultEvent::Confirmed);
+        of_fault(from + 2 * MILLI, FaultEvent::Confirmed(String::new()));
         of_fault(to + MILLI, FaultEvent::Healed);
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use steadfast_toml::FileError;
 
+use super::link_fault;
 use crate::scenario::model::{FaultAction, Step, StepSchedule};
-use crate::scenario::select::InstanceSelector;
+use crate::scenario::select::Target;
 use crate::scenario::table::Table;
 
 const STEP: [&str; 10] = [
@@ -19,16 +20,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) fn step((table, number): (Table<'_>, usize)) -> Result<Step, FileError> {
     table.allow(&STEP)?;
-    let on = table.required("on", table.text("on")?)?;
-    let on = InstanceSelector::parse(&on).ok_or_else(|| {
-        let help = "for example gateway, gateway:2, gateway:not-1, gateway:random, gateway:next, gateway:leader";
-        table.error(
-            "on",
-            format!("invalid selector `{on}`"),
-            Some(help.to_owned()),
-        )
-    })?;
     let action = action(&table)?;
+    let target = target(&table, &action)?;
+    let heal_after = heal_after(&table, &action)?;
     Ok(Step {
         id: table
             .text("id")?
@@ -36,9 +30,28 @@ pub(super) fn step((table, number): (Table<'_>, usize)) -> Result<Step, FileErro
         when: when(&table)?,
         jitter: table.duration("jitter")?.unwrap_or(Duration::ZERO),
         action,
-        on,
-        heal_after: heal_after(&table, action)?,
+        on: target.instances,
+        load: target.load,
+        heal_after,
     })
+}
+
+fn target(table: &Table<'_>, action: &FaultAction) -> Result<Target, FileError> {
+    let on = table.required("on", table.text("on")?)?;
+    let target = match Target::parse(&on) {
+        Some(target) => target,
+        None => {
+            let help = "for example gateway, gateway:2, gateway:not-1, gateway:random, gateway:next, gateway:leader, link:chat->gateway:2";
+            let message = format!("invalid selector `{on}`");
+            return Err(table.error("on", message, Some(help.to_owned())));
+        }
+    };
+    if target.load.is_some() && action.link_fault().is_none() {
+        let message = format!("`{}` has no links as targets", action.name());
+        let help = format!("write on = \"{}\"", target.instances);
+        return Err(table.error("on", message, Some(help)));
+    }
+    Ok(target)
 }
 
 fn when(table: &Table<'_>) -> Result<StepSchedule, FileError> {
@@ -63,12 +76,16 @@ fn when(table: &Table<'_>) -> Result<StepSchedule, FileError> {
 }
 
 fn action(table: &Table<'_>) -> Result<FaultAction, FileError> {
-    let known = [
-        (FaultAction::Kill.name(), FaultAction::Kill),
-        ("proc.term", FaultAction::Term { grace: GRACE }),
-        (FaultAction::Pause.name(), FaultAction::Pause),
-    ];
-    let action = table.required("do", table.one_of("do", &known)?)?;
+    const PROCESSES: [&str; 3] = ["proc.kill", "proc.term", "proc.pause"];
+    let names = PROCESSES.iter().chain(&link_fault::NAMES);
+    let known: Vec<(&str, &str)> = names.map(|name| (*name, *name)).collect();
+    let name = table.required("do", table.one_of("do", &known)?)?;
+    let action = match name {
+        "proc.kill" => FaultAction::Kill,
+        "proc.term" => FaultAction::Term { grace: GRACE },
+        "proc.pause" => FaultAction::Pause,
+        name => return link_fault::link_fault(table, name).map(FaultAction::Link),
+    };
     let Some(with) = table.table("with")? else {
         return Ok(action);
     };
@@ -78,7 +95,7 @@ fn action(table: &Table<'_>) -> Result<FaultAction, FileError> {
             let grace = with.duration("grace")?.unwrap_or(grace);
             Ok(FaultAction::Term { grace })
         }
-        FaultAction::Kill | FaultAction::Pause => {
+        FaultAction::Kill | FaultAction::Pause | FaultAction::Link(_) => {
             let message = format!("`{}` has no options", action.name());
             Err(table.error("with", message, None))
         }
@@ -86,7 +103,17 @@ fn action(table: &Table<'_>) -> Result<FaultAction, FileError> {
 }
 
 /// An exited process is restarted after `then.start_after`; a suspended one is resumed after `for`.
-fn heal_after(table: &Table<'_>, action: FaultAction) -> Result<Option<Duration>, FileError> {
+fn heal_after(table: &Table<'_>, action: &FaultAction) -> Result<Option<Duration>, FileError> {
+    if action.is_instantaneous() {
+        let key = ["for", "then"].into_iter().find(|key| table.has(key));
+        return match key {
+            None => Ok(Some(Duration::ZERO)),
+            Some(key) => {
+                let message = format!("`{}` is over at once, so `{key}` has no effect", action.name());
+                Err(table.error(key, message, Some(format!("remove `{key}`"))))
+            }
+        };
+    }
     let (supported, other) = if action.ends_process() {
         ("then", "for")
     } else {

@@ -63,7 +63,8 @@ impl Supervisor {
                 self.send_process_event(ProcessEvent::Exited(exit));
                 // A process can handle the stop signal and exit with a code; it cannot handle SIGKILL.
                 if by == Some(expected.as_raw()) || (expected != Signal::KILL && by.is_none()) {
-                    self.send_fault_event(fault, self.clock.now(), FaultEvent::Confirmed);
+                    let evidence = FaultEvent::Confirmed(format!("it {}", ending::describe(exit)));
+                    self.send_fault_event(fault, self.clock.now(), evidence);
                 } else {
                     self.report_ineffective(fault, &format!("it {}", ending::describe(exit)));
                 }
@@ -87,7 +88,8 @@ impl Supervisor {
             }
             thread::park_timeout(POLL_INTERVAL);
         }
-        self.send_fault_event(fault, self.clock.now(), FaultEvent::Confirmed);
+        let evidence = FaultEvent::Confirmed("it is stopped".to_owned());
+        self.send_fault_event(fault, self.clock.now(), evidence);
     }
 
     pub(super) fn heal(&mut self, fault: FaultId) {
