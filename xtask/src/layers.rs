@@ -115,6 +115,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-protocol",
             "steadfast-faults",
             "steadfast-clock",
+            "steadfast-proxy",
         ],
     ),
     (

@@ -160,7 +160,8 @@ Examples:
   steadfast lab run scenarios/gateway-kill.toml --placebo
                                     inject no fault; the verdict must be INCONCLUSIVE
   steadfast lab check scenarios/gateway-kill.toml
-                                    print the fault plan, the parameters and the duration
+                                    print the fault plan, the parameters and what it needs
+  steadfast lab heal                undo what a crashed run left, which the next run does too
 
 Exit codes:
   0  PASS, or the plan was printed
@@ -393,6 +394,9 @@ pub(crate) enum Lab {
     /// Print the fault plan of a scenario without running it
     #[command(after_help = LAB_EXAMPLES)]
     Check(LabCheck),
+    /// Undo what runs left that ended early: suspended processes, network namespaces and rules
+    #[command(after_help = LAB_EXAMPLES)]
+    Heal(LabHeal),
     /// Execute a program that is killed when its parent process terminates; used by the lab itself
     #[command(hide = true)]
     Launch(Launch),
@@ -441,6 +445,17 @@ pub(crate) struct LabRun {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Run in the namespaces of this process and in this directory; used by the lab itself
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) isolated: Option<PathBuf>,
+}
+
+/// The arguments of `lab heal`.
+#[derive(Args, Debug)]
+pub(crate) struct LabHeal {
+    /// Directory of a run, or the parent of several [default: steadfast-lab]
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// The arguments of `lab check`.

@@ -42,6 +42,8 @@ enum Text {
     Help(StyledStr),
     /// The complete error message for invalid arguments.
     Arguments(StyledStr),
+    /// The message is printed already.
+    Reported,
     /// An error, and a hint on what to do, which may be empty.
     Error { error: String, hint: String },
 }
@@ -123,6 +125,23 @@ impl Failure {
         }
     }
 
+    /// A scenario cannot run on this machine, for these reasons.
+    pub(crate) fn skipped(reasons: &[String]) -> Self {
+        let reasons = reasons.join("\n  and: ");
+        Self::scenario(
+            format!("SKIP: this machine lacks what the scenario requires\n  because: {reasons}"),
+            "",
+        )
+    }
+
+    /// The message is printed already.
+    pub(crate) const fn reported(code: u8) -> Self {
+        Self {
+            code,
+            text: Text::Reported,
+        }
+    }
+
     /// A scenario could not be executed; its directory has the logs.
     pub(crate) fn from_lab(error: &LabError, folder: &Path) -> Self {
         let logs = format!("The logs are in {}", folder.display());
@@ -144,6 +163,7 @@ impl Failure {
         match &self.text {
             Text::Help(text) | Text::Arguments(text) => text.to_string(),
             Text::Error { error, .. } => error.clone(),
+            Text::Reported => String::new(),
         }
     }
 
@@ -191,6 +211,7 @@ pub(crate) fn finish(outcome: Result<(), Failure>, colours: Colours) -> ExitCode
         Text::Help(text) => output::print_styled(&text, colours),
         Text::Arguments(text) => output::print_error_styled(&text, colours),
         Text::Error { error, hint } => output::print_error(&error, &hint),
+        Text::Reported => {}
     }
     ExitCode::from(failure.code)
 }

@@ -1,10 +1,15 @@
 //! The seam between a plan and what its faults are injected into.
 //!
-//! The run decides when a fault is injected and healed; a backend knows how. Processes are the first backend. A backend
+//! The run decides when a fault is injected and healed; a backend knows how. Processes are one backend, network namespaces and
+//! proxies are others. A backend
 //! also provides the services that clients connect to, because a fault concerns one of them.
 
-pub(crate) mod placebo;
+mod assemble;
+mod composite;
+mod network;
+mod placebo;
 pub(crate) mod processes;
+mod proxies;
 
 use std::fmt::Debug;
 
@@ -12,6 +17,8 @@ use steadfast_faults::ledger::event::FaultEvent;
 use steadfast_faults::scenario::plan::PlannedFault;
 use steadfast_faults::scenario::role::RoleSelection;
 use steadfast_faults::topology::InstanceId;
+
+pub(crate) use assemble::assemble;
 
 /// What the faults of a plan are injected into.
 ///
@@ -24,8 +31,8 @@ pub(crate) trait Backend: Debug {
     /// The last lines that a service printed, for an error; empty if there is no such service.
     fn output(&self, instance: InstanceId) -> String;
 
-    /// The URL of a service for clients; empty if there is no such service.
-    fn url(&self, instance: InstanceId) -> String;
+    /// The URL at which the clients of a load reach an instance; empty if there is no such instance.
+    fn url(&self, load: &str, instance: InstanceId) -> String;
 
     /// What an instance waits for until it is ready, and why it is not.
     fn unready(&self, instance: InstanceId) -> String;

@@ -23,6 +23,7 @@ use self::line::DriverLine;
 use crate::ending;
 use crate::error::LabError;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
+use crate::service::VARIABLE;
 
 /// The command that starts the driver of each client kind: a program and its arguments.
 pub type DriverCommands = BTreeMap<ClientKind, Vec<OsString>>;
@@ -65,6 +66,8 @@ impl Driver {
         let messages = folder.join(format!("driver-{}.log", kind.name()));
         let mut child = Command::new(program)
             .args(arguments)
+            // A process that a crash of the lab leaves is found by it.
+            .env(VARIABLE, folder.join("driver"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&messages).map_err(|source| LabError::Folder {

@@ -52,6 +52,9 @@ pub enum LabError {
     /// The directory of the run could not be written.
     #[error("failed to write {path}")]
     Folder { path: PathBuf, source: io::Error },
+    /// The network namespaces of the run could not be created.
+    #[error("{0}")]
+    Network(String),
     /// The operating system could not create a thread.
     #[error("failed to create a thread")]
     Thread(#[source] io::Error),
@@ -82,6 +85,7 @@ impl LabError {
             | Self::StartFailed(_)
             | Self::NoPort { .. }
             | Self::Folder { .. }
+            | Self::Network(_)
             | Self::Thread(_) => String::new(),
         }
     }

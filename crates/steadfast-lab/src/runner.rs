@@ -15,9 +15,11 @@ use steadfast_faults::ledger::event_log::EventLog;
 use steadfast_faults::report::ProgramVersion;
 use steadfast_faults::scenario::model::{ControlRun, Scenario};
 use steadfast_faults::scenario::plan::Plan;
+use steadfast_faults::scenario::routes::Route;
 
 use crate::driver::DriverCommands;
 use crate::error::LabError;
+use crate::journal::Journal;
 use crate::progress::Progress;
 use crate::service::programs;
 use run::Run;
@@ -36,6 +38,10 @@ pub struct RunSetup {
     pub drivers: DriverCommands,
     /// Directory of the run: configurations, data, and logs of services.
     pub folder: PathBuf,
+    /// How each load reaches its service.
+    pub routes: Vec<Route>,
+    /// Where faults are written before they are injected.
+    pub journal: Option<Journal>,
     /// Whether faults are injected or only reported.
     pub faults: FaultsMode,
 }

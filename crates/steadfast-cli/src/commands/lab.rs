@@ -4,6 +4,9 @@ mod check;
 mod display;
 mod driver;
 mod drivers;
+mod heal;
+mod isolate;
+mod machine;
 mod read;
 mod rerun;
 mod run;
@@ -20,6 +23,7 @@ pub(super) fn run(arguments: &Lab) -> Result<(), Failure> {
     match arguments {
         Lab::Run(arguments) => run::run(arguments),
         Lab::Check(arguments) => check::run(arguments),
+        Lab::Heal(arguments) => heal::run(arguments),
         Lab::Launch(arguments) => Err(launch(arguments)),
         Lab::Driver => driver::run(),
     }

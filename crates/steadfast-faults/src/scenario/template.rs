@@ -9,7 +9,7 @@ use std::fmt;
 pub const SELF: &str = "self";
 
 /// What may follow the instance in a placeholder, for errors.
-const FIELDS: &str = "address, data, endpoints.PORT, folder, name, number, port.PORT";
+const FIELDS: &str = "address, data, endpoints.PORT, folder, listen, name, number, port.PORT";
 
 /// A text with placeholders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub enum Field {
     Endpoints(String),
     /// The path of its directory, which has its log and its generated files.
     Folder,
+    /// The address to listen on: its IP address, or all addresses of a network of its own.
+    Listen,
     /// Its name without a colon, for example `etcd-2`.
     Name,
     /// Its number, from 1.
@@ -157,6 +159,7 @@ impl fmt::Display for Placeholder {
             Field::Data => "data".to_owned(),
             Field::Endpoints(port) => format!("endpoints.{port}"),
             Field::Folder => "folder".to_owned(),
+            Field::Listen => "listen".to_owned(),
             Field::Name => "name".to_owned(),
             Field::Number => "number".to_owned(),
             Field::Port(port) => format!("port.{port}"),
@@ -187,6 +190,7 @@ impl Field {
             "address" => return Some(Self::Address),
             "data" => return Some(Self::Data),
             "folder" => return Some(Self::Folder),
+            "listen" => return Some(Self::Listen),
             "name" => return Some(Self::Name),
             "number" => return Some(Self::Number),
             _ => {}
@@ -203,7 +207,12 @@ impl Field {
     pub fn port(&self) -> Option<&str> {
         match self {
             Self::Port(port) | Self::Endpoints(port) => Some(port),
-            Self::Address | Self::Data | Self::Folder | Self::Name | Self::Number => None,
+            Self::Address
+            | Self::Data
+            | Self::Folder
+            | Self::Listen
+            | Self::Name
+            | Self::Number => None,
         }
     }
 }
@@ -245,11 +254,11 @@ mod tests {
             ("${self.address", "`${self.address` is not closed with `}`"),
             (
                 "${self.adress}",
-                "invalid placeholder `${self.adress}`: known are address, data, endpoints.PORT, folder, name, number, port.PORT",
+                "invalid placeholder `${self.adress}`: known are address, data, endpoints.PORT, folder, listen, name, number, port.PORT",
             ),
             (
                 "${etcd:0.address}",
-                "invalid placeholder `${etcd:0.address}`: known are address, data, endpoints.PORT, folder, name, number, port.PORT",
+                "invalid placeholder `${etcd:0.address}`: known are address, data, endpoints.PORT, folder, listen, name, number, port.PORT",
             ),
         ] {
             assert_eq!(Template::parse(text), Err(message.to_owned()));

@@ -28,8 +28,8 @@ impl Backend for PlaceboBackend {
         self.services.output(instance)
     }
 
-    fn url(&self, instance: InstanceId) -> String {
-        self.services.url(instance)
+    fn url(&self, load: &str, instance: InstanceId) -> String {
+        self.services.url(load, instance)
     }
 
     fn unready(&self, instance: InstanceId) -> String {

@@ -1,5 +1,6 @@
 //! Processes as a backend: faults kill, terminate and pause them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
 
@@ -12,7 +13,9 @@ use steadfast_faults::topology::{InstanceId, Topology};
 use steadfast_machine::convert;
 
 use super::Backend;
+use super::composite::port_of;
 use crate::error::LabError;
+use crate::network::Namespaces;
 use crate::runner::inbox::HarnessMessage;
 use crate::service::{
     self, Launch, Places, Service, ServiceCommand, adopt_orphans, kill_orphans, setup,
@@ -42,11 +45,12 @@ impl ProcessBackend {
         topology: &Topology,
         launch: Launch<'_>,
         folders: Folders<'_>,
+        namespaces: Option<&Namespaces>,
         clock: Clock,
         inbox: &SyncSender<HarnessMessage>,
     ) -> Result<Self, LabError> {
         adopt_orphans();
-        let places = Places::assign(scenario, topology, folders.run, folders.kept)?;
+        let places = Places::assign(scenario, topology, folders.run, folders.kept, namespaces)?;
         let mut setups = Vec::new();
         for instance in topology.instances() {
             let mut services = scenario.services().iter();
@@ -62,6 +66,15 @@ impl ProcessBackend {
             clock,
             inbox: inbox.clone(),
         })
+    }
+
+    /// The port of each instance to which clients connect.
+    pub(crate) fn client_ports(&self) -> BTreeMap<InstanceId, u16> {
+        let services = self.services.iter().zip(0_u32..);
+        let ports = services.filter_map(|(service, id)| {
+            Some((InstanceId(id), port_of(&service.url())?))
+        });
+        ports.collect()
     }
 
     fn send(&self, targets: &[InstanceId], command: ServiceCommand) {
@@ -94,7 +107,7 @@ impl Backend for ProcessBackend {
         service.map(Service::unready).unwrap_or_default()
     }
 
-    fn url(&self, instance: InstanceId) -> String {
+    fn url(&self, _: &str, instance: InstanceId) -> String {
         self.service(instance).map(Service::url).unwrap_or_default()
     }
 
@@ -112,6 +125,7 @@ impl Backend for ProcessBackend {
             FaultAction::Kill => ServiceCommand::Kill(fault.id),
             FaultAction::Term { grace } => ServiceCommand::Term(fault.id, grace),
             FaultAction::Pause => ServiceCommand::Pause(fault.id),
+            FaultAction::Link(_) => return None,
         };
         self.send(&fault.targets, command);
         None

@@ -13,7 +13,7 @@ use steadfast_faults::ledger::event::{
     ClientEvent, EventRecord, FaultEvent, HarnessEvent, MessageId, RunEvent, RunPhase,
 };
 use steadfast_faults::ledger::event_log::EventLog;
-use steadfast_faults::scenario::model::Scenario;
+use steadfast_faults::scenario::model::{FaultAction, LinkFault, Scenario};
 use steadfast_faults::scenario::plan::{Plan, PlannedFault};
 use steadfast_faults::scenario::publish_schedule::PublishSchedule;
 use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
@@ -22,14 +22,13 @@ use steadfast_machine::Instant;
 use super::clients::{self, Client, Clients};
 use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
 use super::schedule::{DueAction, RunSchedule};
-use super::{FaultsMode, RunSetup};
-use crate::backend::Backend;
-use crate::backend::placebo::PlaceboBackend;
-use crate::backend::processes::{Folders, ProcessBackend};
+use super::RunSetup;
+use crate::backend::processes::Folders;
+use crate::backend::{self, Backend};
 use crate::driver::{self, Driver};
 use crate::error::LabError;
+use crate::journal::Journal;
 use crate::progress::Progress;
-use crate::service::Launch;
 
 /// Capacity of the history in events: about a gigabyte of memory, and far more events than 50 clients cause in an hour.
 const EVENTS_MAX: usize = 8_000_000;
@@ -76,6 +75,8 @@ pub(super) struct Run<'a> {
     resolved: BTreeMap<FaultId, PlannedFault>,
     /// What the operator should know and what does not change the result.
     notices: Vec<String>,
+    /// Where faults are written before they are injected.
+    journal: Option<Journal>,
 }
 
 impl<'a> Run<'a> {
@@ -87,23 +88,12 @@ impl<'a> Run<'a> {
     ) -> Result<Self, LabError> {
         let clock = Clock::start();
         let (sender, inbox) = sync_channel(MESSAGES_MAX);
-        let launch = Launch {
-            gateway: &setup.gateway,
-            launcher: setup.launcher.as_deref(),
-            search: &setup.search,
-        };
         let kept = kept(&setup.folder, scenario.name());
         let folders = Folders {
             run: &setup.folder,
             kept: &kept,
         };
-        let processes =
-            ProcessBackend::new(scenario, plan.topology(), launch, folders, clock, &sender)?;
-        let processes: Box<dyn Backend> = Box::new(processes);
-        let backend = match setup.faults {
-            FaultsMode::Real => processes,
-            FaultsMode::Placebo => Box::new(PlaceboBackend::new(processes)),
-        };
+        let backend = backend::assemble(scenario, plan, setup, folders, clock, &sender)?;
         let clients = create_clients(scenario, plan);
         let mut drivers = BTreeMap::new();
         for kind in clients.kinds() {
@@ -138,6 +128,7 @@ impl<'a> Run<'a> {
             last_message: String::new(),
             resolved: BTreeMap::new(),
             notices: Vec::new(),
+            journal: setup.journal.clone(),
         })
     }
 
@@ -178,8 +169,10 @@ impl<'a> Run<'a> {
         for fault in self.plan.faults() {
             self.schedule
                 .add(steps + fault.at, DueAction::Arm(fault.id));
-            self.schedule
-                .add(steps + fault.heal_at, DueAction::Heal(fault.id));
+            if !fault.action.is_instantaneous() {
+                self.schedule
+                    .add(steps + fault.heal_at, DueAction::Heal(fault.id));
+            }
         }
         let ids: Vec<ClientId> = self.clients.all().iter().map(|client| client.id).collect();
         for id in ids {
@@ -279,19 +272,24 @@ impl<'a> Run<'a> {
     fn arm(&mut self, now: Instant, id: FaultId) {
         let topology = self.plan.topology();
         let fault = self.plan.faults().iter().find(|fault| fault.id == id);
-        let targets = fault
-            .map(|fault| fault.targets.as_slice())
-            .unwrap_or_default();
         let is_affected = |client: &ClientId| {
             let client = topology.client(*client);
-            client.is_some_and(|client| targets.contains(&client.instance))
+            client.zip(fault).is_some_and(|(client, fault)| fault.hits(client))
+        };
+        // A short fault must not be healed before it is injected.
+        let lasting = fault.map(|fault| fault.heal_at.saturating_sub(fault.at) / 2);
+        let timeout = match fault {
+            Some(fault) if !fault.action.is_instantaneous() => {
+                lasting.map_or(ARM_TIMEOUT, |lasting| lasting.min(ARM_TIMEOUT))
+            }
+            Some(_) | None => ARM_TIMEOUT,
         };
         let next = self
             .next_publish
             .iter()
             .filter(|(client, _)| is_affected(client));
         let next = next.map(|(_, at)| *at).min();
-        let at = next.filter(|at| *at <= now + ARM_TIMEOUT).unwrap_or(now);
+        let at = next.filter(|at| *at <= now + timeout).unwrap_or(now);
         self.schedule.add(at, DueAction::Inject(id));
     }
 
@@ -308,8 +306,14 @@ impl<'a> Run<'a> {
 
     /// Injects a fault whose targets are known.
     fn inject_into_targets(&mut self, fault: &PlannedFault) {
-        let targets = self.names(&fault.targets);
-        self.progress_event = Some(format!("{} {targets}", fault.action.name()));
+        let targets = fault.target_names(self.plan.topology()).join(", ");
+        let what = format!("{} {targets}", fault.action.name());
+        let journal = self.journal.as_ref();
+        if let Some(Err(error)) = journal.map(|it| it.begin(fault.id, &what, undo(&fault.action))) {
+            // What is not written could not be undone after a crash.
+            return self.fail(error.to_string());
+        }
+        self.progress_event = Some(what);
         let event = self.backend.inject(fault);
         self.record_fault(fault.id, event);
     }
@@ -492,6 +496,18 @@ impl<'a> Run<'a> {
         }
         if let Some(what) = self.backend.kill_remaining() {
             self.on_notice(what);
+        }
+    }
+}
+
+/// How a fault is undone after a crash of the lab.
+const fn undo(action: &FaultAction) -> &'static str {
+    match action {
+        FaultAction::Kill | FaultAction::Term { .. } => "the process has ended",
+        FaultAction::Pause => "kill the suspended process",
+        FaultAction::Link(LinkFault::Reset) => "the connections have ended",
+        FaultAction::Link(_) => {
+            "end the network namespaces or the proxies of the run, with all rules in them"
         }
     }
 }

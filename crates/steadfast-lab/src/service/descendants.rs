@@ -6,6 +6,7 @@
 //! descendant that cleared its environment is found at the end of the run.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,7 +20,7 @@ use rustix::process::{
 };
 
 /// The environment variable that every process of an instance has: the directory of the instance.
-pub(super) const VARIABLE: &str = "LAB_INSTANCE";
+pub(crate) const VARIABLE: &str = "LAB_INSTANCE";
 
 /// Rounds of search and kill: a process can start another one while it is being killed.
 const ROUNDS_MAX: u32 = 100;
@@ -58,6 +59,35 @@ pub(crate) fn kill_orphans() -> Vec<Killed> {
         let stat = Stat::read(process);
         stat.is_some_and(|stat| stat.parent == own && stat.group != group)
     })
+}
+
+/// Kills every process of a run, by the directory of the run; returns their names and ids.
+pub(crate) fn kill_of_run(folder: &Path) -> Vec<String> {
+    let mut prefix = OsString::from(VARIABLE);
+    prefix.push("=");
+    prefix.push(folder.join(""));
+    let killed = kill_all(|process| {
+        let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|it| it.starts_with(prefix.as_bytes()))
+    });
+    killed.iter().map(Killed::to_string).collect()
+}
+
+/// Kills every process in one of these network namespaces; returns their names and ids.
+pub(crate) fn kill_in_namespaces(inodes: &[u64]) -> Vec<String> {
+    let killed = kill_all(|process| {
+        let namespace = format!("/proc/{process}/ns/net");
+        let inode = crate::heal::inode(Path::new(&namespace));
+        inode.is_some_and(|inode| inodes.contains(&inode))
+    });
+    killed.iter().map(Killed::to_string).collect()
+}
+
+impl fmt::Display for Killed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.id)
+    }
 }
 
 fn kill_all(is_meant: impl Fn(i32) -> bool) -> Vec<Killed> {

@@ -11,6 +11,7 @@ use steadfast_machine::convert;
 
 use super::ports;
 use crate::error::LabError;
+use crate::network::Namespaces;
 
 /// Name of the data directory in the directory of an instance.
 const DATA: &str = "data";
@@ -26,18 +27,24 @@ struct Place {
     service: String,
     number: u32,
     address: IpAddr,
+    /// The address to listen on: clients may use other addresses of an instance with a network of its own.
+    listen: IpAddr,
+    /// The words before its command that let it run in its network namespace.
+    enter: Vec<String>,
     ports: BTreeMap<String, u16>,
     folder: PathBuf,
     data: PathBuf,
 }
 
 impl Places {
-    /// Chooses the ports. `kept` is the parent of data directories that outlast the run.
+    /// Chooses the ports. `kept` is the parent of data directories that outlast the run; an instance with a network
+    /// namespace gets its address there.
     pub(crate) fn assign(
         scenario: &Scenario,
         topology: &Topology,
         folder: &Path,
         kept: &Path,
+        namespaces: Option<&Namespaces>,
     ) -> Result<Self, LabError> {
         let mut taken = Vec::new();
         let mut all = Vec::new();
@@ -46,12 +53,15 @@ impl Places {
             let service = services
                 .find(|it| it.name == instance.service)
                 .ok_or_else(|| LabError::StartFailed(format!("{instance} has no service")))?;
+            let own = namespaces.and_then(|it| it.layout().address(instance.id));
             let name = folder_name(&instance.service, instance.number);
             let folder = folder.join(&name);
             all.push(Place {
                 service: instance.service.clone(),
                 number: instance.number,
-                address: Ipv4Addr::LOCALHOST.into(),
+                address: own.unwrap_or(Ipv4Addr::LOCALHOST).into(),
+                listen: own.map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED).into(),
+                enter: namespaces.map_or_else(Vec::new, |it| it.enter(instance.id)),
                 ports: assign_ports(service, instance.number, &mut taken)?,
                 data: match service.data {
                     DataDirectory::Fresh => folder.join(DATA),
@@ -68,6 +78,11 @@ impl Places {
         self.place(id)
             .map(|it| it.folder.clone())
             .unwrap_or_default()
+    }
+
+    /// The words before the command of an instance that let it run in its network namespace; none without one.
+    pub(super) fn enter(&self, id: InstanceId) -> Vec<String> {
+        self.place(id).map(|it| it.enter.clone()).unwrap_or_default()
     }
 
     /// The data directory of an instance.
@@ -114,6 +129,7 @@ impl Places {
             Field::Address => Some(owner.address.to_string()),
             Field::Data => Some(owner.data.display().to_string()),
             Field::Folder => Some(owner.folder.display().to_string()),
+            Field::Listen => Some(owner.listen.to_string()),
             Field::Name => Some(folder_name(&owner.service, owner.number)),
             Field::Number => Some(owner.number.to_string()),
             Field::Port(name) => owner.ports.get(name).map(u16::to_string),

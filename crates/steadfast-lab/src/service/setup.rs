@@ -68,7 +68,9 @@ pub(crate) fn setup(
     launch: Launch<'_>,
 ) -> Result<ServiceSetup, LabError> {
     let id = instance.id;
-    let mut command = vec![program(service, instance, places, launch)?];
+    let enter = places.enter(id).into_iter().map(OsString::from);
+    let mut command: Vec<OsString> = enter.collect();
+    command.push(program(service, instance, places, launch)?);
     let mut args = places.texts(id, &service.args)?;
     if instance.number > 1 {
         args.extend(places.texts(id, &service.args_of_others)?);

@@ -8,7 +8,7 @@ use steadfast_faults::scenario::plan::{Plan, PlannedFault};
 use steadfast_faults::topology::ClientKind;
 
 use super::display::duration;
-use super::read;
+use super::{machine, read};
 use crate::args::LabCheck;
 use crate::exit::Failure;
 use crate::output;
@@ -21,6 +21,7 @@ use crate::output;
 pub(super) fn run(arguments: &LabCheck) -> Result<(), Failure> {
     let (scenario, plan) = read::read(&arguments.scenario)?;
     output::print(&describe(&scenario, &plan));
+    output::print(&describe_needs(&scenario));
     Ok(())
 }
 
@@ -54,6 +55,27 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
         ),
     ];
     lines.extend(plan.faults().iter().map(|it| describe_fault(it, plan)));
+    lines.join("\n")
+}
+
+/// What the run needs from this machine, and whether it is there.
+fn describe_needs(scenario: &Scenario) -> String {
+    let examination = machine::examine(scenario, false);
+    let namespaces = match &examination.isolation {
+        None => "not needed",
+        Some(Ok(_)) => "usable",
+        Some(Err(_)) => "not usable",
+    };
+    let mut lines = vec![format!("namespaces  {namespaces}")];
+    match &examination.routes {
+        Ok(routes) => {
+            let links = machine::describe(routes).into_iter();
+            lines.extend(links.map(|link| format!("link        {link}")));
+        }
+        Err(reasons) => {
+            lines.extend(reasons.iter().map(|reason| format!("SKIP        {reason}")));
+        }
+    }
     lines.join("\n")
 }
 
@@ -99,14 +121,14 @@ fn parameters(scenario: &Scenario) -> String {
 }
 
 fn describe_fault(fault: &PlannedFault, plan: &Plan) -> String {
-    let targets = fault
-        .targets
-        .iter()
-        .filter_map(|id| plan.topology().instance(*id));
-    let targets: Vec<String> = targets.map(ToString::to_string).collect();
+    let targets = fault.target_names(plan.topology());
     let role = fault.role.map(|it| format!("the {} of ", it.role.name()));
     let healed = if fault.action.ends_process() {
         "started again"
+    } else if fault.action.is_instantaneous() {
+        "over"
+    } else if fault.action.link_fault().is_some() {
+        "restored"
     } else {
         "resumed"
     };

@@ -15,6 +15,7 @@ pub(super) fn command(program: &OsStr, arguments: &LabRun, seed: u64) -> String 
         drivers,
         placebo,
         json,
+        isolated: _,
     } = arguments;
     let mut words = vec![quoted(program), "lab run".to_owned()];
     words.push(quoted(scenario.file.as_os_str()));

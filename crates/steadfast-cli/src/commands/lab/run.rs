@@ -9,16 +9,18 @@ use steadfast_faults::report::{Report, json, text};
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::verdict::{Verdict, evaluate};
+use steadfast_faults::scenario::routes::Route;
+use steadfast_lab::journal::Journal;
 use steadfast_lab::runner::{self, FaultsMode, RunSetup};
 
 use super::display::Display;
-use super::{check, drivers, read, rerun};
+use super::{check, drivers, heal, isolate, machine, read, rerun};
 use crate::args::LabRun;
 use crate::exit::Failure;
 use crate::output;
 
 /// Parent of the directories of all runs.
-const PARENT_DEFAULT: &str = "steadfast-lab";
+pub(super) const PARENT_DEFAULT: &str = "steadfast-lab";
 
 /// Runs the scenario and evaluates it.
 ///
@@ -27,7 +29,20 @@ const PARENT_DEFAULT: &str = "steadfast-lab";
 /// When it cannot be run, or the verdict is not PASS.
 pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     let (scenario, plan) = read::read(&arguments.scenario)?;
-    let setup = prepare(arguments, &scenario, &plan)?;
+    let examination = machine::examine(&scenario, arguments.isolated.is_some());
+    let needs_isolation = examination.needs_isolation(&scenario);
+    let routes = examination.routes.map_err(|reasons| Failure::skipped(&reasons))?;
+    let isolation = examination.isolation.filter(|_| needs_isolation);
+    if let Some(isolation) = isolation {
+        let isolation = isolation.map_err(|reason| Failure::skipped(&[reason]))?;
+        let folder = folder(arguments, scenario.name(), &plan)?;
+        let journal = Journal::create(&folder).map_err(|it| Failure::from_lab(&it, &folder))?;
+        let outcome = isolate::run(&isolation, arguments, plan.seed(), &folder);
+        // With the namespace of processes everything has ended, whatever the result is.
+        journal.end().map_err(|it| Failure::from_lab(&it, &folder))?;
+        return outcome;
+    }
+    let setup = prepare(arguments, &scenario, &plan, routes)?;
     output::detach_messages()?;
     output::message(&format!(
         "{}; files in {}",
@@ -39,6 +54,9 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         display.show(progress);
     });
     display.end();
+    if let (Some(journal), None) = (&setup.journal, &arguments.isolated) {
+        journal.end().map_err(|it| Failure::from_lab(&it, &setup.folder))?;
+    }
     let outcome = outcome.map_err(|error| Failure::from_lab(&error, &setup.folder))?;
     for notice in &outcome.notices {
         output::message(&format!("note: {notice}"));
@@ -72,9 +90,23 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
 }
 
 /// Finds the programs of the run, and creates its directory.
-fn prepare(arguments: &LabRun, scenario: &Scenario, plan: &Plan) -> Result<RunSetup, Failure> {
+fn prepare(
+    arguments: &LabRun,
+    scenario: &Scenario,
+    plan: &Plan,
+    routes: Vec<Route>,
+) -> Result<RunSetup, Failure> {
     let this_program = env::current_exe()
         .map_err(|error| Failure::failed(format!("failed to find this program: {error}"), ""))?;
+    let (folder, journal) = match &arguments.isolated {
+        Some(folder) => (folder.clone(), Journal::open(folder)),
+        None => {
+            let folder = folder(arguments, scenario.name(), plan)?;
+            let journal = Journal::create(&folder);
+            (folder, journal)
+        }
+    };
+    let journal = journal.map_err(|error| Failure::from_lab(&error, &folder))?;
     Ok(RunSetup {
         gateway: arguments
             .gateway
@@ -83,7 +115,9 @@ fn prepare(arguments: &LabRun, scenario: &Scenario, plan: &Plan) -> Result<RunSe
         drivers: drivers::find(scenario, &arguments.drivers, &this_program)?,
         launcher: Some(this_program),
         search: crate::env::search_path(),
-        folder: folder(arguments, scenario.name(), plan)?,
+        folder,
+        routes,
+        journal: Some(journal),
         faults: if arguments.placebo {
             FaultsMode::Placebo
         } else {
@@ -133,6 +167,7 @@ fn folder(arguments: &LabRun, name: &str, plan: &Plan) -> Result<PathBuf, Failur
     };
     fs::create_dir_all(&parent).map_err(|error| failed(&parent, error))?;
     let parent = fs::canonicalize(&parent).map_err(|error| failed(&parent, error))?;
+    heal::before_run(&parent);
     for number in 1_u32.. {
         let folder = parent.join(format!("{name}-{}-{number}", plan.seed()));
         match fs::create_dir(&folder) {

@@ -16,7 +16,7 @@ pub(super) fn service(name: &str, replicas: u32) -> Service {
     service.args = templates(&[
         "--name=${self.name}",
         "--data-dir=${self.data}",
-        "--listen-client-urls=http://${self.address}:${self.port.client}",
+        "--listen-client-urls=http://${self.listen}:${self.port.client}",
         "--advertise-client-urls=http://${self.address}:${self.port.client}",
         "--listen-peer-urls=http://${self.address}:${self.port.peer}",
         "--initial-advertise-peer-urls=http://${self.address}:${self.port.peer}",

@@ -9,8 +9,12 @@ use crate::scenario::model::{Program, Service};
 const EVERY: Duration = Duration::from_millis(5);
 
 /// With segments of 1 MiB, the log starts new segments several times in a run; with the default size it never would.
-const CONFIGURATION: &str = "[server]
-address = \"${self.address}\"
+/// Clients in other network namespaces do not count as programs of the same machine.
+const CONFIGURATION: &str = "[client]
+anonymous = \"all\"
+
+[server]
+address = \"${self.listen}\"
 port = ${self.port.client}
 shards = 1
 

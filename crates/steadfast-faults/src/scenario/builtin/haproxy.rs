@@ -83,7 +83,7 @@ frontend health
   stats enable
   stats uri /stats
 frontend client
-  bind ${{self.address}}:${{self.port.client}}
+  bind ${{self.listen}}:${{self.port.client}}
   default_backend servers
 backend servers
   balance {}

@@ -6,7 +6,7 @@ use super::{auto, base, debian, http, instances, probe, template, templates};
 use crate::scenario::model::Service;
 
 const CONFIGURATION: &str = "server_name: ${self.name}
-listen: \"${self.address}:${self.port.client}\"
+listen: \"${self.listen}:${self.port.client}\"
 http: \"${self.address}:${self.port.monitor}\"
 jetstream {
   store_dir: \"${self.data}\"

@@ -10,7 +10,7 @@ pub(super) fn service(name: &str, replicas: u32) -> Service {
     let mut service = base(name, replicas, program, ready);
     service.args = templates(&[
         "--bind",
-        "${self.address}",
+        "${self.listen}",
         "--port",
         "${self.port.client}",
         "--dir",

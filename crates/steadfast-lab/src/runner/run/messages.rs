@@ -1,9 +1,9 @@
 //! Handles the messages of drivers and services: updates the clients, and records events.
 
 use steadfast_faults::ledger::event::{
-    ClientEvent, HarnessEvent, ProcessEvent, RunEvent, RunPhase,
+    ClientEvent, FaultEvent, HarnessEvent, ProcessEvent, RunEvent, RunPhase,
 };
-use steadfast_faults::topology::{ClientKind, InstanceId};
+use steadfast_faults::topology::{ClientKind, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::{RESEND_DELAY, Run};
@@ -24,12 +24,24 @@ impl Run<'_> {
                 if let RunEvent::Process { instance, event } = &event {
                     self.on_process_event(*instance, *event);
                 }
+                if let RunEvent::Fault { fault, event } = &event {
+                    self.on_fault_event(*fault, event);
+                }
                 self.record(at, event);
             }
             MessagePayload::Targets(fault, targets) => self.on_targets(at, fault, targets),
             MessagePayload::Notice(what) => self.on_notice(what),
             MessagePayload::Failure(what) => self.fail(what),
             MessagePayload::Driver(kind, line) => self.on_line(at, kind, line),
+        }
+    }
+
+    /// Writes that a fault is undone.
+    fn on_fault_event(&mut self, fault: FaultId, event: &FaultEvent) {
+        let is_undone = matches!(event, FaultEvent::Healed);
+        let journal = self.journal.as_ref().filter(|_| is_undone);
+        if let Some(Err(error)) = journal.map(|journal| journal.undone(fault)) {
+            self.fail(error.to_string());
         }
     }
 
@@ -129,7 +141,7 @@ impl Run<'_> {
         }
     }
 
-    fn fail(&mut self, what: String) {
+    pub(super) fn fail(&mut self, what: String) {
         self.failure.get_or_insert_with(|| what.clone());
         self.record(
             self.clock.now(),

@@ -24,6 +24,9 @@ enum Awaited {
     Clients,
 }
 
+/// The name, the channel, the kind and the URL of a client.
+type Participant = (String, String, ClientKind, String);
+
 impl Run<'_> {
     /// Starts the services, then connects and subscribes all clients.
     pub(super) fn start_participants(
@@ -39,23 +42,18 @@ impl Run<'_> {
     }
 
     fn connect_clients(&mut self) {
-        let participants: Vec<(String, String, ClientKind, InstanceId)> = self
+        let participants: Vec<Participant> = self
             .plan
             .topology()
             .clients()
             .iter()
             .zip(self.clients.all())
             .map(|(config, client)| {
-                (
-                    client.name.clone(),
-                    client.channel.clone(),
-                    client.kind,
-                    config.instance,
-                )
+                let url = self.backend.url(&config.load, config.instance);
+                (client.name.clone(), client.channel.clone(), client.kind, url)
             })
             .collect();
-        for (name, channel, kind, instance) in participants {
-            let url = self.backend.url(instance);
+        for (name, channel, kind, url) in participants {
             self.send_to_driver(kind, driver::open(&name, &url));
             self.send_to_driver(kind, driver::subscribe(&name, &channel));
         }

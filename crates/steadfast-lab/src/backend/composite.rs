@@ -1,0 +1,163 @@
+//! All backends of a run: each fault goes to the one that injects its kind.
+
+use std::collections::BTreeMap;
+
+use steadfast_faults::ledger::event::FaultEvent;
+use steadfast_faults::scenario::model::Via;
+use steadfast_faults::scenario::plan::PlannedFault;
+use steadfast_faults::scenario::role::RoleSelection;
+use steadfast_faults::scenario::routes::Route;
+use steadfast_faults::topology::InstanceId;
+
+use super::Backend;
+use super::network::NetworkBackend;
+use super::processes::ProcessBackend;
+use super::proxies::ProxyBackend;
+use crate::network::Layout;
+
+/// The processes, and the links to them.
+#[derive(Debug)]
+pub(crate) struct CompositeBackend {
+    /// Ends before the processes, so that its last packets reach them.
+    pub(crate) network: Option<NetworkBackend>,
+    pub(crate) proxies: Option<ProxyBackend>,
+    pub(crate) processes: ProcessBackend,
+    pub(crate) layout: Layout,
+    /// How each load reaches its service.
+    pub(crate) routes: BTreeMap<String, Via>,
+}
+
+impl CompositeBackend {
+    /// The loads of a fault that are routed in this way.
+    fn loads<'a>(&self, fault: &'a PlannedFault, via: Via) -> Vec<&'a str> {
+        let loads = fault.loads.iter().map(String::as_str);
+        loads
+            .filter(|load| self.routes.get(*load) == Some(&via))
+            .collect()
+    }
+}
+
+/// The way of each load.
+pub(crate) fn ways(routes: &[Route]) -> BTreeMap<String, Via> {
+    let ways = routes.iter().map(|it| (it.load.clone(), it.via));
+    ways.collect()
+}
+
+/// Replaces the host and the port of a URL.
+pub(crate) fn with_authority(url: &str, authority: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return authority.to_owned();
+    };
+    let path = rest.find('/').and_then(|start| rest.get(start..));
+    format!("{scheme}://{authority}{}", path.unwrap_or_default())
+}
+
+/// The host and the port of a URL.
+pub(crate) fn authority_of(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    rest.split('/').next().map(str::to_owned)
+}
+
+/// The port of a URL with an explicit one.
+pub(crate) fn port_of(url: &str) -> Option<u16> {
+    let authority = authority_of(url)?;
+    authority.rsplit_once(':')?.1.parse().ok()
+}
+
+impl Backend for CompositeBackend {
+    fn start(&self) {
+        self.processes.start();
+    }
+
+    fn output(&self, instance: InstanceId) -> String {
+        self.processes.output(instance)
+    }
+
+    fn unready(&self, instance: InstanceId) -> String {
+        self.processes.unready(instance)
+    }
+
+    fn url(&self, load: &str, instance: InstanceId) -> String {
+        let direct = self.processes.url(load, instance);
+        match self.routes.get(load) {
+            Some(Via::Namespace) => {
+                let link = self.layout.link(load, instance);
+                let address = link.zip(port_of(&direct));
+                let address = address.map(|(link, port)| format!("{}:{port}", link.service()));
+                address.map_or(direct.clone(), |it| with_authority(&direct, &it))
+            }
+            Some(Via::Proxy) => {
+                let proxies = self.proxies.as_ref();
+                let address = proxies.and_then(|it| it.address(load, instance));
+                address.map_or(direct.clone(), |it| with_authority(&direct, &it.to_string()))
+            }
+            Some(Via::Direct) | None => direct,
+        }
+    }
+
+    fn resolve(&self, fault: &PlannedFault, selection: RoleSelection) {
+        self.processes.resolve(fault, selection);
+    }
+
+    fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent> {
+        let Some(action) = fault.action.link_fault() else {
+            return self.processes.inject(fault);
+        };
+        if let Some(network) = &self.network {
+            let loads = self.loads(fault, Via::Namespace);
+            if !loads.is_empty() {
+                network.inject(fault, action, &loads);
+            }
+        }
+        if let Some(proxies) = &self.proxies {
+            let loads = self.loads(fault, Via::Proxy);
+            if !loads.is_empty() {
+                proxies.inject(fault, action, &loads);
+            }
+        }
+        None
+    }
+
+    fn heal(&self, fault: &PlannedFault) -> Option<FaultEvent> {
+        if fault.action.link_fault().is_none() {
+            return self.processes.heal(fault);
+        }
+        if let Some(network) = &self.network {
+            network.heal(fault.id);
+        }
+        if let Some(proxies) = &self.proxies {
+            proxies.heal(fault.id);
+        }
+        None
+    }
+
+    fn stop(&self) {
+        self.processes.stop();
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.processes.has_stopped()
+    }
+
+    fn kill_remaining(&self) -> Option<String> {
+        self.processes.kill_remaining()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_keeps_its_scheme_and_path_when_its_address_is_replaced() {
+        let url = "ws://127.0.0.1:20001/connection/websocket";
+
+        assert_eq!(
+            with_authority(url, "198.19.3.2:20001"),
+            "ws://198.19.3.2:20001/connection/websocket"
+        );
+        assert_eq!(with_authority("redis://a:1", "b:2"), "redis://b:2");
+        assert_eq!(port_of(url), Some(20_001));
+        assert_eq!(port_of("http://example/"), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! Links through proxies of the lab as a backend: one proxy for each load and instance.
+//!
+//! The proxies run in this process, on a thread of their own. A fault of a link becomes toxics, whose victims depend on the
+//! seed and the names alone. It counts when the proxy affected an open connection.
+
+mod toxics;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use steadfast_clock::Clock;
+use steadfast_faults::counted::counted_len;
+use steadfast_faults::ledger::event::{FaultEvent, RunEvent};
+use steadfast_faults::scenario::model::LinkFault;
+use steadfast_faults::scenario::plan::PlannedFault;
+use steadfast_faults::topology::{FaultId, InstanceId};
+use steadfast_proxy::{BlockingProxy, CloseMode, Proxy, Traffic};
+
+use crate::error::LabError;
+use crate::runner::inbox::{HarnessMessage, MessagePayload};
+
+/// Capacity of the command queue; a plan sends one command at a time.
+const COMMANDS_MAX: usize = 16;
+/// Interval at which the counters of faults in effect are read.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A load and an instance.
+type Link = (String, InstanceId);
+
+/// A link that leads through a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProxiedLink {
+    pub(crate) load: String,
+    pub(crate) instance: InstanceId,
+    /// The name in messages and in draws, for example `chat->gateway:1`.
+    pub(crate) name: String,
+    /// The address of the instance.
+    pub(crate) upstream: String,
+}
+
+#[derive(Clone, Debug)]
+enum ProxyCommand {
+    /// Injects a fault of this step into these links.
+    Inject(FaultId, String, LinkFault, Vec<Link>),
+    Heal(FaultId),
+}
+
+/// Handle of the thread.
+#[derive(Debug)]
+pub(crate) struct ProxyBackend {
+    addresses: BTreeMap<Link, SocketAddr>,
+    /// Closed first at the end: the thread ends with its commands.
+    commands: Option<SyncSender<ProxyCommand>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ProxyBackend {
+    /// Starts the proxies and the thread. All ports are bound when it returns.
+    pub(crate) fn start(
+        links: &[ProxiedLink],
+        seed: u64,
+        clock: Clock,
+        inbox: SyncSender<HarnessMessage>,
+    ) -> Result<Self, LabError> {
+        let mut proxies = BTreeMap::new();
+        for link in links {
+            let builder = Proxy::to(&link.upstream).name(&link.name).seed(seed);
+            let proxy = builder.start_blocking().map_err(|error| {
+                LabError::Network(format!("failed to start the proxy of {}: {error}", link.name))
+            })?;
+            proxies.insert((link.load.clone(), link.instance), proxy);
+        }
+        let addresses = proxies.iter();
+        let addresses = addresses.map(|(link, proxy)| (link.clone(), proxy.local_addr()));
+        let addresses = addresses.collect();
+        let (commands, received) = sync_channel(COMMANDS_MAX);
+        let worker = Worker {
+            proxies,
+            clock,
+            inbox,
+            active: BTreeMap::new(),
+        };
+        let thread = thread::Builder::new()
+            .name("proxies".to_owned())
+            .spawn(move || worker.run(&received))
+            .map_err(LabError::Thread)?;
+        Ok(Self {
+            addresses,
+            commands: Some(commands),
+            thread: Some(thread),
+        })
+    }
+
+    /// The address at which a load reaches an instance.
+    pub(crate) fn address(&self, load: &str, instance: InstanceId) -> Option<SocketAddr> {
+        self.addresses.get(&(load.to_owned(), instance)).copied()
+    }
+
+    /// Injects a fault into the links of these loads to its targets.
+    pub(crate) fn inject(&self, fault: &PlannedFault, action: &LinkFault, loads: &[&str]) {
+        let ends = loads
+            .iter()
+            .flat_map(|load| fault.targets.iter().map(|target| ((*load).to_owned(), *target)));
+        let links = ends.filter(|link| self.addresses.contains_key(link));
+        self.send(ProxyCommand::Inject(
+            fault.id,
+            format!("{}-{}", fault.step, fault.occurrence),
+            action.clone(),
+            links.collect(),
+        ));
+    }
+
+    /// Heals a fault in all links.
+    pub(crate) fn heal(&self, fault: FaultId) {
+        self.send(ProxyCommand::Heal(fault));
+    }
+
+    fn send(&self, command: ProxyCommand) {
+        if let Some(commands) = &self.commands {
+            // The thread ends only when this handle is dropped.
+            drop(commands.send(command));
+        }
+    }
+}
+
+impl Drop for ProxyBackend {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// A fault in effect.
+#[derive(Debug)]
+struct ActiveFault {
+    action: LinkFault,
+    /// Each link with the counters from before the fault.
+    links: Vec<(Link, Traffic, Traffic)>,
+    /// The names of its toxics.
+    toxics: Vec<String>,
+    is_confirmed: bool,
+}
+
+/// The state of the thread.
+#[derive(Debug)]
+struct Worker {
+    proxies: BTreeMap<Link, BlockingProxy>,
+    clock: Clock,
+    inbox: SyncSender<HarnessMessage>,
+    active: BTreeMap<FaultId, ActiveFault>,
+}
+
+impl Worker {
+    fn run(mut self, commands: &Receiver<ProxyCommand>) {
+        loop {
+            match commands.recv_timeout(POLL_INTERVAL) {
+                Ok(ProxyCommand::Inject(id, name, action, links)) => {
+                    self.inject(id, &name, action, links);
+                }
+                Ok(ProxyCommand::Heal(id)) => self.heal(id),
+                Err(RecvTimeoutError::Timeout) => self.poll(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn inject(&mut self, id: FaultId, name: &str, action: LinkFault, links: Vec<Link>) {
+        self.send(id, FaultEvent::Injected);
+        if action.is_instantaneous() {
+            let event = match self.reset(&links) {
+                0 => FaultEvent::Ineffective("no connection is open".to_owned()),
+                count => {
+                    let connections = counted_len(count, "connection", "connections");
+                    FaultEvent::Confirmed(format!("reset {connections}"))
+                }
+            };
+            self.send(id, event);
+            return self.send(id, FaultEvent::Healed);
+        }
+        let toxics = toxics::of(&action, name);
+        let mut affected = Vec::new();
+        for link in links {
+            let Some(proxy) = self.proxies.get(&link) else {
+                continue;
+            };
+            let counters = proxy.counters();
+            for toxic in &toxics {
+                if let Err(error) = proxy.add_toxic(toxic.clone()) {
+                    self.send(id, FaultEvent::Ineffective(error.to_string()));
+                }
+            }
+            affected.push((link, counters.to_server, counters.to_client));
+        }
+        self.active.insert(
+            id,
+            ActiveFault {
+                action,
+                links: affected,
+                toxics: toxics.into_iter().map(|toxic| toxic.name).collect(),
+                is_confirmed: false,
+            },
+        );
+        self.poll();
+    }
+
+    /// Resets all open connections of these links; returns their number.
+    fn reset(&self, links: &[Link]) -> usize {
+        let proxies = links.iter().filter_map(|link| self.proxies.get(link));
+        let reset = proxies.flat_map(|proxy| {
+            let connections = proxy.connections().into_iter();
+            connections.filter(|it| proxy.close_connection(it.id, CloseMode::Rst).is_ok())
+        });
+        reset.count()
+    }
+
+    fn heal(&mut self, id: FaultId) {
+        self.poll();
+        let Some(fault) = self.active.remove(&id) else {
+            return;
+        };
+        if fault.is_confirmed {
+            if let Some(evidence) = self.evidence(&fault) {
+                self.send(id, FaultEvent::Confirmed(evidence));
+            }
+        }
+        for (link, ..) in &fault.links {
+            let Some(proxy) = self.proxies.get(link) else {
+                continue;
+            };
+            for toxic in &fault.toxics {
+                // A toxic that could not be added was reported then.
+                drop(proxy.remove_toxic(toxic));
+            }
+        }
+        self.send(id, FaultEvent::Healed);
+    }
+
+    /// Confirms the faults that have affected connections.
+    fn poll(&mut self) {
+        let waiting = self.active.iter().filter(|(_, fault)| !fault.is_confirmed);
+        let confirmed: Vec<(FaultId, String)> = waiting
+            .filter_map(|(id, fault)| Some((*id, self.evidence(fault)?)))
+            .collect();
+        for (id, evidence) in confirmed {
+            if let Some(fault) = self.active.get_mut(&id) {
+                fault.is_confirmed = true;
+            }
+            self.send(id, FaultEvent::Confirmed(evidence));
+        }
+    }
+
+    /// What shows that a fault has an effect on each of its links; `None` if nothing does yet.
+    fn evidence(&self, fault: &ActiveFault) -> Option<String> {
+        let mut total = toxics::Effect::default();
+        for (link, to_server, to_client) in &fault.links {
+            let proxy = self.proxies.get(link)?;
+            let effect = toxics::effect(proxy, &fault.toxics, *to_server, *to_client);
+            if !effect.is_visible(&fault.action) {
+                return None;
+            }
+            total.add(effect);
+        }
+        Some(total.describe(&fault.action))
+    }
+
+    fn send(&self, fault: FaultId, event: FaultEvent) {
+        let payload = MessagePayload::RunEvent(RunEvent::Fault { fault, event });
+        let at = self.clock.now();
+        // The inbox is closed once the run has ended.
+        drop(self.inbox.send(HarnessMessage { at, payload }));
+    }
+}

@@ -1,0 +1,96 @@
+//! Runs the lab in namespaces of its own: users, network, mounts and processes.
+//!
+//! Packet filter rules, queues and devices then never concern the machine, and no root is needed where the kernel permits
+//! user namespaces. When the lab ends, for whatever reason, the kernel kills all processes of the namespace of processes,
+//! whose first one is the lab; with the last process the network namespaces end, with everything in them.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What a run in namespaces needs, tried in namespaces that end at once. `nft` is tried because it needs the kernel's
+/// packet filter.
+const TRIAL: &str = "ip link set lo up && ip link add lab0 type veth peer name lab1 && nft list tables \
+                     && tc qdisc show && ss -H -t && nsenter --net=/proc/self/ns/net true";
+
+/// The options of `unshare`. Processes die with the first one, and that one with its parent.
+const OPTIONS: [&str; 6] = [
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+];
+/// The options that make a user root within its namespaces.
+const USER_OPTIONS: [&str; 2] = ["--user", "--map-root-user"];
+
+/// How namespaces are created here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    has_user_namespace: bool,
+    /// The directories of programs, which for most users do not include those of administrators.
+    search: OsString,
+}
+
+impl Isolation {
+    /// Tries to create namespaces; `search` is the search path of programs.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not possible here.
+    pub fn examine(search: &OsStr) -> Result<Self, String> {
+        let mut search = search.to_owned();
+        search.push(":/usr/sbin:/sbin");
+        let is_root = rustix::process::geteuid().is_root();
+        // In a container, root may be permitted to create a user namespace only.
+        let ways: &[bool] = if is_root { &[false, true] } else { &[true] };
+        let mut reason = String::new();
+        for has_user_namespace in ways {
+            let isolation = Self {
+                has_user_namespace: *has_user_namespace,
+                search: search.clone(),
+            };
+            match isolation.attempt() {
+                Ok(()) => return Ok(isolation),
+                Err(error) if reason.is_empty() => reason = error,
+                Err(_) => {}
+            }
+        }
+        Err(reason)
+    }
+
+    fn attempt(&self) -> Result<(), String> {
+        let mut command = Command::new("unshare");
+        self.configure(&mut command);
+        let output = command
+            .args(["sh", "-c", TRIAL])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("failed to start unshare: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        let first = text.lines().next().unwrap_or("a trial command failed");
+        Err(format!("network namespaces cannot be created: {first}"))
+    }
+
+    /// A command that starts a program in new namespaces. `launcher` is a program whose `lab launch` lets the namespaces
+    /// end with this process, which must not end earlier.
+    pub fn command(&self, launcher: &Path, program: &Path) -> Command {
+        let mut command = Command::new(launcher);
+        let own_id = std::process::id().to_string();
+        command.args(["lab", "launch", "--parent", &own_id, "--", "unshare"]);
+        self.configure(&mut command);
+        command.arg(program);
+        command
+    }
+
+    fn configure(&self, command: &mut Command) {
+        if self.has_user_namespace {
+            command.args(USER_OPTIONS);
+        }
+        command.args(OPTIONS).arg("--").env("PATH", &self.search);
+    }
+}
