@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpgrp, getpid, pidfd_open, pidfd_send_signal,
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
     set_child_subreaper, waitpid,
 };
 
@@ -51,13 +51,12 @@ pub(super) fn kill(folder: &Path) -> Vec<Killed> {
 
 /// Kills the adopted orphans, after all services have ended. Processes in the lab's own group are its drivers.
 pub(crate) fn kill_orphans() -> Vec<Killed> {
-    let (own, group) = (
-        getpid().as_raw_nonzero().get(),
-        getpgrp().as_raw_nonzero().get(),
-    );
+    let own = getpid().as_raw_nonzero().get();
+    // In a namespace of processes, the group of the first process is 0, which the system call cannot return.
+    let group = Stat::read(own).map(|it| it.group);
     kill_all(|process| {
         let stat = Stat::read(process);
-        stat.is_some_and(|stat| stat.parent == own && stat.group != group)
+        stat.is_some_and(|stat| stat.parent == own && Some(stat.group) != group)
     })
 }
 
