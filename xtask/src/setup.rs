@@ -197,7 +197,7 @@ pub(crate) fn precommit() -> Result<()> {
 }
 
 /// Installs with apt what is missing: Python's `venv`, a browser with fonts for the tests of the page, libfaketime for the
-/// test with a wall clock that jumps, `tc` for those of slow links, and the servers that the lab starts.
+/// test with a wall clock that jumps, `tc` and `nft` for those of links, and the servers that the lab starts.
 /// The Makefile installs the C compiler, which is necessary to build this program.
 fn system_packages() -> Result<()> {
     let mut missing = Vec::new();
@@ -217,6 +217,10 @@ fn system_packages() -> Result<()> {
     // The tests of slow links.
     if !is_available("tc", &["-Version"]) {
         missing.push("iproute2");
+    }
+    // The links of the lab.
+    if !is_available("/usr/sbin/nft", &["--version"]) {
+        missing.push("nftables");
     }
     missing.extend(missing_servers());
     if missing.is_empty() {

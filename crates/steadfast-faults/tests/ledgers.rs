@@ -253,7 +253,11 @@ fn describe(ledger: &Ledger) -> String {
         )
         .unwrap();
         if it.planned.action.link_fault().is_some() {
-            let impact = if it.has_no_impact() { " without impact" } else { "" };
+            let impact = if it.has_no_impact() {
+                " without impact"
+            } else {
+                ""
+            };
             let (connected, stalled) = (it.connected, it.stalled);
             writeln!(text, "  connected {connected} stalled {stalled}{impact}").unwrap();
         }

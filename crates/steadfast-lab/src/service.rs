@@ -16,8 +16,8 @@ mod roles;
 mod setup;
 mod supervisor;
 
-pub(crate) use descendants::{adopt_orphans, kill_in_namespaces, kill_of_run, kill_orphans};
 pub(crate) use descendants::VARIABLE;
+pub(crate) use descendants::{adopt_orphans, kill_in_namespaces, kill_of_run, kill_orphans};
 pub(crate) use instance::{Service, ServiceCommand};
 pub(crate) use places::Places;
 pub(crate) use roles::resolve;

@@ -74,9 +74,7 @@ impl FaultStats {
         match self.planned.action.link_fault() {
             Some(fault) if fault.is_instantaneous() => self.disconnects == 0,
             Some(_) => self.connected == 0,
-            None => {
-                self.planned.action.ends_process() && self.clients > 0 && self.disconnects == 0
-            }
+            None => self.planned.action.ends_process() && self.clients > 0 && self.disconnects == 0,
         }
     }
 
@@ -115,11 +113,19 @@ impl FaultStats {
                 connected <= healed + RECORDING_SLACK && lost <= healed + PAUSE_AFTEREFFECT
             }),
             FaultAction::Link(fault) => {
-                let until = if fault.is_instantaneous() { Some(confirmed) } else { self.healed };
+                let until = if fault.is_instantaneous() {
+                    Some(confirmed)
+                } else {
+                    self.healed
+                };
                 until.is_none_or(|until| {
                     connected <= until + RECORDING_SLACK
                         && lost <= until + links::aftereffect(fault)
-                }) && links::explains(fault, cause, self.healed.is_some_and(|healed| lost >= healed))
+                }) && links::explains(
+                    fault,
+                    cause,
+                    self.healed.is_some_and(|healed| lost >= healed),
+                )
             }
         }
     }
@@ -170,9 +176,9 @@ pub(super) fn attributed<'a>(
     lost: Instant,
     cause: LossCause,
 ) -> Option<&'a FaultStats> {
-    let candidates = faults.iter().filter(|fault| {
-        fault.planned.hits(client) && fault.is_cause_of(connected, lost, cause)
-    });
+    let candidates = faults
+        .iter()
+        .filter(|fault| fault.planned.hits(client) && fault.is_cause_of(connected, lost, cause));
     candidates.max_by_key(|fault| (fault.injected, fault.planned.id))
 }
 

@@ -244,12 +244,9 @@ fn effect(fault: &FaultStats) -> String {
         }
         None => "not healed".to_owned(),
     };
-    let evidence = fault.evidence.iter().map(|it| format!("{it}, ")).collect::<String>();
-    let evidence = if fault.planned.action.link_fault().is_some() {
-        evidence
-    } else {
-        String::new()
-    };
+    let of_link = fault.planned.action.link_fault().is_some();
+    let evidence = fault.evidence.as_deref().filter(|_| of_link);
+    let evidence = evidence.map_or_else(String::new, |it| format!("{it}, "));
     format!(
         "{evidence}ended {}, hit {}, {healed}",
         counted(fault.disconnects, "connection", "connections"),

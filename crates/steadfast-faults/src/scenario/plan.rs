@@ -315,7 +315,11 @@ fn reject_overlaps(faults: &[PlannedFault], topology: &Topology) -> Result<(), P
         } else {
             fault.loads.iter().map(|load| Some(load.as_str())).collect()
         };
-        for (target, load) in fault.targets.iter().flat_map(|it| loads.iter().map(move |load| (*it, *load))) {
+        for (target, load) in fault
+            .targets
+            .iter()
+            .flat_map(|it| loads.iter().map(move |load| (*it, *load)))
+        {
             let earlier = active.insert((target, load), fault);
             if let Some(earlier) = earlier.filter(|earlier| earlier.heal_at > fault.at) {
                 let target = topology.instance(target);
@@ -323,7 +327,10 @@ fn reject_overlaps(faults: &[PlannedFault], topology: &Topology) -> Result<(), P
                 return Err(PlanError::Overlap {
                     step: fault.step.clone(),
                     earlier: earlier.step.clone(),
-                    target: load.map_or(target.clone(), |load| format!("{load}->{target}")),
+                    target: match load {
+                        Some(load) => format!("{load}->{target}"),
+                        None => target,
+                    },
                     at: fault.at,
                     heal_at: earlier.heal_at,
                 });

@@ -56,21 +56,20 @@ pub fn choose(scenario: &Scenario, machine: &Machine) -> Result<Vec<Route>, Vec<
             rejected.extend(reason.map(|reason| (*via, reason)));
             is_usable
         });
-        match taken {
-            Some(via) => routes.push(Route {
+        if let Some(via) = taken {
+            routes.push(Route {
                 load: load.name.clone(),
                 service: load.to.clone(),
                 via,
                 rejected,
-            }),
-            None => {
-                let reasons = rejected.iter();
-                let reasons = reasons.map(|(via, reason)| format!("{}: {reason}", via.name()));
-                let link = found.map(Link::name).unwrap_or_default();
-                let reasons: Vec<String> = reasons.collect();
-                missing.push(format!("link {link}: {}", reasons.join("; ")));
-            }
+            });
+            continue;
         }
+        let reasons = rejected.iter();
+        let reasons = reasons.map(|(via, reason)| format!("{}: {reason}", via.name()));
+        let reasons: Vec<String> = reasons.collect();
+        let link = found.map(Link::name).unwrap_or_default();
+        missing.push(format!("link {link}: {}", reasons.join("; ")));
     }
     if missing.is_empty() {
         Ok(routes)

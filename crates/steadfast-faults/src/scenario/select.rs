@@ -247,7 +247,12 @@ mod tests {
         let link = Target::parse("link:chat->gateway:random").unwrap();
         assert_eq!(link.load.as_deref(), Some("chat"));
         assert_eq!(link.instances.to_string(), "gateway:random");
-        for text in ["link:gateway", "link:->gateway", "link:chat->", "link:a b->gateway"] {
+        for text in [
+            "link:gateway",
+            "link:->gateway",
+            "link:chat->",
+            "link:a b->gateway",
+        ] {
             assert_eq!(load(text), None, "{text}");
         }
     }

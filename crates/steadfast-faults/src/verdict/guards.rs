@@ -53,11 +53,7 @@ pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>
         ),
         ("the load reached its rate", Concern::Harness, idle),
         ("every fault took effect", Concern::Harness, ineffective),
-        (
-            "every fault hit clients",
-            Concern::Harness,
-            without_impact,
-        ),
+        ("every fault hit clients", Concern::Harness, without_impact),
         (
             "publications were in flight",
             Concern::Harness,

@@ -61,7 +61,12 @@ pub(crate) fn assemble(
     let proxies = if links.is_empty() {
         None
     } else {
-        Some(ProxyBackend::start(&links, plan.seed(), clock, inbox.clone())?)
+        Some(ProxyBackend::start(
+            &links,
+            plan.seed(),
+            clock,
+            inbox.clone(),
+        )?)
     };
     let backend = Box::new(CompositeBackend {
         network: network.transpose()?,

@@ -84,12 +84,18 @@ impl Backend for CompositeBackend {
                 let link = self.layout.link(load, instance);
                 let address = link.zip(port_of(&direct));
                 let address = address.map(|(link, port)| format!("{}:{port}", link.service()));
-                address.map_or(direct.clone(), |it| with_authority(&direct, &it))
+                match address {
+                    Some(address) => with_authority(&direct, &address),
+                    None => direct,
+                }
             }
             Some(Via::Proxy) => {
                 let proxies = self.proxies.as_ref();
                 let address = proxies.and_then(|it| it.address(load, instance));
-                address.map_or(direct.clone(), |it| with_authority(&direct, &it.to_string()))
+                match address {
+                    Some(address) => with_authority(&direct, &address.to_string()),
+                    None => direct,
+                }
             }
             Some(Via::Direct) | None => direct,
         }

@@ -33,7 +33,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 enum LinkCommand {
     /// Injects a fault into these links.
-    Inject(FaultId, LinkFault, Vec<LinkPlace>),
+    Inject(FaultId, Box<LinkFault>, Vec<LinkPlace>),
     Heal(FaultId),
 }
 
@@ -82,7 +82,7 @@ impl NetworkBackend {
         let links = ends.filter_map(|(load, target)| layout.link(load, target).cloned());
         self.send(LinkCommand::Inject(
             fault.id,
-            action.clone(),
+            Box::new(action.clone()),
             links.collect(),
         ));
     }
@@ -131,7 +131,7 @@ impl Worker {
     fn run(mut self, commands: &Receiver<LinkCommand>) {
         loop {
             match commands.recv_timeout(POLL_INTERVAL) {
-                Ok(LinkCommand::Inject(id, action, links)) => self.inject(id, action, links),
+                Ok(LinkCommand::Inject(id, action, links)) => self.inject(id, *action, links),
                 Ok(LinkCommand::Heal(id)) => self.heal(id),
                 Err(RecvTimeoutError::Timeout) => self.poll(),
                 Err(RecvTimeoutError::Disconnected) => break,

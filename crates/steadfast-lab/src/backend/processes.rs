@@ -71,9 +71,8 @@ impl ProcessBackend {
     /// The port of each instance to which clients connect.
     pub(crate) fn client_ports(&self) -> BTreeMap<InstanceId, u16> {
         let services = self.services.iter().zip(0_u32..);
-        let ports = services.filter_map(|(service, id)| {
-            Some((InstanceId(id), port_of(&service.url())?))
-        });
+        let ports =
+            services.filter_map(|(service, id)| Some((InstanceId(id), port_of(&service.url())?)));
         ports.collect()
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct ProxiedLink {
 #[derive(Clone, Debug)]
 enum ProxyCommand {
     /// Injects a fault of this step into these links.
-    Inject(FaultId, String, LinkFault, Vec<Link>),
+    Inject(FaultId, String, Box<LinkFault>, Vec<Link>),
     Heal(FaultId),
 }
 
@@ -69,7 +69,10 @@ impl ProxyBackend {
         for link in links {
             let builder = Proxy::to(&link.upstream).name(&link.name).seed(seed);
             let proxy = builder.start_blocking().map_err(|error| {
-                LabError::Network(format!("failed to start the proxy of {}: {error}", link.name))
+                LabError::Network(format!(
+                    "failed to start the proxy of {}: {error}",
+                    link.name
+                ))
             })?;
             proxies.insert((link.load.clone(), link.instance), proxy);
         }
@@ -101,14 +104,17 @@ impl ProxyBackend {
 
     /// Injects a fault into the links of these loads to its targets.
     pub(crate) fn inject(&self, fault: &PlannedFault, action: &LinkFault, loads: &[&str]) {
-        let ends = loads
-            .iter()
-            .flat_map(|load| fault.targets.iter().map(|target| ((*load).to_owned(), *target)));
+        let ends = loads.iter().flat_map(|load| {
+            fault
+                .targets
+                .iter()
+                .map(|target| ((*load).to_owned(), *target))
+        });
         let links = ends.filter(|link| self.addresses.contains_key(link));
         self.send(ProxyCommand::Inject(
             fault.id,
             format!("{}-{}", fault.step, fault.occurrence),
-            action.clone(),
+            Box::new(action.clone()),
             links.collect(),
         ));
     }
@@ -160,7 +166,7 @@ impl Worker {
         loop {
             match commands.recv_timeout(POLL_INTERVAL) {
                 Ok(ProxyCommand::Inject(id, name, action, links)) => {
-                    self.inject(id, &name, action, links);
+                    self.inject(id, &name, *action, links);
                 }
                 Ok(ProxyCommand::Heal(id)) => self.heal(id),
                 Err(RecvTimeoutError::Timeout) => self.poll(),
@@ -223,10 +229,9 @@ impl Worker {
         let Some(fault) = self.active.remove(&id) else {
             return;
         };
-        if fault.is_confirmed {
-            if let Some(evidence) = self.evidence(&fault) {
-                self.send(id, FaultEvent::Confirmed(evidence));
-            }
+        let evidence = self.evidence(&fault).filter(|_| fault.is_confirmed);
+        if let Some(evidence) = evidence {
+            self.send(id, FaultEvent::Confirmed(evidence));
         }
         for (link, ..) in &fault.links {
             let Some(proxy) = self.proxies.get(link) else {

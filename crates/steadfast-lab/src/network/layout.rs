@@ -130,5 +130,4 @@ impl Layout {
         let own = links.find(|it| it.load.is_none() && it.instance == instance)?;
         Some(own.service())
     }
-
 }

@@ -49,7 +49,8 @@ impl Namespaces {
     /// The numbers of all namespaces, which identify them on the machine.
     pub(crate) fn inodes(&self) -> Vec<u64> {
         let all = self.instances.values().chain([&self.router]);
-        all.filter_map(|holder| heal::inode(&holder.path())).collect()
+        all.filter_map(|holder| heal::inode(&holder.path()))
+            .collect()
     }
 
     /// Runs a program in the namespace of an instance, and returns its output.
@@ -125,8 +126,13 @@ impl Drop for Namespaces {
     fn drop(&mut self) {
         // The kernel removes devices some time after their namespace, and the next run needs the same names.
         let links = self.layout.links().iter();
-        let removed: Vec<String> = links.map(|it| format!("link del link{}\n", it.number)).collect();
-        drop(command::run(&["ip", "-force", "-batch", "-"], &removed.concat()));
+        let removed: Vec<String> = links
+            .map(|it| format!("link del link{}\n", it.number))
+            .collect();
+        drop(command::run(
+            &["ip", "-force", "-batch", "-"],
+            &removed.concat(),
+        ));
     }
 }
 

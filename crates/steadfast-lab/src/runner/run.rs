@@ -19,10 +19,10 @@ use steadfast_faults::scenario::publish_schedule::PublishSchedule;
 use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
+use super::RunSetup;
 use super::clients::{self, Client, Clients};
 use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
 use super::schedule::{DueAction, RunSchedule};
-use super::RunSetup;
 use crate::backend::processes::Folders;
 use crate::backend::{self, Backend};
 use crate::driver::{self, Driver};
@@ -274,7 +274,9 @@ impl<'a> Run<'a> {
         let fault = self.plan.faults().iter().find(|fault| fault.id == id);
         let is_affected = |client: &ClientId| {
             let client = topology.client(*client);
-            client.zip(fault).is_some_and(|(client, fault)| fault.hits(client))
+            client
+                .zip(fault)
+                .is_some_and(|(client, fault)| fault.hits(client))
         };
         // A short fault must not be healed before it is injected.
         let lasting = fault.map(|fault| fault.heal_at.saturating_sub(fault.at) / 2);

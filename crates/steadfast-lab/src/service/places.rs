@@ -60,7 +60,9 @@ impl Places {
                 service: instance.service.clone(),
                 number: instance.number,
                 address: own.unwrap_or(Ipv4Addr::LOCALHOST).into(),
-                listen: own.map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED).into(),
+                listen: own
+                    .map_or(Ipv4Addr::LOCALHOST, |_| Ipv4Addr::UNSPECIFIED)
+                    .into(),
                 enter: namespaces.map_or_else(Vec::new, |it| it.enter(instance.id)),
                 ports: assign_ports(service, instance.number, &mut taken)?,
                 data: match service.data {
@@ -82,7 +84,9 @@ impl Places {
 
     /// The words before the command of an instance that let it run in its network namespace; none without one.
     pub(super) fn enter(&self, id: InstanceId) -> Vec<String> {
-        self.place(id).map(|it| it.enter.clone()).unwrap_or_default()
+        self.place(id)
+            .map(|it| it.enter.clone())
+            .unwrap_or_default()
     }
 
     /// The data directory of an instance.

@@ -51,9 +51,17 @@ pub(super) fn run(
         command.arg("--out").arg(out);
     }
     let flags = [("--placebo", *placebo), ("--json", *json)];
-    command.args(flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| *flag));
+    command.args(
+        flags
+            .iter()
+            .filter(|(_, is_set)| *is_set)
+            .map(|(flag, _)| *flag),
+    );
     let status = command.status().map_err(|error| {
-        Failure::failed(format!("failed to start the run in namespaces: {error}"), "")
+        Failure::failed(
+            format!("failed to start the run in namespaces: {error}"),
+            "",
+        )
     })?;
     match status.code().map(u8::try_from) {
         Some(Ok(0)) => Ok(()),

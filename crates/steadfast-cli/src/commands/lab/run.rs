@@ -8,8 +8,8 @@ use steadfast_faults::ledger::Ledger;
 use steadfast_faults::report::{Report, json, text};
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
-use steadfast_faults::verdict::{Verdict, evaluate};
 use steadfast_faults::scenario::routes::Route;
+use steadfast_faults::verdict::{Verdict, evaluate};
 use steadfast_lab::journal::Journal;
 use steadfast_lab::runner::{self, FaultsMode, RunSetup};
 
@@ -31,7 +31,9 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     let (scenario, plan) = read::read(&arguments.scenario)?;
     let examination = machine::examine(&scenario, arguments.isolated.is_some());
     let needs_isolation = examination.needs_isolation(&scenario);
-    let routes = examination.routes.map_err(|reasons| Failure::skipped(&reasons))?;
+    let routes = examination
+        .routes
+        .map_err(|reasons| Failure::skipped(&reasons))?;
     let isolation = examination.isolation.filter(|_| needs_isolation);
     if let Some(isolation) = isolation {
         let isolation = isolation.map_err(|reason| Failure::skipped(&[reason]))?;
@@ -39,7 +41,9 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         let journal = Journal::create(&folder).map_err(|it| Failure::from_lab(&it, &folder))?;
         let outcome = isolate::run(&isolation, arguments, plan.seed(), &folder);
         // With the namespace of processes everything has ended, whatever the result is.
-        journal.end().map_err(|it| Failure::from_lab(&it, &folder))?;
+        journal
+            .end()
+            .map_err(|it| Failure::from_lab(&it, &folder))?;
         return outcome;
     }
     let setup = prepare(arguments, &scenario, &plan, routes)?;
@@ -55,7 +59,9 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     });
     display.end();
     if let (Some(journal), None) = (&setup.journal, &arguments.isolated) {
-        journal.end().map_err(|it| Failure::from_lab(&it, &setup.folder))?;
+        journal
+            .end()
+            .map_err(|it| Failure::from_lab(&it, &setup.folder))?;
     }
     let outcome = outcome.map_err(|error| Failure::from_lab(&error, &setup.folder))?;
     for notice in &outcome.notices {

@@ -100,9 +100,10 @@ impl LinkFault {
             }
             (Via::Namespace, Self::Freeze { .. }) => Some("a network loses packets, it keeps none"),
             (Via::Namespace, Self::Toxic(_)) => Some("only a proxy has toxics"),
-            (Via::Namespace, Self::Block(_) | Self::Down | Self::Bandwidth { .. } | Self::Reset) => {
-                None
-            }
+            (
+                Via::Namespace,
+                Self::Block(_) | Self::Down | Self::Bandwidth { .. } | Self::Reset,
+            ) => None,
             (Via::Proxy, Self::Down) => Some("a proxy has no carrier"),
             (Via::Proxy, Self::Block(block)) => match block.state {
                 BlockState::All if block.ports.is_empty() => None,

@@ -103,7 +103,9 @@ fn options<'a>(
 }
 
 fn directions(with: Option<&Table<'_>>) -> Result<Directions, FileError> {
-    let found = with.map(|with| with.one_of("dir", &DIRECTIONS)).transpose()?;
+    let found = with
+        .map(|with| with.one_of("dir", &DIRECTIONS))
+        .transpose()?;
     Ok(found.flatten().unwrap_or(Directions::Both))
 }
 

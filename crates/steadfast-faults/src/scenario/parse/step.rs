@@ -38,13 +38,10 @@ pub(super) fn step((table, number): (Table<'_>, usize)) -> Result<Step, FileErro
 
 fn target(table: &Table<'_>, action: &FaultAction) -> Result<Target, FileError> {
     let on = table.required("on", table.text("on")?)?;
-    let target = match Target::parse(&on) {
-        Some(target) => target,
-        None => {
-            let help = "for example gateway, gateway:2, gateway:not-1, gateway:random, gateway:next, gateway:leader, link:chat->gateway:2";
-            let message = format!("invalid selector `{on}`");
-            return Err(table.error("on", message, Some(help.to_owned())));
-        }
+    let Some(target) = Target::parse(&on) else {
+        let help = "for example gateway, gateway:2, gateway:not-1, gateway:random, gateway:next, gateway:leader, link:chat->gateway:2";
+        let message = format!("invalid selector `{on}`");
+        return Err(table.error("on", message, Some(help.to_owned())));
     };
     if target.load.is_some() && action.link_fault().is_none() {
         let message = format!("`{}` has no links as targets", action.name());
@@ -109,7 +106,10 @@ fn heal_after(table: &Table<'_>, action: &FaultAction) -> Result<Option<Duration
         return match key {
             None => Ok(Some(Duration::ZERO)),
             Some(key) => {
-                let message = format!("`{}` is over at once, so `{key}` has no effect", action.name());
+                let message = format!(
+                    "`{}` is over at once, so `{key}` has no effect",
+                    action.name()
+                );
                 Err(table.error(key, message, Some(format!("remove `{key}`"))))
             }
         };

@@ -60,7 +60,10 @@ fn without_way(scenario: &Scenario, step: &Step, number: usize) -> Option<Valida
     for load in loads {
         let link = scenario.link(&load.name, &load.to);
         let ways = link.map_or(&[Via::Direct][..], |link| link.via.as_slice());
-        if ways.iter().any(|via| routes::unsupported(scenario, &load.name, *via).is_none()) {
+        if ways
+            .iter()
+            .any(|via| routes::unsupported(scenario, &load.name, *via).is_none())
+        {
             continue;
         }
         let able: Vec<&str> = Via::ALL
@@ -86,6 +89,8 @@ fn without_way(scenario: &Scenario, step: &Step, number: usize) -> Option<Valida
 
 /// Why none of these ways is possible.
 fn reason(scenario: &Scenario, load: &str, ways: &[Via]) -> String {
-    let reasons = ways.iter().filter_map(|via| routes::unsupported(scenario, load, *via));
+    let reasons = ways
+        .iter()
+        .filter_map(|via| routes::unsupported(scenario, load, *via));
     reasons.collect::<Vec<_>>().join("; ")
 }

@@ -108,7 +108,10 @@ impl Worker {
             }
             sum += count;
         }
-        Some(format!("the rate was reached {}", counted(sum, "time", "times")))
+        Some(format!(
+            "the rate was reached {}",
+            counted(sum, "time", "times")
+        ))
     }
 }
 
@@ -138,7 +141,8 @@ mod tests {
 
     #[test]
     fn only_a_queue_with_a_limited_rate_counts() {
-        let limited = r#"[{"kind":"tbf","handle":"8001:","root":true,"packets":40,"overlimits":7}]"#;
+        let limited =
+            r#"[{"kind":"tbf","handle":"8001:","root":true,"packets":40,"overlimits":7}]"#;
         let other = r#"[{"kind":"noqueue","root":true,"overlimits":7}]"#;
 
         assert_eq!(over_limit(limited), Some(7));

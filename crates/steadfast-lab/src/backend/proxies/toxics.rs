@@ -53,17 +53,27 @@ pub(super) struct Effect {
 }
 
 /// What these toxics of a proxy have done since its counters had these values.
-pub(super) fn effect(proxy: &Proxy, toxics: &[String], to_server: Traffic, to_client: Traffic) -> Effect {
+pub(super) fn effect(
+    proxy: &Proxy,
+    toxics: &[String],
+    to_server: Traffic,
+    to_client: Traffic,
+) -> Effect {
     let connections = proxy.connections();
     let victims = connections.iter().filter(|connection| {
         let mut own = connection.toxics.iter();
         own.any(|toxic| toxic.is_victim && toxics.contains(&toxic.name))
     });
     let counters = proxy.counters();
-    let moved = [(to_server, counters.to_server), (to_client, counters.to_client)];
+    let moved = [
+        (to_server, counters.to_server),
+        (to_client, counters.to_client),
+    ];
     let since = |pick: fn(&Traffic) -> u64| {
         let moved = moved.iter();
-        moved.map(|(before, now)| pick(now).saturating_sub(pick(before))).sum::<u64>()
+        moved
+            .map(|(before, now)| pick(now).saturating_sub(pick(before)))
+            .sum::<u64>()
     };
     let received = since(|it| it.received_bytes);
     Effect {

@@ -50,7 +50,12 @@ impl Run<'_> {
             .zip(self.clients.all())
             .map(|(config, client)| {
                 let url = self.backend.url(&config.load, config.instance);
-                (client.name.clone(), client.channel.clone(), client.kind, url)
+                (
+                    client.name.clone(),
+                    client.channel.clone(),
+                    client.kind,
+                    url,
+                )
             })
             .collect();
         for (name, channel, kind, url) in participants {
