@@ -125,3 +125,102 @@ fn faults_of<'a>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::ScenarioOptions;
+
+    const SCENARIO: &str = r#"
+schema = "lab/1"
+name = "links"
+
+[requires]
+any_of = ["netns", "proxy"]
+bins = ["haproxy"]
+root = true
+
+[service.gateway]
+use = "builtin:gateway"
+
+[link."chat->gateway"]
+via = ["netns", "proxy"]
+
+[load.chat]
+driver = "gateway-chat"
+to = "gateway"
+
+[load.other]
+driver = "gateway-chat"
+to = "gateway"
+
+[run]
+duration = "60s"
+
+[[step]]
+at = "1s"
+do = "DO"
+on = "link:chat->gateway"
+
+[[check]]
+that = "delivery.lost == 0"
+"#;
+
+    fn scenario(action: &str) -> Scenario {
+        let text = SCENARIO.replace("DO", action);
+        Scenario::parse("links.toml", &text, &ScenarioOptions::default()).unwrap()
+    }
+
+    fn machine() -> Machine {
+        Machine {
+            is_root: true,
+            ..Machine::default()
+        }
+    }
+
+    #[test]
+    fn the_first_way_is_taken_that_is_usable_and_can_inject_all_faults() {
+        let via = |action, machine: &Machine| {
+            let routes = choose(&scenario(action), machine).unwrap();
+            let of = |load: &str| routes.iter().find(|it| it.load == load).unwrap().clone();
+            assert_eq!(of("other").via, Via::Direct);
+            of("chat")
+        };
+        let without_namespaces = Machine {
+            unusable: [(Via::Namespace, "no permission".to_owned())].into(),
+            ..machine()
+        };
+
+        assert_eq!(via("net.block", &machine()).via, Via::Namespace);
+        assert_eq!(via("conn.freeze", &machine()).via, Via::Proxy);
+        let route = via("net.block", &without_namespaces);
+        assert_eq!(route.via, Via::Proxy);
+        assert_eq!(
+            route.rejected,
+            [(Via::Namespace, "no permission".to_owned())]
+        );
+    }
+
+    #[test]
+    fn every_reason_to_skip_a_scenario_is_named() {
+        let machine = Machine {
+            unusable: [
+                (Via::Namespace, "no permission".to_owned()),
+                (Via::Proxy, "no port".to_owned()),
+            ]
+            .into(),
+            programs_missing: vec!["haproxy".to_owned()],
+            is_root: false,
+        };
+
+        assert_eq!(
+            choose(&scenario("net.block"), &machine),
+            Err(vec![
+                "netns: no permission; proxy: no port".to_owned(),
+                "the program `haproxy` is not installed".to_owned(),
+                "root is required; run the lab as root".to_owned(),
+                "link chat->gateway: netns: no permission; proxy: no port".to_owned(),
+            ])
+        );
+    }
+}

@@ -15,7 +15,9 @@ pub(super) fn of(fault: &LinkFault, name: &str) -> Vec<Toxic> {
     let toxic = match fault {
         LinkFault::Block(block) => {
             let kind = match block.mode {
-                BlockMode::Drop => black_hole(BlackHoleMode::Drop),
+                // TCP repeats what was dropped, so after the heal it arrives. Discarding it would leave a gap in the
+                // stream, which no network does.
+                BlockMode::Drop => black_hole(BlackHoleMode::Hold),
                 // A connection is reset as soon as it has bytes in that direction.
                 BlockMode::Reject => ToxicKind::ResetPeer {
                     timeout: Duration::ZERO,
@@ -108,10 +110,10 @@ impl Effect {
     pub(super) fn describe(self, fault: &LinkFault) -> String {
         let victims = counted_len(self.victims, "connection", "connections");
         match fault {
-            LinkFault::Block(_) => {
-                format!("swallowed {}", counted(self.withheld, "byte", "bytes"))
+            LinkFault::Block(block) if matches!(block.mode, BlockMode::Reject) => {
+                format!("discarded {}", counted(self.withheld, "byte", "bytes"))
             }
-            LinkFault::Freeze { .. } => format!("held {}", counted(self.withheld, "byte", "bytes")),
+            LinkFault::Block(_) | LinkFault::Freeze { .. } => format!("held {}", counted(self.withheld, "byte", "bytes")),
             LinkFault::Latency { .. }
             | LinkFault::Bandwidth { .. }
             | LinkFault::Toxic(_)
