@@ -113,7 +113,9 @@ impl Effect {
             LinkFault::Block(block) if matches!(block.mode, BlockMode::Reject) => {
                 format!("discarded {}", counted(self.withheld, "byte", "bytes"))
             }
-            LinkFault::Block(_) | LinkFault::Freeze { .. } => format!("held {}", counted(self.withheld, "byte", "bytes")),
+            LinkFault::Block(_) | LinkFault::Freeze { .. } => {
+                format!("held {}", counted(self.withheld, "byte", "bytes"))
+            }
             LinkFault::Latency { .. }
             | LinkFault::Bandwidth { .. }
             | LinkFault::Toxic(_)
