@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::proxy::Program;
 use crate::exit::Failure;
@@ -400,9 +400,41 @@ pub(crate) enum Lab {
     /// Execute a program that is killed when its parent process terminates; used by the lab itself
     #[command(hide = true)]
     Launch(Launch),
-    /// Run clients of this library by commands on stdin; used by the lab itself
+    /// Run clients by commands on stdin, as the lab does; docs/reference/driver-protocol.md describes the lines
     #[command(hide = true)]
-    Driver,
+    Driver {
+        /// What the clients speak
+        #[arg(value_enum, default_value_t = LabDriver::Steadfast)]
+        name: LabDriver,
+    },
+}
+
+/// What the clients of `lab driver` speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LabDriver {
+    /// The Centrifuge client protocol, with the library of this project
+    Steadfast,
+    /// Messages that a WebSocket server returns
+    WebsocketEcho,
+    /// Numbered messages of a WebSocket server
+    WebsocketSubscribe,
+    /// HTTP requests over a connection that stays open
+    HttpPoll,
+    /// JSON-RPC 2.0 calls over a WebSocket
+    Jsonrpc,
+}
+
+impl LabDriver {
+    /// The name on the command line, which is also that of the client kind.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Steadfast => "steadfast",
+            Self::WebsocketEcho => "websocket-echo",
+            Self::WebsocketSubscribe => "websocket-subscribe",
+            Self::HttpPoll => "http-poll",
+            Self::Jsonrpc => "jsonrpc",
+        }
+    }
 }
 
 /// A scenario and the values of its parameters.

@@ -11,7 +11,10 @@ mod delivery;
 pub mod event;
 pub mod event_log;
 mod faults;
+mod incidents;
+mod requests;
 mod stalls;
+mod streams;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -20,17 +23,20 @@ use std::time::Duration;
 use steadfast_machine::{Instant, convert};
 
 use crate::ledger::delivery::Messages;
-use crate::ledger::event::{ClientEvent, HarnessEvent, RunPhase};
+use crate::ledger::event::{HarnessEvent, RunPhase};
 use crate::ledger::event_log::EventLog;
+use crate::ledger::streams::Streams;
 use crate::ledger::timeline::Timeline;
 use crate::samples::Sample;
-use crate::scenario::model::Scenario;
+use crate::scenario::model::{Load, Scenario, Traffic};
 use crate::scenario::plan::Plan;
 use crate::topology::Client;
 
-pub use connections::{ClientOutcome, ConnectionInterval, ConnectionStats, Disconnect, Incident};
+pub use connections::{ClientOutcome, ConnectionInterval, ConnectionStats};
 pub use delivery::{DeliveryStats, OffsetStats, PublicationStats};
 pub use faults::{FaultStats, ServiceStats};
+pub use incidents::{Disconnect, Incident};
+pub use requests::{EffectLogs, Request, RequestClass, RequestStats};
 pub use stalls::Stall;
 
 /// The reconciled event records of a run.
@@ -46,6 +52,8 @@ pub struct Ledger {
     pub services: ServiceStats,
     /// Channel epochs and offsets of all channels.
     pub offsets: OffsetStats,
+    /// What the services executed.
+    pub effects: EffectLogs,
     /// What the harness reported about itself.
     pub harness: HarnessStats,
     /// Sums that disagree, and events that contradict each other; the run proves nothing unless this list is empty.
@@ -63,7 +71,9 @@ pub struct ClientStats {
     pub delivery: DeliveryStats,
     /// The publications that it sent.
     pub publications: PublicationStats,
-    /// When its subscription was first active.
+    /// The requests that it sent.
+    pub requests: RequestStats,
+    /// When its subscription was first active; of a client without one, when it was first connected.
     pub subscribed: Option<Instant>,
     /// Periods without a success while it was connected.
     pub stalls: Vec<Stall>,
@@ -88,16 +98,22 @@ impl Ledger {
         let timeline = Timeline::new(log);
         let topology = plan.topology();
         let mut faults = faults::open(plan.faults(), &timeline);
-        let services = faults::services(&faults, &timeline);
+        let services = faults::services(topology, &faults, &timeline);
         let mut messages = Messages::collect(topology, &timeline);
+        let effects = EffectLogs::collect(&timeline);
+        let sources = Sources {
+            stall: scenario.run().stall,
+            timeline: &timeline,
+            faults: &faults,
+            streams: Streams::collect(topology, &timeline),
+            effects: &effects,
+        };
         let clients: Vec<ClientStats> = topology
             .clients()
             .iter()
             .map(|client| {
                 let load = scenario.loads().iter().find(|it| it.name == client.load);
-                let is_ordered = load.is_some_and(|load| load.is_ordered);
-                let stall = scenario.run().stall;
-                reconcile_client(client, is_ordered, stall, &timeline, &faults, &mut messages)
+                reconcile_client(client, load, &sources, &mut messages)
             })
             .collect();
         attribute(&mut faults, &clients, &messages);
@@ -107,6 +123,7 @@ impl Ledger {
             faults,
             services,
             offsets: messages.offsets(),
+            effects,
             harness: harness(&timeline, log),
             inconsistencies: Vec::new(),
         };
@@ -127,17 +144,35 @@ impl Ledger {
     }
 }
 
+/// What the reconciliation of a client reads.
+struct Sources<'a> {
+    /// The stall limit.
+    stall: Duration,
+    timeline: &'a Timeline<'a>,
+    faults: &'a [FaultStats],
+    streams: Streams,
+    effects: &'a EffectLogs,
+}
+
 fn reconcile_client(
     client: &Client,
-    is_ordered: bool,
-    stall: Duration,
-    timeline: &Timeline<'_>,
-    faults: &[FaultStats],
+    load: Option<&Load>,
+    sources: &Sources<'_>,
     messages: &mut Messages,
 ) -> ClientStats {
+    let (timeline, faults) = (sources.timeline, sources.faults);
     let events = timeline.of_client(client.id);
     let connections = connections::reconstruct(client, events, faults, timeline.end());
-    let (delivery, subscribed) = delivery::reconcile(client, is_ordered, timeline, messages);
+    let (delivery, subscribed) = match load {
+        Some(load) if load.traffic != Traffic::Publications => {
+            sources.streams.reconcile(client, load, timeline)
+        }
+        Some(_) | None => {
+            let is_ordered = load.is_some_and(|load| load.is_ordered);
+            delivery::reconcile(client, is_ordered, timeline, messages)
+        }
+    };
+    let stall = sources.stall;
     let stalls = stalls::stalls(client, subscribed, stall, &connections, faults, timeline);
     let publications = messages.by_publisher.get(&client.id).copied();
     let is_connected = match connections.outcome {
@@ -145,18 +180,15 @@ fn reconcile_client(
         ClientOutcome::NeverConnected | ClientOutcome::GaveUp | ClientOutcome::DownAtEnd => false,
     };
     let healed = timeline.begin(RunPhase::Quiet);
-    let has_succeeded = events.iter().any(|(at, event)| {
-        let success = matches!(
-            event,
-            ClientEvent::Acknowledged { .. } | ClientEvent::Delivered { .. }
-        );
-        success && healed.is_none_or(|healed| *at >= healed)
-    });
+    let has_succeeded = events
+        .iter()
+        .any(|(at, event)| event.is_success() && healed.is_none_or(|healed| *at >= healed));
     ClientStats {
         client: client.clone(),
         connections,
         delivery,
         publications: publications.unwrap_or_default(),
+        requests: requests::reconcile(client, timeline, faults, sources.effects),
         subscribed,
         stalls,
         is_silent: is_connected && !has_succeeded,
@@ -189,6 +221,16 @@ fn attribute(faults: &mut [FaultStats], clients: &[ClientStats], messages: &Mess
                 sent && message.settled.is_none_or(|settled| settled > injected)
             });
             fault.in_flight += convert::to_u64(in_flight.count());
+            let requests = stats.requests.requests.iter().filter(|request| {
+                request.sent <= noticed && request.settled.is_none_or(|at| at > injected)
+            });
+            fault.in_flight += convert::to_u64(requests.count());
+            let disturbed = stats
+                .requests
+                .requests
+                .iter()
+                .filter(|request| request.fault == own && request.class != RequestClass::Ok);
+            fault.disturbed_requests += convert::to_u64(disturbed.count());
         }
     }
 }

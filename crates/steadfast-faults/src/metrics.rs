@@ -25,16 +25,18 @@ pub enum MetricScope {
     Clients,
     /// By load or kind of the client, and by the step that caused the incident.
     Incidents,
+    /// By load or kind of the client, and by the step in effect while the request had no outcome.
+    Requests,
 }
 
-/// Restricts a metric to some clients or incidents.
+/// Restricts a metric to some clients, incidents or requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricFilter {
     /// Only clients of this load.
     pub load: Option<String>,
     /// Only clients of this kind.
     pub kind: Option<ClientKind>,
-    /// Only incidents that this step caused.
+    /// Only incidents that this step caused, or requests without an outcome while it was in effect.
     pub step: Option<String>,
 }
 
@@ -112,7 +114,7 @@ metrics! {
     ClientsReconnected "clients.reconnected" NUMBER Clients "Affected clients that are connected again at the end of the run."
     ClientsGaveUp "clients.gave_up" NUMBER Clients "Affected clients that no longer try to connect."
     ClientsDownAtEnd "clients.down_at_end" NUMBER Clients "Affected clients that have not recovered by the end of the run."
-    ClientsSilent "clients.silent" NUMBER Clients "Clients that report being connected, but had no acknowledgement and no delivery after the last fault was healed."
+    ClientsSilent "clients.silent" NUMBER Clients "Clients that report being connected, but had no success after the last fault was healed."
     ClientsStalled "clients.stalled" NUMBER Clients "Clients that were connected without a success for longer than the stall limit."
     DisconnectsTotal "disconnects.total" NUMBER Incidents "Unplanned ends of connections."
     DisconnectsAttributed "disconnects.attributed" NUMBER Incidents "Disconnects that are attributed to a fault."
@@ -124,33 +126,53 @@ metrics! {
     StallsTotal "stalls.total" NUMBER Incidents "Periods longer than the stall limit in which a connected client had no success."
     StallsUnattributed "stalls.unattributed" NUMBER Clients "Stalls that are not attributed to a fault."
     RecoveryDetect "recovery.detect" TIMES Incidents "From the fault until the client noticed it."
-    RecoveryDial "recovery.dial" TIMES Incidents "From noticing until connected, with all attempts and delays."
-    RecoveryResume "recovery.resume" TIMES Incidents "From connected until subscribed and the first acknowledgement or delivery."
-    RecoveryTotal "recovery.total" TIMES Incidents "From the fault until the first acknowledgement or delivery."
-    RecoveryAfterHeal "recovery.after_heal" TIMES Incidents "From healing the fault until the first acknowledgement or delivery."
-    RecoveryStall "recovery.stall" TIMES Incidents "From the last acknowledgement or delivery before a stall until the first one after it."
+    RecoveryDial "recovery.dial" TIMES Incidents "From noticing until the transport is open, or connected, with all attempts and delays."
+    RecoveryLogin "recovery.login" TIMES Incidents "From the open transport until connected, of drivers that report both."
+    RecoveryResume "recovery.resume" TIMES Incidents "From connected until subscribed and the first success."
+    RecoveryTotal "recovery.total" TIMES Incidents "From the fault until the first success."
+    RecoveryAfterHeal "recovery.after_heal" TIMES Incidents "From healing the fault until the first success."
+    RecoveryStall "recovery.stall" TIMES Incidents "From the last success before a stall until the first one after it."
     AttemptsCount "attempts.count" NUMBER Clients "Connection attempts, successful or not."
     AttemptsPerRecovery "attempts.per_recovery" COUNTS Incidents "Connection attempts per incident."
-    DeliveryExpected "delivery.expected" NUMBER Clients "Expected deliveries: pairs of an acknowledged publication and a subscriber of its channel."
+    ConnectFirst "connect.first" TIMES Clients "From the request to connect until a client is connected for the first time, with all attempts."
+    ConnectAgain "connect.again" TIMES Clients "From the begin of an attempt until connected, for each later connection of drivers that report when an attempt begins."
+    ConnectionsDuration "connections.duration" TIMES Clients "From connected until the client noticed the end of the connection."
+    ConnectionsBalance "connections.balance" NUMBER Run "Connections of the instance with the fewest, as a ratio of that with the most, when the senders stopped; the smallest ratio of all services with several instances."
+    DeliveryExpected "delivery.expected" NUMBER Clients "Expected deliveries: pairs of an acknowledged publication and a subscriber of its channel, or messages of a stream."
     DeliveryDelivered "delivery.delivered" NUMBER Clients "Expected deliveries that were completed."
     DeliveryLost "delivery.lost" NUMBER Clients "Expected deliveries that were not completed."
     DeliveryDuplicate "delivery.duplicate" NUMBER Clients "Deliveries of a publication that the subscriber had received before."
     DeliveryReordered "delivery.reordered" NUMBER Clients "Deliveries after a later publication of the channel or of the publisher."
     DeliveryUnknown "delivery.unknown" NUMBER Clients "Pairs of a publication with an unknown outcome and a subscriber, delivered or not."
     DeliveryUnexpected "delivery.unexpected" NUMBER Clients "Deliveries of a publication that no client of the channel published, or that was rejected."
+    DeliveryMissed "delivery.missed" NUMBER Clients "Messages of a stream between two connections of a client, which its guarantee does not cover."
     DeliveryRatio "delivery.ratio" NUMBER Clients "Ratio of completed to expected deliveries at the end of the run."
     DeliveryRatioAtStop "delivery.ratio_at_stop" NUMBER Clients "Ratio of completed to expected deliveries when the senders stopped."
     OffsetsGapReported "offsets.gap_reported" NUMBER Clients "Resubscriptions to which the server replied that publications may be missing."
     OffsetsEpochChange "offsets.epoch_change" NUMBER Run "Changes of a channel epoch."
     OffsetsReused "offsets.reused" NUMBER Run "Offsets with more than one publication, and publications with more than one offset."
-    LoadUnsent "load.unsent" NUMBER Clients "Publications that were due but never sent, because a client's queue was full."
+    RequestsSent "requests.sent" NUMBER Requests "Requests that were passed to a driver."
+    RequestsOk "requests.ok" NUMBER Requests "Requests to which the server replied that they were executed."
+    RequestsError "requests.error" NUMBER Requests "Requests to which the server replied with an error of the application."
+    RequestsNotSent "requests.not_sent" NUMBER Requests "Requests that the client did not send, so that they were not executed."
+    RequestsUnknown "requests.unknown" NUMBER Requests "Requests without a reply, which may have been executed: the connection was lost, or the time limit passed."
+    RequestsResent "requests.resent" NUMBER Clients "Sends of requests after the first one."
+    RequestsExecuted "requests.executed" NUMBER Requests "Requests that were executed at least once, by the effect logs of the services."
+    RequestsExecutedTwice "requests.executed_twice" NUMBER Requests "Requests that were executed more than once, by one instance or by several."
+    RequestsOkNotExecuted "requests.ok_not_executed" NUMBER Requests "Requests to which the server replied that they were executed, and that no instance executed."
+    RequestsNotSentExecuted "requests.not_sent_executed" NUMBER Requests "Requests that the client reported as not sent, and that were executed."
+    RequestsUnknownExecuted "requests.unknown_executed" NUMBER Requests "Requests without a reply that were executed."
+    RequestsUnexpected "requests.unexpected" NUMBER Run "Executions of requests that no client of this run sent."
+    LatencyTotal "latency.total" TIMES Requests "From the instant at which a request was due until its reply; without a reply, until it was given up, as a lower bound."
+    LatencyService "latency.service" TIMES Requests "From the last send of a request until its reply; without a reply, until it was given up, as a lower bound."
+    LoadUnsent "load.unsent" NUMBER Clients "Publications and requests that were due but never sent, because a client's queue was full."
     ServiceRestartTime "service.restart_time" TIMES Run "From the start of a process after a fault until it is ready."
     ServiceExitUnexpected "service.exit_unexpected" NUMBER Run "Exits of processes that are not attributed to a fault."
     FaultsPlanned "faults.planned" NUMBER Run "Faults in the plan."
     FaultsEffective "faults.effective" NUMBER Run "Faults with a confirmed effect."
     FaultsIneffective "faults.ineffective" NUMBER Run "Faults without a confirmed effect."
-    FaultsWithoutImpact "faults.without_impact" NUMBER Run "Faults that ended a process but no connection of a client, and faults of links over which no client was connected."
-    FaultsInFlight "faults.in_flight" NUMBER Run "Publications that were in flight when a fault took effect on the process they were sent to."
+    FaultsWithoutImpact "faults.without_impact" NUMBER Run "Faults that ended a process but no connection of a client and disturbed no request, and faults of links over which no client was connected."
+    FaultsInFlight "faults.in_flight" NUMBER Run "Publications and requests that were in flight when a fault took effect on the process they were sent to."
     LabLag "lab.lag" TIMES Run "How late the timers of the harness fired."
 }
 

@@ -41,9 +41,10 @@ pub struct ProgramVersion {
 }
 
 /// The phases of a recovery and their total, in order.
-const RECOVERY: [(&str, Metric); 4] = [
+const RECOVERY: [(&str, Metric); 5] = [
     ("detect", Metric::RecoveryDetect),
     ("dial", Metric::RecoveryDial),
+    ("log in", Metric::RecoveryLogin),
     ("resume", Metric::RecoveryResume),
     ("total", Metric::RecoveryTotal),
 ];

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use steadfast_machine::convert;
+use steadfast_machine::{Instant, convert};
 
 use crate::quantity::{Quantity, Unit};
 
@@ -26,6 +26,14 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// The duration between two instants; censored if the second had not come by the end of the observation.
+    pub fn between(from: Instant, to: Option<Instant>, observed_until: Instant) -> Self {
+        Self {
+            is_censored: to.is_none(),
+            ..Self::time(to.unwrap_or(observed_until) - from)
+        }
+    }
+
     /// A duration that is known exactly.
     pub fn time(time: Duration) -> Self {
         Self {

@@ -23,7 +23,7 @@ pub struct ClientId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FaultId(pub u32);
 
-/// The client library that a client uses.
+/// What a client speaks: a library of the Centrifuge client protocol, an adapter of the lab, or another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClientKind {
     /// The client library of this project.
@@ -34,25 +34,59 @@ pub enum ClientKind {
     Centrifuge,
     /// `centrifuge-python` of `PyPI`.
     CentrifugePython,
+    /// The adapter that sends messages to a WebSocket server, which returns them.
+    WebsocketEcho,
+    /// The adapter that receives the numbered messages of a WebSocket server.
+    WebsocketSubscribe,
+    /// The adapter that sends HTTP requests over a connection that stays open.
+    HttpPoll,
+    /// The adapter that makes JSON-RPC 2.0 calls over a WebSocket.
+    Jsonrpc,
+    /// A program of the scenario's author.
+    Exec,
 }
 
 impl ClientKind {
     /// All kinds, in the order of reports.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 9] = [
+        Self::Steadfast,
+        Self::CentrifugeClient,
+        Self::Centrifuge,
+        Self::CentrifugePython,
+        Self::WebsocketEcho,
+        Self::WebsocketSubscribe,
+        Self::HttpPoll,
+        Self::Jsonrpc,
+        Self::Exec,
+    ];
+
+    /// The libraries of the Centrifuge client protocol, which a load can combine.
+    pub const LIBRARIES: [Self; 4] = [
         Self::Steadfast,
         Self::CentrifugeClient,
         Self::Centrifuge,
         Self::CentrifugePython,
     ];
 
-    /// The name in scenarios and reports: that of the package.
+    /// The name in scenarios and reports: that of the package or of the load driver.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Steadfast => "steadfast",
             Self::CentrifugeClient => "centrifuge-client",
             Self::Centrifuge => "centrifuge",
             Self::CentrifugePython => "centrifuge-python",
+            Self::WebsocketEcho => "websocket-echo",
+            Self::WebsocketSubscribe => "websocket-subscribe",
+            Self::HttpPoll => "http-poll",
+            Self::Jsonrpc => "jsonrpc",
+            Self::Exec => "exec",
         }
+    }
+
+    /// Whether it subscribes to a channel of the Centrifuge client protocol: only then it is ready, and not as soon as
+    /// it is connected.
+    pub fn is_library(self) -> bool {
+        Self::LIBRARIES.contains(&self)
     }
 
     /// The kind with this name.

@@ -3,8 +3,10 @@
 //! Each file of `ledgers/` contains events, a line of dashes, and the expected ledger. A line consists of an instant in
 //! milliseconds after the start of the steps, a source, and an event: `120 a disconnected timeout`. The clients `a` and
 //! `b` share the only channel of the only gateway; the fault is a kill, or a pause if the first line is `pause`, or that
-//! fault of their link if it is `link FAULT OPTIONS`. Phases and the first connections are implicit: both clients are subscribed at offset 0 before the steps, which last from 0
-//! to 60,000. With a line `stalls`, periods of more than 8 s without a success are reported.
+//! fault of their link if it is `link FAULT OPTIONS`. Phases and the first connections are implicit: both clients are
+//! subscribed at offset 0 before the steps, which last from 0 to 60,000. With a line `stalls`, periods of more than 8 s
+//! without a success are reported. With a line `requests` the clients send requests; with `streams` or `resumed
+//! streams` they receive streams, which the server resumes or not.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,11 +19,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use steadfast_faults::ledger::event::{
-    ClientEvent, EventRecord, FaultEvent, LossCause, MessageId, ProcessEvent, ProcessExit,
-    RunEvent, RunPhase, Subscribed,
+    ClientEvent, EffectEvent, EventRecord, FaultEvent, LossCause, MessageId, ProcessEvent,
+    ProcessExit, RequestOutcome, RunEvent, RunPhase, Subscribed,
 };
 use steadfast_faults::ledger::event_log::EventLog;
-use steadfast_faults::ledger::{ClientStats, Incident, Ledger};
+use steadfast_faults::ledger::{ClientStats, Incident, Ledger, RequestClass};
 use steadfast_faults::samples::Sample;
 use steadfast_faults::scenario::ScenarioOptions;
 use steadfast_faults::scenario::model::Scenario;
@@ -42,10 +44,9 @@ name = "events"
 use = "builtin:gateway"
 
 [load.chat]
-driver = "gateway-chat"
+LOAD
 clients = 2
 to = "gateway"
-ordered = true
 
 LINK
 [run]
@@ -61,6 +62,19 @@ WITH
 [[check]]
 that = "delivery.lost == 0"
 "#;
+
+/// The first line of a file, and the load that it selects.
+const LOADS: [(&str, &str); 3] = [
+    (
+        "requests",
+        "driver = \"exec\"\ncmd = \"driver\"\nsend = { every = \"200ms\" }",
+    ),
+    ("streams", "driver = \"exec\"\ncmd = \"driver\""),
+    (
+        "resumed streams",
+        "driver = \"exec\"\ncmd = \"driver\"\nguarantee = \"at-least-once\"",
+    ),
+];
 
 #[test]
 fn events_give_the_expected_ledger() {
@@ -102,11 +116,16 @@ fn reconcile(events: &str) -> Ledger {
     } else {
         "1h"
     };
+    let load = LOADS
+        .iter()
+        .find(|(line, _)| events.lines().any(|it| it == *line));
+    let chat = "driver = \"gateway-chat\"\nordered = true";
     let text = SCENARIO
         .replace("DO", action)
         .replace("WITH", with)
         .replace("LINK", link)
-        .replace("STALL", stall);
+        .replace("STALL", stall)
+        .replace("LOAD", load.map_or(chat, |(_, load)| load));
     let scenario = Scenario::parse("events.toml", &text, &ScenarioOptions::default()).unwrap();
     let plan = Plan::new(&scenario, 1).unwrap();
     let mut log = EventLog::new(10_000);
@@ -116,7 +135,11 @@ fn reconcile(events: &str) -> Ledger {
         push(&mut log, at, RunEvent::PhaseBegan(phase));
     }
     for client in [ClientId(0), ClientId(1)] {
-        for event in [ClientEvent::Connected, subscribed("e", 0, false, false)] {
+        let events = match load {
+            None => vec![ClientEvent::Connected, subscribed("e", 0, false, false)],
+            Some(_) => vec![ClientEvent::Opened, ClientEvent::Connected],
+        };
+        for event in events {
             push(&mut log, Instant::START, RunEvent::Client { client, event });
         }
     }
@@ -130,7 +153,8 @@ fn reconcile(events: &str) -> Ledger {
     }
     let lines = events
         .lines()
-        .filter(|line| !["pause", "stalls"].contains(line) && !line.starts_with("link "));
+        .filter(|line| !["pause", "stalls"].contains(line) && !line.starts_with("link "))
+        .filter(|line| LOADS.iter().all(|(name, _)| name != line));
     for line in lines.filter(|line| !line.starts_with('#')) {
         let (at, event) = parse_event(line);
         push(&mut log, at, event);
@@ -168,6 +192,22 @@ fn parse_event(line: &str) -> (Instant, RunEvent) {
                 _ => panic!("{line}"),
             },
         },
+        "effects" => RunEvent::Effects(match words {
+            ["read"] => EffectEvent::Read {
+                instance: InstanceId(0),
+                lines: 1,
+                foreign: 0,
+                is_torn: false,
+            },
+            ["executed", by, sequence, count] => EffectEvent::Executed {
+                request: MessageId {
+                    publisher: client(by),
+                    sequence: sequence.parse().unwrap(),
+                },
+                count: count.parse().unwrap(),
+            },
+            _ => panic!("{line}"),
+        }),
         _ => RunEvent::Client {
             client: client(source),
             event: client_event(words),
@@ -179,6 +219,8 @@ fn parse_event(line: &str) -> (Instant, RunEvent) {
 fn client_event(words: &[&str]) -> ClientEvent {
     let number = |text: &str| text.parse().unwrap();
     match words {
+        ["attempting"] => ClientEvent::Attempting,
+        ["opened"] => ClientEvent::TransportOpened,
         ["connected"] => ClientEvent::Connected,
         ["failed"] => ClientEvent::AttemptFailed,
         ["disconnected", "fin"] => ClientEvent::ConnectionLost(LossCause::Fin),
@@ -211,6 +253,28 @@ fn client_event(words: &[&str]) -> ClientEvent {
                 sequence: number(sequence),
             }),
             offset: number(offset),
+        },
+        ["request", sequence, intended] => ClientEvent::Requested {
+            sequence: number(sequence),
+            intended: Instant::START + STEPS + Duration::from_millis(number(intended)),
+        },
+        ["request-again", sequence] => ClientEvent::RequestedAgain {
+            sequence: number(sequence),
+        },
+        ["settled", sequence, outcome] => ClientEvent::Settled {
+            sequence: number(sequence),
+            outcome: match *outcome {
+                "ok" => RequestOutcome::Ok,
+                "error" => RequestOutcome::Error { code: 1 },
+                "not-sent" => RequestOutcome::NotSent,
+                "lost" => RequestOutcome::Lost,
+                "timed-out" => RequestOutcome::TimedOut,
+                _ => panic!("invalid outcome: {outcome}"),
+            },
+        },
+        ["message", stream, sequence] => ClientEvent::Received {
+            stream: u32::try_from(number(stream)).unwrap(),
+            sequence: number(sequence),
         },
         _ => panic!("invalid event: {words:?}"),
     }
@@ -318,15 +382,66 @@ fn describe_client(text: &mut String, stats: &ClientStats, name: &str) {
         it.gaps_reported
     )
     .unwrap();
+    if it.missed > 0 {
+        writeln!(text, "  missed {}", it.missed).unwrap();
+    }
+    describe_requests(text, stats);
+    describe_connects(text, stats);
+}
+
+fn describe_requests(text: &mut String, stats: &ClientStats) {
+    let it = &stats.requests;
+    if it.requests.is_empty() && it.contradictions.is_empty() {
+        return;
+    }
+    writeln!(
+        text,
+        "  requests sent {} ok {} error {} not sent {} unknown {} resent {} executed but never sent {}",
+        it.sent,
+        it.of_class(RequestClass::Ok),
+        it.of_class(RequestClass::Error),
+        it.of_class(RequestClass::NotSent),
+        it.of_class(RequestClass::MaybeExecuted),
+        it.resends,
+        it.executed_unsent,
+    )
+    .unwrap();
+    for (request, number) in it.requests.iter().zip(1..) {
+        let sample =
+            |sample: Option<Sample>| sample.as_ref().map_or_else(|| "-".to_owned(), millis);
+        let executions = request.executions.map(|count| format!(" executed {count}"));
+        let fault = request.fault.map_or("", |_| " in a fault");
+        writeln!(
+            text,
+            "  request {number} {:?} latency {} service {}{}{fault}",
+            request.class,
+            sample(request.latency),
+            sample(request.service),
+            executions.unwrap_or_default(),
+        )
+        .unwrap();
+    }
+}
+
+fn describe_connects(text: &mut String, stats: &ClientStats) {
+    let reconnects = &stats.connections.reconnects;
+    if !reconnects.is_empty() {
+        let times: Vec<String> = reconnects.iter().map(millis).collect();
+        writeln!(text, "  connected again in [{}]", times.join(", ")).unwrap();
+    }
 }
 
 fn describe_incident(text: &mut String, incident: &Incident) {
     let maybe = |sample: Option<Sample>| sample.as_ref().map_or_else(|| "-".to_owned(), millis);
+    let login = incident.login().as_ref().map(millis);
     writeln!(
         text,
-        "  incident detect {} dial {} resume {} total {} after heal {} attempts {}",
+        "  incident detect {} dial {}{} resume {} total {} after heal {} attempts {}",
         maybe(incident.detect()),
         millis(&incident.dial()),
+        login
+            .map(|login| format!(" log in {login}"))
+            .unwrap_or_default(),
         maybe(incident.resume()),
         millis(&incident.total()),
         maybe(incident.after_heal()),

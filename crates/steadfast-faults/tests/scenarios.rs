@@ -159,7 +159,7 @@ fn kinds_are_a_parameter_and_a_profile_replaces_the_description() {
         &[("kinds", "steadfast, centrifuge"), ("freeze", "3s")],
     );
 
-    assert_eq!(full.loads()[0].kinds, ClientKind::ALL);
+    assert_eq!(full.loads()[0].kinds, ClientKind::LIBRARIES);
     assert!(full.about().contains("45s, longer than any heartbeat"));
     assert_eq!(
         short.loads()[0].kinds,

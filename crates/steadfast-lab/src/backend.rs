@@ -12,6 +12,7 @@ pub(crate) mod processes;
 mod proxies;
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 
 use steadfast_faults::ledger::event::FaultEvent;
 use steadfast_faults::scenario::plan::PlannedFault;
@@ -40,6 +41,12 @@ pub(crate) trait Backend: Debug {
     /// Finds the targets of a fault that selects them by role. They are sent to the inbox; then the fault is injected
     /// into them.
     fn resolve(&self, fault: &PlannedFault, selection: RoleSelection);
+
+    /// The number of connections that clients have to a service; `None` if it cannot be counted.
+    fn connections(&self, instance: InstanceId) -> Option<u32>;
+
+    /// The effect log of a service; `None` if it has none.
+    fn effects(&self, instance: InstanceId) -> Option<PathBuf>;
 
     /// Injects a fault into its targets.
     fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent>;

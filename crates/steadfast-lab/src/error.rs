@@ -15,9 +15,10 @@ pub enum LabError {
     #[error("driver for `{}` clients not found", .0.name())]
     DriverMissing(ClientKind),
     /// A client driver could not be started.
-    #[error("failed to start the driver for `{}` clients: {command}", .kind.name())]
+    #[error("failed to start {driver}: {command}")]
     Driver {
-        kind: ClientKind,
+        /// Whose clients it owns.
+        driver: String,
         command: String,
         source: io::Error,
     },

@@ -8,6 +8,7 @@
 
 mod backend;
 pub mod driver;
+mod effects;
 mod ending;
 pub mod error;
 pub mod evidence;

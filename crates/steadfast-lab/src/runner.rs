@@ -6,8 +6,10 @@
 
 mod clients;
 pub(crate) mod inbox;
+mod requests;
 mod run;
 mod schedule;
+mod streams;
 
 use std::path::PathBuf;
 

@@ -14,6 +14,7 @@ mod process;
 pub(crate) mod programs;
 mod roles;
 mod setup;
+mod sockets;
 mod supervisor;
 
 pub(crate) use descendants::VARIABLE;

@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Lab) -> Result<(), Failure> {
         Lab::Check(arguments) => check::run(arguments),
         Lab::Heal(arguments) => heal::run(arguments),
         Lab::Launch(arguments) => Err(launch(arguments)),
-        Lab::Driver => driver::run(),
+        Lab::Driver { name } => driver::run(*name),
     }
 }
 

@@ -1,9 +1,13 @@
 //! Computes each metric from the ledger.
 
+mod requests;
+
 use steadfast_machine::convert;
 
 use crate::ledger::event::LossCause;
-use crate::ledger::{ClientOutcome, ClientStats, Disconnect, FaultStats, Incident, Ledger, Stall};
+use crate::ledger::{
+    ClientOutcome, ClientStats, Disconnect, FaultStats, Incident, Ledger, RequestClass, Stall,
+};
 use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::{Quantity, Unit};
 use crate::samples::{Measurement, Sample, Samples};
@@ -13,9 +17,14 @@ use crate::topology::FaultId;
 /// The value or the samples of a metric.
 enum Measured {
     Number(u64),
-    Share { part: u64, whole: u64 },
+    Share {
+        part: u64,
+        whole: u64,
+    },
     Times(Vec<Sample>),
     Counts(Vec<Sample>),
+    /// Nothing in the run says it.
+    Missing,
 }
 
 /// The value of a metric as one number; `None` when there are no samples.
@@ -32,7 +41,7 @@ pub(super) fn evaluate(query: &MetricQuery, ledger: &Ledger) -> Option<Measureme
         (Measured::Counts(values), Some(aggregate)) => {
             return Samples::new(values, Unit::Dimensionless).aggregate(aggregate);
         }
-        (Measured::Times(_) | Measured::Counts(_), None) => None,
+        (Measured::Times(_) | Measured::Counts(_), None) | (Measured::Missing, _) => None,
     };
     quantity.map(Measurement::known)
 }
@@ -40,12 +49,13 @@ pub(super) fn evaluate(query: &MetricQuery, ledger: &Ledger) -> Option<Measureme
 /// The samples of a metric that has many values; `None` for one that is a number.
 pub fn samples(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Option<Samples> {
     match measure(metric, filter, ledger) {
-        Measured::Number(_) | Measured::Share { .. } => None,
+        Measured::Number(_) | Measured::Share { .. } | Measured::Missing => None,
         Measured::Times(values) => Some(Samples::new(values, Unit::Time)),
         Measured::Counts(values) => Some(Samples::new(values, Unit::Dimensionless)),
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each metric")]
 fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
     let all = |pick: fn(&ClientStats) -> u64| sum(filter, ledger, pick);
     let with_outcome = |outcome: ClientOutcome| {
@@ -63,6 +73,8 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Measured::Times(incidents(filter, ledger).filter_map(pick).collect())
     };
     let faults = |pick: fn(&FaultStats) -> bool| count(ledger.faults.iter().filter(|it| pick(it)));
+    let of_class = |class| requests::of_class(filter, ledger, class);
+    let executed = |class| requests::executed(filter, ledger, class);
     let value = match metric {
         Metric::ClientsTotal => all(|_| 1),
         Metric::ClientsNeverConnected => with_outcome(ClientOutcome::NeverConnected),
@@ -90,6 +102,7 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::DeliveryReordered => all(|it| it.delivery.reordered),
         Metric::DeliveryUnknown => all(|it| it.delivery.unknown),
         Metric::DeliveryUnexpected => all(|it| it.delivery.unexpected),
+        Metric::DeliveryMissed => all(|it| it.delivery.missed),
         Metric::DeliveryRatio => return ratio(all(|it| it.delivery.delivered)),
         Metric::DeliveryRatioAtStop => return ratio(all(|it| it.delivery.delivered_at_stop)),
         Metric::OffsetsGapReported => all(|it| it.delivery.gaps_reported),
@@ -104,6 +117,7 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::FaultsInFlight => ledger.faults.iter().map(|it| it.in_flight).sum(),
         Metric::RecoveryDetect => return times(Incident::detect),
         Metric::RecoveryDial => return times(|it| Some(it.dial())),
+        Metric::RecoveryLogin => return times(Incident::login),
         Metric::RecoveryResume => return times(Incident::resume),
         Metric::RecoveryTotal => return times(|it| Some(it.total())),
         Metric::RecoveryAfterHeal => return times(Incident::after_heal),
@@ -113,6 +127,24 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::AttemptsPerRecovery => return Measured::Counts(attempts(filter, ledger)),
         Metric::ServiceRestartTime => return Measured::Times(ledger.services.restarts.clone()),
         Metric::LabLag => return Measured::Times(ledger.harness.lag.clone()),
+        Metric::RequestsSent => return requests::sent(filter, ledger),
+        Metric::RequestsOk => return of_class(RequestClass::Ok),
+        Metric::RequestsError => return of_class(RequestClass::Error),
+        Metric::RequestsNotSent => return of_class(RequestClass::NotSent),
+        Metric::RequestsUnknown => return of_class(RequestClass::MaybeExecuted),
+        Metric::RequestsResent => return requests::resent(filter, ledger),
+        Metric::RequestsExecuted => return executed(None),
+        Metric::RequestsNotSentExecuted => return executed(Some(RequestClass::NotSent)),
+        Metric::RequestsUnknownExecuted => return executed(Some(RequestClass::MaybeExecuted)),
+        Metric::RequestsExecutedTwice => return requests::executed_twice(filter, ledger),
+        Metric::RequestsOkNotExecuted => return requests::ok_not_executed(filter, ledger),
+        Metric::RequestsUnexpected => return requests::unexpected(ledger),
+        Metric::LatencyTotal => return requests::latencies(filter, ledger, |it| it.latency),
+        Metric::LatencyService => return requests::latencies(filter, ledger, |it| it.service),
+        Metric::ConnectFirst => return requests::first_connects(filter, ledger),
+        Metric::ConnectAgain => return requests::later_connects(filter, ledger),
+        Metric::ConnectionsDuration => return requests::connection_durations(filter, ledger),
+        Metric::ConnectionsBalance => return requests::balance(ledger),
     };
     Measured::Number(value)
 }

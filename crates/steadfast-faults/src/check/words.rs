@@ -18,6 +18,7 @@ enum Total {
     Disconnects,
     Stalls,
     ExpectedDeliveries,
+    Requests,
     PlannedFaults,
 }
 
@@ -29,6 +30,7 @@ impl Total {
             Self::Disconnects => Metric::DisconnectsTotal,
             Self::Stalls => Metric::StallsTotal,
             Self::ExpectedDeliveries => Metric::DeliveryExpected,
+            Self::Requests => Metric::RequestsSent,
             Self::PlannedFaults => Metric::FaultsPlanned,
         }
     }
@@ -172,6 +174,7 @@ fn noun(total: Total) -> (&'static str, &'static str) {
         Total::Disconnects => ("disconnect", "disconnects"),
         Total::Stalls => ("stall", "stalls"),
         Total::ExpectedDeliveries => ("delivery", "deliveries"),
+        Total::Requests => ("request", "requests"),
         Total::PlannedFaults => ("fault", "faults"),
     }
 }
@@ -231,9 +234,13 @@ fn is_ratio(term: &Term) -> bool {
 }
 
 fn is_ratio_metric(metric: Metric) -> bool {
-    matches!(metric, Metric::DeliveryRatio | Metric::DeliveryRatioAtStop)
+    matches!(
+        metric,
+        Metric::DeliveryRatio | Metric::DeliveryRatioAtStop | Metric::ConnectionsBalance
+    )
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each metric")]
 const fn wording(metric: Metric) -> Wording {
     use Metric as M;
     use Wording::{Count, PartOf, Plain};
@@ -267,10 +274,26 @@ const fn wording(metric: Metric) -> Wording {
             "deliveries with unknown outcome",
         ),
         M::DeliveryUnexpected => Count("unexpected delivery", "unexpected deliveries"),
+        M::DeliveryMissed => Count("missed message", "missed messages"),
+        M::RequestsSent => Count("request", "requests"),
+        M::RequestsOk => PartOf(Total::Requests, "ok"),
+        M::RequestsError => PartOf(Total::Requests, "with an error"),
+        M::RequestsNotSent => PartOf(Total::Requests, "not sent"),
+        M::RequestsUnknown => PartOf(Total::Requests, "without a reply"),
+        M::RequestsResent => Count("resend", "resends"),
+        M::RequestsExecuted => PartOf(Total::Requests, "executed"),
+        M::RequestsExecutedTwice => PartOf(Total::Requests, "executed twice"),
+        M::RequestsOkNotExecuted => PartOf(Total::Requests, "ok but not executed"),
+        M::RequestsNotSentExecuted => PartOf(Total::Requests, "not sent but executed"),
+        M::RequestsUnknownExecuted => PartOf(Total::Requests, "without a reply but executed"),
+        M::RequestsUnexpected => Count("unexpected execution", "unexpected executions"),
         M::OffsetsGapReported => Count("reported gap", "reported gaps"),
         M::OffsetsEpochChange => Count("channel epoch change", "channel epoch changes"),
         M::OffsetsReused => Count("reused offset", "reused offsets"),
-        M::LoadUnsent => Count("unsent publication", "unsent publications"),
+        M::LoadUnsent => Count(
+            "unsent publication or request",
+            "unsent publications and requests",
+        ),
         M::ServiceExitUnexpected => Count("unexpected exit", "unexpected exits"),
         M::FaultsPlanned => Count("planned fault", "planned faults"),
         M::FaultsEffective => PartOf(Total::PlannedFaults, "effective"),
@@ -279,12 +302,19 @@ const fn wording(metric: Metric) -> Wording {
         M::FaultsInFlight => Count("publication in flight", "publications in flight"),
         M::RecoveryDetect
         | M::RecoveryDial
+        | M::RecoveryLogin
         | M::RecoveryResume
         | M::RecoveryTotal
         | M::RecoveryAfterHeal
         | M::RecoveryStall
         | M::DeliveryRatio
         | M::DeliveryRatioAtStop
+        | M::ConnectFirst
+        | M::ConnectAgain
+        | M::ConnectionsDuration
+        | M::ConnectionsBalance
+        | M::LatencyTotal
+        | M::LatencyService
         | M::ServiceRestartTime
         | M::LabLag => Plain,
     }

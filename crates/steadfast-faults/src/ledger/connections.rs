@@ -1,7 +1,4 @@
 //! The connections of each client, its incidents, and its outcome at the end of the run.
-//!
-//! An incident begins with an unplanned disconnect and ends with the first success of the application after the
-//! subscription is active again. A connection that ends before that belongs to the same incident.
 
 use std::time::Duration;
 
@@ -9,8 +6,9 @@ use steadfast_machine::Instant;
 
 use crate::ledger::event::{ClientEvent, LossCause};
 use crate::ledger::faults::{self, FaultStats};
+use crate::ledger::incidents::{Disconnect, Incident};
 use crate::samples::Sample;
-use crate::topology::{Client, ClientId, FaultId};
+use crate::topology::Client;
 
 /// The state of a client at the end of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,78 +38,6 @@ impl ClientOutcome {
     }
 }
 
-/// The end of a connection that the client had not closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Disconnect {
-    /// When the client noticed it.
-    pub at: Instant,
-    /// How the client noticed it.
-    pub cause: LossCause,
-    /// The fault to which it is attributed.
-    pub fault: Option<FaultId>,
-}
-
-/// From the end of a connection to the first success after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Incident {
-    /// The client that was disconnected.
-    pub client: ClientId,
-    /// The first disconnect of the incident.
-    pub disconnect: Disconnect,
-    /// When its fault was injected, if there is one.
-    pub injected: Option<Instant>,
-    /// When its fault was healed, if it was.
-    pub healed: Option<Instant>,
-    /// Connection attempts, the successful one included.
-    pub attempts: u64,
-    /// When the connection on which it recovered was established.
-    pub connected: Option<Instant>,
-    /// When the application had its first success.
-    pub recovered: Option<Instant>,
-    /// Whether the client gave up.
-    pub has_given_up: bool,
-    /// The end of the observation.
-    pub observed_until: Instant,
-}
-
-impl Incident {
-    /// From the fault until the client noticed; `None` when it is not attributed to a fault.
-    pub fn detect(&self) -> Option<Sample> {
-        self.injected
-            .map(|injected| Sample::time(self.disconnect.at - injected))
-    }
-
-    /// From the disconnect until connected, with all attempts.
-    pub fn dial(&self) -> Sample {
-        self.since(self.disconnect.at, self.connected)
-    }
-
-    /// From connected until the first success; `None` if it never connected.
-    pub fn resume(&self) -> Option<Sample> {
-        self.connected
-            .map(|connected| self.since(connected, self.recovered))
-    }
-
-    /// From the fault, or from the disconnect if no fault is known, until the first success.
-    pub fn total(&self) -> Sample {
-        self.since(self.injected.unwrap_or(self.disconnect.at), self.recovered)
-    }
-
-    /// From the end of the fault until the first success; zero if it was earlier.
-    pub fn after_heal(&self) -> Option<Sample> {
-        self.healed.map(|healed| self.since(healed, self.recovered))
-    }
-
-    /// A duration that had not ended at the end of the observation is censored.
-    fn since(&self, from: Instant, to: Option<Instant>) -> Sample {
-        let longer = Sample {
-            is_censored: true,
-            ..Sample::time(self.observed_until - from)
-        };
-        to.map_or(longer, |to| Sample::time(to - from))
-    }
-}
-
 /// From the start to the end of a connection, as the client reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionInterval {
@@ -130,6 +56,12 @@ pub struct ConnectionStats {
     pub intervals: Vec<ConnectionInterval>,
     /// All connection attempts.
     pub attempts: u64,
+    /// The time from the request to connect until it was first connected, with all attempts; `None` if it was never
+    /// requested.
+    pub first_connect: Option<Sample>,
+    /// The duration of each further attempt that led to a connection, or was in progress at the end; only of drivers that
+    /// report when an attempt begins.
+    pub reconnects: Vec<Sample>,
     /// Ends of connections that it had not closed.
     pub disconnects: Vec<Disconnect>,
     /// The incidents that followed the disconnects.
@@ -158,6 +90,10 @@ struct ConnectionTracker<'a> {
     faults: &'a [FaultStats],
     observed_until: Instant,
     state: ClientState,
+    /// When the client was requested to connect.
+    opened: Option<Instant>,
+    /// When the attempt that is in progress began.
+    attempting: Option<Instant>,
     stats: ConnectionStats,
 }
 
@@ -173,10 +109,14 @@ pub(super) fn reconstruct(
         faults,
         observed_until,
         state: ClientState::NotYetConnected,
+        opened: None,
+        attempting: None,
         stats: ConnectionStats {
             outcome: ClientOutcome::NeverConnected,
             intervals: Vec::new(),
             attempts: 0,
+            first_connect: None,
+            reconnects: Vec::new(),
             disconnects: Vec::new(),
             incidents: Vec::new(),
             contradictions: Vec::new(),
@@ -185,27 +125,55 @@ pub(super) fn reconstruct(
     for (at, event) in events {
         tracker.read(*at, event);
     }
-    tracker.stats.outcome = tracker.outcome();
-    tracker.stats
+    tracker.finish()
 }
 
 impl ConnectionTracker<'_> {
     fn read(&mut self, at: Instant, event: &ClientEvent) {
+        if event.is_success() {
+            self.on_success(at);
+        }
         match event {
+            ClientEvent::Opened => self.opened = self.opened.or(Some(at)),
+            ClientEvent::Attempting => self.attempting = Some(at),
+            ClientEvent::TransportOpened => self.on_transport_opened(at),
             ClientEvent::AttemptFailed => self.on_attempt_failed(at),
             ClientEvent::Connected => self.on_connected(at),
             ClientEvent::ConnectionLost(cause) => self.on_connection_lost(at, *cause),
             ClientEvent::GaveUp { code } => self.on_gave_up(at, *code),
             ClientEvent::Subscribed(_) => self.on_subscribed(at),
-            ClientEvent::Acknowledged { .. } | ClientEvent::Delivered { .. } => self.on_success(at),
             ClientEvent::Published { .. }
             | ClientEvent::Resent { .. }
+            | ClientEvent::Acknowledged { .. }
             | ClientEvent::Rejected { .. }
-            | ClientEvent::Unsent => {}
+            | ClientEvent::Unsent
+            | ClientEvent::Delivered { .. }
+            | ClientEvent::Received { .. }
+            | ClientEvent::Requested { .. }
+            | ClientEvent::RequestedAgain { .. }
+            | ClientEvent::Settled { .. } => {}
+        }
+    }
+
+    fn on_transport_opened(&mut self, at: Instant) {
+        match self.state {
+            ClientState::NotYetConnected => {}
+            ClientState::Down => {
+                if let Some(incident) = self.stats.incidents.last_mut() {
+                    incident.opened = Some(at);
+                }
+            }
+            ClientState::Up { .. } | ClientState::Recovering { .. } | ClientState::GaveUp => {
+                self.contradict(at, "transport opened while connected or after giving up");
+            }
         }
     }
 
     fn on_attempt_failed(&mut self, at: Instant) {
+        self.attempting = None;
+        if let Some(incident) = self.stats.incidents.last_mut() {
+            incident.opened = incident.opened.filter(|_| incident.connected.is_some());
+        }
         match self.state {
             ClientState::NotYetConnected | ClientState::Down => self.count_attempt(),
             ClientState::Up { .. } | ClientState::Recovering { .. } | ClientState::GaveUp => {
@@ -218,6 +186,8 @@ impl ConnectionTracker<'_> {
         match self.state {
             ClientState::NotYetConnected => {
                 self.count_attempt();
+                self.attempting = None;
+                self.stats.first_connect = self.opened.map(|opened| Sample::time(at - opened));
                 self.stats
                     .intervals
                     .push(ConnectionInterval { from: at, to: None });
@@ -225,6 +195,10 @@ impl ConnectionTracker<'_> {
             }
             ClientState::Down => {
                 self.count_attempt();
+                let attempting = self.attempting.take();
+                self.stats
+                    .reconnects
+                    .extend(attempting.map(|began| Sample::time(at - began)));
                 self.stats
                     .intervals
                     .push(ConnectionInterval { from: at, to: None });
@@ -233,7 +207,8 @@ impl ConnectionTracker<'_> {
                 }
                 self.state = ClientState::Recovering {
                     connected: at,
-                    is_subscribed: false,
+                    // The others are ready as soon as they are connected.
+                    is_subscribed: !self.client.kind.is_library(),
                 };
             }
             ClientState::Up { .. } | ClientState::Recovering { .. } | ClientState::GaveUp => {
@@ -252,6 +227,7 @@ impl ConnectionTracker<'_> {
                 self.record_disconnect(at, cause, connected);
                 if let Some(incident) = self.stats.incidents.last_mut() {
                     incident.connected = None;
+                    incident.opened = None;
                 }
                 self.state = ClientState::Down;
             }
@@ -312,6 +288,7 @@ impl ConnectionTracker<'_> {
             injected: fault.and_then(|fault| fault.injected),
             healed: fault.and_then(|fault| fault.healed),
             attempts: 0,
+            opened: None,
             connected: None,
             recovered: None,
             has_given_up: false,
@@ -353,6 +330,21 @@ impl ConnectionTracker<'_> {
             let text = format!("{} at {elapsed:?}: {what}", self.client.name);
             self.stats.contradictions.push(text);
         }
+    }
+
+    fn finish(mut self) -> ConnectionStats {
+        self.stats.outcome = self.outcome();
+        let end = self.observed_until;
+        let is_new = self.stats.intervals.is_empty();
+        if is_new {
+            let opened = self.opened;
+            self.stats.first_connect = opened.map(|opened| Sample::between(opened, None, end));
+        } else if let Some(began) = self.attempting {
+            self.stats
+                .reconnects
+                .push(Sample::between(began, None, end));
+        }
+        self.stats
     }
 
     fn outcome(&self) -> ClientOutcome {

@@ -12,7 +12,8 @@ use crate::ledger::connections::{ClientOutcome, ConnectionInterval};
 use crate::ledger::delivery::Messages;
 use crate::ledger::event::{ClientEvent, RunPhase};
 use crate::ledger::timeline::Timeline;
-use crate::ledger::{FaultStats, Ledger};
+use crate::ledger::{FaultStats, Ledger, RequestClass};
+use crate::topology::ClientKind;
 
 /// How late a client may record what happened before its server process exited.
 const RECORDING_DELAY_MAX: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub(super) fn inconsistencies(
     phases(timeline, &mut found);
     clients(ledger, timeline, &mut found);
     publications(ledger, messages, &mut found);
+    requests(ledger, &mut found);
     deliveries(ledger, &mut found);
     hidden_reconnects(ledger, timeline, &mut found);
     found
@@ -116,6 +118,30 @@ fn publications(ledger: &Ledger, messages: &Messages, found: &mut Vec<String>) {
     }
 }
 
+/// Each request has exactly one class, and the outcome of each belongs to a request that was sent.
+fn requests(ledger: &Ledger, found: &mut Vec<String>) {
+    for stats in &ledger.clients {
+        let it = &stats.requests;
+        found.extend(it.contradictions.iter().cloned());
+        let classified: u64 = [
+            RequestClass::Ok,
+            RequestClass::Error,
+            RequestClass::NotSent,
+            RequestClass::MaybeExecuted,
+        ]
+        .into_iter()
+        .map(|class| it.of_class(class))
+        .sum();
+        if it.sent != classified {
+            found.push(format!(
+                "{}: {}, but {classified} with an outcome or without a reply",
+                stats.client.name,
+                counted(it.sent, "request", "requests")
+            ));
+        }
+    }
+}
+
 fn deliveries(ledger: &Ledger, found: &mut Vec<String>) {
     for stats in &ledger.clients {
         let it = &stats.delivery;
@@ -137,7 +163,8 @@ fn deliveries(ledger: &Ledger, found: &mut Vec<String>) {
 }
 
 /// No client succeeds on a connection whose process has exited: a client that reports such a success has hidden a
-/// reconnect.
+/// reconnect. A program that reports one connection for the whole run has clients without connections of their own, such
+/// as those that send each request over a new one.
 fn hidden_reconnects(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<String>) {
     let process_faults = ledger
         .faults
@@ -145,7 +172,10 @@ fn hidden_reconnects(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<S
         .filter(|it| it.is_effective() && it.planned.action.ends_process());
     for fault in process_faults {
         for stats in &ledger.clients {
-            let is_hidden = fault.hits(stats.client.instance)
+            let is_connectionless =
+                stats.client.kind == ClientKind::Exec && stats.connections.disconnects.is_empty();
+            let is_hidden = !is_connectionless
+                && fault.planned.hits(&stats.client)
                 && stats.connections.intervals.iter().any(|interval| {
                     let events = timeline.of_client(stats.client.id);
                     events
@@ -171,10 +201,9 @@ fn is_impossible(
     let (Some(injected), Some(confirmed)) = (fault.injected, fault.confirmed) else {
         return false;
     };
-    let is_success = matches!(
-        event,
-        ClientEvent::Acknowledged { .. } | ClientEvent::Delivered { .. }
-    );
     let is_inside = at >= interval.from && interval.to.is_none_or(|to| at <= to);
-    is_success && is_inside && interval.from < injected && at > confirmed + RECORDING_DELAY_MAX
+    event.is_success()
+        && is_inside
+        && interval.from < injected
+        && at > confirmed + RECORDING_DELAY_MAX
 }

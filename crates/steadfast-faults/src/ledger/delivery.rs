@@ -79,6 +79,10 @@ pub struct DeliveryStats {
     pub received: u64,
     /// Resubscriptions to which the server replied that publications may be missing.
     pub gaps_reported: u64,
+    /// Messages of a stream that passed between two connections, which its guarantee does not cover.
+    pub missed: u64,
+    /// Messages of a stream that were received during the baseline.
+    pub in_baseline: u64,
 }
 
 /// Channel epochs and offsets of all channels.
@@ -185,12 +189,19 @@ impl Messages {
                 }
             }
             ClientEvent::Unsent => counts.unsent += 1,
-            ClientEvent::AttemptFailed
+            ClientEvent::Opened
+            | ClientEvent::Attempting
+            | ClientEvent::TransportOpened
+            | ClientEvent::AttemptFailed
             | ClientEvent::Connected
             | ClientEvent::ConnectionLost(_)
             | ClientEvent::GaveUp { .. }
             | ClientEvent::Subscribed(_)
-            | ClientEvent::Delivered { .. } => {}
+            | ClientEvent::Delivered { .. }
+            | ClientEvent::Received { .. }
+            | ClientEvent::Requested { .. }
+            | ClientEvent::RequestedAgain { .. }
+            | ClientEvent::Settled { .. } => {}
         }
     }
 
@@ -270,7 +281,10 @@ pub(super) fn reconcile(
                     }
                 }
             }
-            ClientEvent::AttemptFailed
+            ClientEvent::Opened
+            | ClientEvent::Attempting
+            | ClientEvent::TransportOpened
+            | ClientEvent::AttemptFailed
             | ClientEvent::Connected
             | ClientEvent::ConnectionLost(_)
             | ClientEvent::GaveUp { .. }
@@ -278,7 +292,11 @@ pub(super) fn reconcile(
             | ClientEvent::Resent { .. }
             | ClientEvent::Acknowledged { .. }
             | ClientEvent::Rejected { .. }
-            | ClientEvent::Unsent => {}
+            | ClientEvent::Unsent
+            | ClientEvent::Received { .. }
+            | ClientEvent::Requested { .. }
+            | ClientEvent::RequestedAgain { .. }
+            | ClientEvent::Settled { .. } => {}
         }
     }
     classify(&stream, client.channel, timeline, messages, &mut delivery);

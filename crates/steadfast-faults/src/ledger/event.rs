@@ -38,6 +38,8 @@ pub enum RunEvent {
         instance: InstanceId,
         event: ProcessEvent,
     },
+    /// The effects of requests, which services log; the instant is that of reading them after the end of the run.
+    Effects(EffectEvent),
     /// The harness reported about itself.
     Harness(HarnessEvent),
 }
@@ -86,6 +88,12 @@ impl RunPhase {
 /// What happens to a client, and what the client does. A client uses only its channel in the topology.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientEvent {
+    /// The client was requested to connect; its first attempt begins.
+    Opened,
+    /// A further attempt begins. Drivers need not report it.
+    Attempting,
+    /// The transport of an attempt is open, and the client logs in. Drivers need not report it.
+    TransportOpened,
     /// A connection attempt failed; the client will try again.
     AttemptFailed,
     /// The client is connected: the transport is open and the server has replied to the connect command.
@@ -136,14 +144,112 @@ pub enum ClientEvent {
         /// The offset that the server gave the publication.
         offset: u64,
     },
+    /// The client received a message of a stream, whose sequences count up in steps of 1.
+    Received {
+        /// The number of the stream in this run. Streams of the same name in two loads, from two instances or with two
+        /// epochs have different numbers.
+        stream: u32,
+        /// The number of the message in its stream.
+        sequence: u64,
+    },
+    /// The client passed this request to its driver for the first time. Sequences of a client count from 1 without gaps.
+    Requested {
+        /// The number of the request at its client, shared with no publication.
+        sequence: u64,
+        /// When the schedule required it: from here its latency counts, so that a late send hides nothing.
+        intended: Instant,
+    },
+    /// The client sent this request again with the same key: its outcome was unknown, or it had not been sent.
+    RequestedAgain {
+        /// The number of the request at its client.
+        sequence: u64,
+    },
+    /// The final outcome of a request. A request without one by the end of the run may have been executed.
+    Settled {
+        /// The number of the request at its client.
+        sequence: u64,
+        /// What its client knows of it.
+        outcome: RequestOutcome,
+    },
 }
 
-/// Identifies a publication: its payload contains both numbers, so that each of its deliveries is recognised.
+impl ClientEvent {
+    /// Whether it shows that the client and its server understand each other: a client has recovered with it.
+    pub const fn is_success(&self) -> bool {
+        match self {
+            Self::Acknowledged { .. } | Self::Delivered { .. } | Self::Received { .. } => true,
+            Self::Settled { outcome, .. } => outcome.is_reply(),
+            Self::Opened
+            | Self::Attempting
+            | Self::TransportOpened
+            | Self::AttemptFailed
+            | Self::Connected
+            | Self::ConnectionLost(_)
+            | Self::GaveUp { .. }
+            | Self::Subscribed(_)
+            | Self::Published { .. }
+            | Self::Resent { .. }
+            | Self::Rejected { .. }
+            | Self::Unsent
+            | Self::Requested { .. }
+            | Self::RequestedAgain { .. } => false,
+        }
+    }
+}
+
+/// What became of a request, as far as its client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RequestOutcome {
+    /// The server replied that it was executed.
+    Ok,
+    /// The server replied with an error of the application.
+    Error {
+        /// The error code; 0 if there is none.
+        code: u32,
+    },
+    /// The client did not send it, so it was certainly not executed.
+    NotSent,
+    /// It was sent, and the connection ended before the reply: it may have been executed.
+    Lost,
+    /// It was sent, and its time limit passed before the reply: it may have been executed, and may still be.
+    TimedOut,
+}
+
+impl RequestOutcome {
+    /// Whether the server replied.
+    pub const fn is_reply(self) -> bool {
+        match self {
+            Self::Ok | Self::Error { .. } => true,
+            Self::NotSent | Self::Lost | Self::TimedOut => false,
+        }
+    }
+}
+
+/// What the effect logs of services contain: a line for each execution of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum EffectEvent {
+    /// The effect log of this instance was read.
+    Read {
+        instance: InstanceId,
+        /// The number of lines that have an end.
+        lines: u64,
+        /// Lines whose key is not of this run.
+        foreign: u64,
+        /// Whether the last line was incomplete, as after a crash in the middle of a write; it does not count.
+        is_torn: bool,
+    },
+    /// A request of this run was executed this often, over all instances.
+    Executed { request: MessageId, count: u32 },
+}
+
+/// Identifies a publication or a request: the payload of a publication contains both numbers, so that each of its
+/// deliveries is recognised, and the key of a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId {
-    /// The client that published it.
+    /// The client that published or requested it.
     pub publisher: ClientId,
-    /// The number of the publication at its client, from 1.
+    /// The number of the publication or request at its client, from 1.
     pub sequence: u64,
 }
 
@@ -212,6 +318,8 @@ pub enum ProcessEvent {
     Ready,
     /// The process exited with this status.
     Exited(ProcessExit),
+    /// The number of connections that clients have to the process, when the senders stopped.
+    Connections(u32),
 }
 
 /// How a process exited.

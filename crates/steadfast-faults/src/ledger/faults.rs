@@ -2,6 +2,7 @@
 
 mod links;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use steadfast_machine::Instant;
@@ -12,7 +13,7 @@ use crate::ledger::timeline::Timeline;
 use crate::samples::Sample;
 use crate::scenario::model::FaultAction;
 use crate::scenario::plan::PlannedFault;
-use crate::topology::{Client, InstanceId};
+use crate::topology::{Client, InstanceId, Topology};
 
 /// How late a client may record that it connected: the fault may be recorded between the connection and its record.
 const RECORDING_SLACK: Duration = Duration::from_millis(100);
@@ -44,7 +45,10 @@ pub struct FaultStats {
     pub connected: u64,
     /// The number of clients that stalled because of it.
     pub stalled: u64,
-    /// Publications to its targets that were sent before their client noticed the fault, and had no final reply when
+    /// Requests to its targets that were disturbed: in the time in which the fault was in effect, they had an outcome other
+    /// than ok, or none.
+    pub disturbed_requests: u64,
+    /// Publications and requests to its targets that were sent before their client noticed the fault, and had no final reply when
     /// the fault took effect.
     pub in_flight: u64,
 }
@@ -52,6 +56,10 @@ pub struct FaultStats {
 /// The restarts and unexpected exits of processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceStats {
+    /// The number of connections to each instance when the senders stopped, where that was counted.
+    pub connections: BTreeMap<InstanceId, u32>,
+    /// The instances of each service, by its name.
+    pub instances: BTreeMap<String, Vec<InstanceId>>,
     /// The time from each start except the first until the process was ready.
     pub restarts: Vec<Sample>,
     /// Exits that are not attributed to a fault.
@@ -66,9 +74,9 @@ impl FaultStats {
 
     /// Whether it took effect and yet tested nothing: it should have ended connections and ended none, or no client was
     /// connected over its links. A service without clients of the run, such as a store of the gateways, has no
-    /// connections that count here.
+    /// connections that count here. Clients without connections of their own notice a fault by their requests.
     pub const fn has_no_impact(&self) -> bool {
-        if !self.is_effective() {
+        if !self.is_effective() || self.disturbed_requests > 0 {
             return false;
         }
         match self.planned.action.link_fault() {
@@ -145,6 +153,7 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
             disconnects: 0,
             connected: 0,
             stalled: 0,
+            disturbed_requests: 0,
             in_flight: 0,
         };
         if fault.role.is_some() {
@@ -182,8 +191,16 @@ pub(super) fn attributed<'a>(
     candidates.max_by_key(|fault| (fault.injected, fault.planned.id))
 }
 
-pub(super) fn services(faults: &[FaultStats], timeline: &Timeline<'_>) -> ServiceStats {
+pub(super) fn services(
+    topology: &Topology,
+    faults: &[FaultStats],
+    timeline: &Timeline<'_>,
+) -> ServiceStats {
     let mut stats = ServiceStats::default();
+    for instance in topology.instances() {
+        let of_service = stats.instances.entry(instance.service.clone());
+        of_service.or_default().push(instance.id);
+    }
     for (instance, events) in &timeline.processes {
         let mut starts = 0_u64;
         let mut started = None;
@@ -197,6 +214,9 @@ pub(super) fn services(faults: &[FaultStats], timeline: &Timeline<'_>) -> Servic
                     if let Some(started) = started.take().filter(|_| starts > 1) {
                         stats.restarts.push(Sample::time(*at - started));
                     }
+                }
+                ProcessEvent::Connections(count) => {
+                    stats.connections.insert(*instance, *count);
                 }
                 ProcessEvent::Exited(_) => {
                     let expected = faults.iter().any(|fault| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_machine::Instant;
 
 use crate::ledger::connections::ConnectionStats;
-use crate::ledger::event::{ClientEvent, RunPhase};
+use crate::ledger::event::RunPhase;
 use crate::ledger::faults::FaultStats;
 use crate::ledger::timeline::Timeline;
 use crate::samples::Sample;
@@ -60,11 +60,7 @@ pub(super) fn stalls(
         .of_client(client.id)
         .iter()
         .filter_map(|(at, event)| {
-            let success = matches!(
-                event,
-                ClientEvent::Acknowledged { .. } | ClientEvent::Delivered { .. }
-            );
-            (success && *at < observed_until).then_some(Some(*at))
+            (event.is_success() && *at < observed_until).then_some(Some(*at))
         });
     let mut found = Vec::new();
     for success in successes.chain([None]) {

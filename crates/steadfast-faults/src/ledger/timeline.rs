@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use steadfast_machine::Instant;
 
 use crate::ledger::event::{
-    ClientEvent, FaultEvent, HarnessEvent, ProcessEvent, RunEvent, RunPhase,
+    ClientEvent, EffectEvent, FaultEvent, HarnessEvent, ProcessEvent, RunEvent, RunPhase,
 };
 use crate::ledger::event_log::EventLog;
 use crate::topology::{ClientId, FaultId, InstanceId};
@@ -24,6 +24,7 @@ pub(super) struct Timeline<'a> {
     pub(super) faults: BTreeMap<FaultId, Events<'a, FaultEvent>>,
     pub(super) processes: BTreeMap<InstanceId, Events<'a, ProcessEvent>>,
     pub(super) harness: Events<'a, HarnessEvent>,
+    pub(super) effects: Vec<EffectEvent>,
 }
 
 impl<'a> Timeline<'a> {
@@ -37,7 +38,7 @@ impl<'a> Timeline<'a> {
             }
         }
         let end = timeline.begin(RunPhase::End);
-        // What the harness reports about itself during cleanup counts too.
+        // What the harness reports about itself during cleanup counts too, and effect logs are read after the end.
         for record in sorted {
             let at = record.at;
             let is_inside = end.is_none_or(|end| at <= end);
@@ -60,6 +61,7 @@ impl<'a> Timeline<'a> {
                         .push((at, event));
                 }
                 RunEvent::Harness(event) => timeline.harness.push((at, event)),
+                RunEvent::Effects(event) => timeline.effects.push(*event),
                 RunEvent::PhaseBegan(_)
                 | RunEvent::Client { .. }
                 | RunEvent::Fault { .. }

@@ -9,7 +9,7 @@ use serde_json::Number;
 use steadfast_machine::convert;
 
 use crate::check::{CheckResult, ComparisonResult, samples};
-use crate::ledger::{ClientOutcome, ClientStats, FaultStats};
+use crate::ledger::{ClientOutcome, ClientStats, FaultStats, RequestClass};
 use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::Unit;
 use crate::report::{ProgramVersion, RECOVERY, Report};
@@ -35,6 +35,7 @@ struct RunReport<'a> {
     attempts_per_recovery: Option<Distribution>,
     harness_lag: Option<Distribution>,
     messages: Messages,
+    requests: Requests,
     gaps_reported: u64,
     channel_epoch_changes: u64,
     offsets_reused: u64,
@@ -83,6 +84,28 @@ struct Messages {
     duplicates: u64,
     reordered: u64,
     unexpected: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Requests {
+    sent: u64,
+    ok: u64,
+    error: u64,
+    not_sent: u64,
+    unknown: u64,
+    resent: u64,
+    /// Null if no service has an effect log.
+    effects: Option<Effects>,
+    latency: Vec<Distribution>,
+}
+
+#[derive(Debug, Serialize)]
+struct Effects {
+    executed: u64,
+    executed_twice: u64,
+    ok_not_executed: u64,
+    not_sent_executed: u64,
+    unknown_executed: u64,
 }
 
 /// Aggregates of samples, in `unit`; percentiles are null below 100 samples.
@@ -202,6 +225,7 @@ fn run<'a>(report: &Report<'a>) -> RunReport<'a> {
         attempts_per_recovery: aggregates("attempts", Metric::AttemptsPerRecovery),
         harness_lag: aggregates("lag", Metric::LabLag),
         messages: messages(&all),
+        requests: requests(&all, report),
         gaps_reported: all.iter().map(|it| it.delivery.gaps_reported).sum(),
         channel_epoch_changes: ledger.offsets.epoch_changes,
         offsets_reused: ledger.offsets.reused,
@@ -277,6 +301,38 @@ fn messages(stats: &[&ClientStats]) -> Messages {
         duplicates: sum(|it| it.delivery.duplicate),
         reordered: sum(|it| it.delivery.reordered),
         unexpected: sum(|it| it.delivery.unexpected),
+    }
+}
+
+fn requests(stats: &[&ClientStats], report: &Report<'_>) -> Requests {
+    let sum = |pick: fn(&ClientStats) -> u64| stats.iter().map(|it| pick(it)).sum();
+    let effects = report.ledger.effects.was_read().then(|| Effects {
+        executed: sum(|it| it.requests.executed(None)),
+        executed_twice: sum(|it| it.requests.executed_twice()),
+        ok_not_executed: sum(|it| it.requests.ok_not_executed()),
+        not_sent_executed: sum(|it| it.requests.executed(Some(RequestClass::NotSent))),
+        unknown_executed: sum(|it| it.requests.executed(Some(RequestClass::MaybeExecuted))),
+    });
+    let latency = [
+        ("total", Metric::LatencyTotal),
+        ("service", Metric::LatencyService),
+    ];
+    let all = MetricFilter::default();
+    Requests {
+        sent: sum(|it| it.requests.sent),
+        ok: sum(|it| it.requests.of_class(RequestClass::Ok)),
+        error: sum(|it| it.requests.of_class(RequestClass::Error)),
+        not_sent: sum(|it| it.requests.of_class(RequestClass::NotSent)),
+        unknown: sum(|it| it.requests.of_class(RequestClass::MaybeExecuted)),
+        resent: sum(|it| it.requests.resends),
+        effects,
+        latency: latency
+            .into_iter()
+            .filter_map(|(name, metric)| {
+                let samples = samples(metric, &all, report.ledger)?;
+                Some(distribution(name, &samples))
+            })
+            .collect(),
     }
 }
 

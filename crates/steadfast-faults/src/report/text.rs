@@ -1,6 +1,7 @@
 //! The report as text for a terminal: readable without colour, with the verdict at the beginning and the end.
 
 mod recovery;
+mod requests;
 
 use std::fmt::{self, Write};
 
@@ -44,6 +45,7 @@ fn write_all(out: &mut String, report: &Report<'_>) -> fmt::Result {
     write_clients(out, report)?;
     recovery::write(out, report)?;
     write_messages(out, report)?;
+    requests::write(out, report)?;
     write_faults(out, report)?;
     write_checks(out, report)?;
     write_guards(out, report)?;

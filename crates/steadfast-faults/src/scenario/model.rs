@@ -16,7 +16,9 @@ use std::time::Duration;
 pub use check::{Check, CheckLevel, NoData};
 pub use link::{Link, Via};
 pub use link_fault::{Block, BlockMode, BlockState, LinkFault};
-pub use load::{Load, LoadDriver, Publishing};
+pub use load::{
+    AdapterOptions, ClientTimers, DriverProgram, Guarantee, Load, LoadDriver, Publishing, Traffic,
+};
 pub use requires::Requirements;
 pub use run::{ControlRun, RunSettings};
 pub use service::{

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use steadfast_machine::{Seed, convert};
 
-use crate::scenario::model::{FaultAction, Load, Scenario, Step, StepSchedule};
+use crate::scenario::model::{FaultAction, Load, Scenario, Step, StepSchedule, Traffic};
 use crate::scenario::publish_schedule::PublishSchedule;
 use crate::scenario::role::RoleSelection;
 use crate::scenario::select::{InstanceSet, occurrence_seed};
@@ -136,7 +136,8 @@ impl Plan {
         &self.faults
     }
 
-    /// When this client publishes, relative to the start of the baseline, until the end of the quiet phase.
+    /// When this client publishes or sends a request, relative to the start of the baseline, until the end of the quiet
+    /// phase; `None` if it only receives.
     pub fn publish_schedule(
         &self,
         scenario: &Scenario,
@@ -144,6 +145,9 @@ impl Plan {
     ) -> Option<PublishSchedule> {
         let name = &self.topology.client(client)?.load;
         let load = scenario.loads().iter().find(|load| load.name == *name)?;
+        if load.traffic == Traffic::Streams {
+            return None;
+        }
         let run = scenario.run();
         let until = run.total().saturating_sub(run.drain);
         Some(PublishSchedule::new(&load.send, self.seed, client, until))

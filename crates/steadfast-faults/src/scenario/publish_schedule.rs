@@ -90,6 +90,8 @@ mod tests {
             payload_bytes: 120,
             channels: 1,
             queue_len_max: 10,
+            ops: Vec::new(),
+            timeout: EVERY,
         };
         PublishSchedule::new(&send, seed, ClientId(client), UNTIL)
     }

@@ -135,6 +135,32 @@ impl<'a> Table<'a> {
             .ok_or_else(|| self.expected(key, "a list of strings"))
     }
 
+    /// A list of strings, in which parameters are substituted.
+    pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
+        let Some(value) = self.entries.get(key) else {
+            return Ok(None);
+        };
+        let items = value.get_ref().as_array();
+        let items = items.ok_or_else(|| self.expected(key, "a list of strings"))?;
+        let texts = items.iter().map(|item| {
+            let scalar = Scalar::read(item.get_ref());
+            let scalar = scalar.ok_or_else(|| self.expected(key, "a list of strings"))?;
+            Ok(self.resolve(key, scalar)?.to_text())
+        });
+        texts.collect::<Result<_, FileError>>().map(Some)
+    }
+
+    /// Every entry of this table as a text, with its name.
+    pub(super) fn all_texts(&self) -> Result<Vec<(String, String)>, FileError> {
+        let names = self.entries.keys().map(|name| name.get_ref().as_ref());
+        let entries = names.map(|name| {
+            let scalar = self.scalar(name)?;
+            let text = scalar.map(|scalar| scalar.to_text()).unwrap_or_default();
+            Ok((name.to_owned(), text))
+        });
+        entries.collect()
+    }
+
     /// A text that another place of the file provides for this key, with its parameters substituted.
     pub(super) fn substituted(&self, key: &str, text: &str) -> Result<String, FileError> {
         let scalar = self.resolve(key, Scalar::Text(text.to_owned()))?;

@@ -9,7 +9,7 @@ use crate::ledger::event::RunPhase;
 use crate::ledger::{ClientStats, Ledger};
 use crate::quantity::{Quantity, Unit};
 use crate::samples::{Aggregate, Samples};
-use crate::scenario::model::{ControlRun, Load, Scenario};
+use crate::scenario::model::{ControlRun, Load, Scenario, Traffic};
 
 /// The lag limit of the harness when no check of the scenario contains a time.
 const LAG_MAX: Duration = Duration::from_millis(100);
@@ -55,7 +55,7 @@ pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>
         ("every fault took effect", Concern::Harness, ineffective),
         ("every fault hit clients", Concern::Harness, without_impact),
         (
-            "publications were in flight",
+            "publications or requests were in flight",
             Concern::Harness,
             nothing_in_flight,
         ),
@@ -159,18 +159,24 @@ fn too_few(load: &Load, scenario: &Scenario, ledger: &Ledger) -> Option<String> 
         .clients
         .iter()
         .filter(|it| it.client.load == load.name);
-    let sent: u64 = of_load.map(|it| it.publications.in_baseline).sum();
-    // A baseline shorter than one period plans no publication, and proves nothing.
-    (u128::from(sent) < needed.max(1)).then(|| {
-        let planned = counted(
-            convert::saturating(planned),
-            "planned publication",
-            "planned publications",
-        );
+    let (did, one, many) = match load.traffic {
+        Traffic::Publications => ("sent", "planned publication", "planned publications"),
+        Traffic::Requests => ("sent", "planned request", "planned requests"),
+        Traffic::Streams => ("received", "expected message", "expected messages"),
+    };
+    let in_baseline = |it: &ClientStats| match load.traffic {
+        Traffic::Publications => it.publications.in_baseline,
+        Traffic::Requests => it.requests.in_baseline,
+        Traffic::Streams => it.delivery.in_baseline,
+    };
+    let count: u64 = of_load.map(in_baseline).sum();
+    // A baseline shorter than one period plans nothing, and proves nothing.
+    (u128::from(count) < needed.max(1)).then(|| {
+        let planned = counted(convert::saturating(planned), one, many);
         format!(
-            "`{}` sent {} of {planned} in the baseline",
+            "`{}` {did} {} of {planned} in the baseline",
             load.name,
-            grouped(sent)
+            grouped(count)
         )
     })
 }
@@ -203,11 +209,16 @@ fn without_impact(_: &Scenario, ledger: &Ledger) -> Option<String> {
     Some(if is_of_links && fault.connected == 0 {
         format!("{step} {occurrence}: no client was connected over its links")
     } else {
-        format!("{step} {occurrence} ended no connection")
+        format!("{step} {occurrence} ended no connection and disturbed no request")
     })
 }
 
-fn nothing_in_flight(_: &Scenario, ledger: &Ledger) -> Option<String> {
+fn nothing_in_flight(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
+    // Clients that only receive have nothing in flight.
+    let mut loads = scenario.loads().iter();
+    if loads.all(|load| load.traffic == Traffic::Streams) {
+        return None;
+    }
     let process_faults: Vec<_> = ledger
         .faults
         .iter()
@@ -215,7 +226,7 @@ fn nothing_in_flight(_: &Scenario, ledger: &Ledger) -> Option<String> {
         .collect();
     let in_flight: u64 = process_faults.iter().map(|it| it.in_flight).sum();
     (!process_faults.is_empty() && in_flight == 0)
-        .then(|| "no publication was in flight at any fault".to_owned())
+        .then(|| "no publication and no request was in flight at any fault".to_owned())
 }
 
 fn exited(_: &Scenario, ledger: &Ledger) -> Option<String> {

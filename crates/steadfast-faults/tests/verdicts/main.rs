@@ -8,6 +8,7 @@
 mod checks;
 mod permuted;
 mod reports;
+mod requests;
 mod run;
 
 use std::time::Duration;
@@ -327,7 +328,7 @@ fn kills_without_publications_in_flight_are_inconclusive() {
     check(
         &run,
         Verdict::Inconclusive,
-        &["publications were in flight"],
+        &["publications or requests were in flight"],
     );
 }
 

@@ -42,6 +42,7 @@ fn interleaved(records: &[EventRecord], seed: u64) -> Vec<EventRecord> {
             RunEvent::Fault { fault, .. } => (2, fault.0),
             RunEvent::Process { instance, .. } => (3, instance.0),
             RunEvent::Harness(_) => (4, 0),
+            RunEvent::Effects(_) => (5, 0),
         };
         sources.entry(source).or_default().push_back(record.clone());
     }

@@ -1,6 +1,7 @@
 //! All backends of a run: each fault goes to the one that injects its kind.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use steadfast_faults::ledger::event::FaultEvent;
 use steadfast_faults::scenario::model::Via;
@@ -103,6 +104,14 @@ impl Backend for CompositeBackend {
 
     fn resolve(&self, fault: &PlannedFault, selection: RoleSelection) {
         self.processes.resolve(fault, selection);
+    }
+
+    fn connections(&self, instance: InstanceId) -> Option<u32> {
+        self.processes.connections(instance)
+    }
+
+    fn effects(&self, instance: InstanceId) -> Option<PathBuf> {
+        self.processes.effects(instance)
     }
 
     fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent> {

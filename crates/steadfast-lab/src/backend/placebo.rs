@@ -1,5 +1,7 @@
 //! A backend whose faults are only reported: a check that passes with it would pass for any system.
 
+use std::path::PathBuf;
+
 use steadfast_faults::ledger::event::FaultEvent;
 use steadfast_faults::scenario::plan::PlannedFault;
 use steadfast_faults::scenario::role::RoleSelection;
@@ -38,6 +40,14 @@ impl Backend for PlaceboBackend {
 
     fn resolve(&self, fault: &PlannedFault, selection: RoleSelection) {
         self.services.resolve(fault, selection);
+    }
+
+    fn connections(&self, instance: InstanceId) -> Option<u32> {
+        self.services.connections(instance)
+    }
+
+    fn effects(&self, instance: InstanceId) -> Option<PathBuf> {
+        self.services.effects(instance)
     }
 
     fn inject(&self, _: &PlannedFault) -> Option<FaultEvent> {

@@ -1,7 +1,7 @@
 //! Processes as a backend: faults kill, terminate and pause them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 use steadfast_clock::Clock;
@@ -117,6 +117,14 @@ impl Backend for ProcessBackend {
             .filter_map(|id| Some((*id, self.service(*id)?)))
             .collect();
         service::resolve(fault, selection, &services, self.clock, &self.inbox);
+    }
+
+    fn connections(&self, instance: InstanceId) -> Option<u32> {
+        self.service(instance)?.connections()
+    }
+
+    fn effects(&self, instance: InstanceId) -> Option<PathBuf> {
+        self.service(instance)?.effects().map(Path::to_owned)
     }
 
     fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent> {

@@ -1,11 +1,15 @@
 //! The lines that a driver writes: responses to commands, and events of its clients.
 //!
-//! Parses the lines that `tests/third-party/README.md` describes. An invalid line is kept as
-//! [`DriverLine::Unrecognized`], never dropped.
+//! Parses the lines that `docs/reference/driver-protocol.md` and `tests/third-party/README.md` describe. An invalid line
+//! is kept as [`DriverLine::Unrecognized`], never dropped.
 
 use serde_json::Value;
-use steadfast_faults::ledger::event::Subscribed;
+use steadfast_faults::ledger::event::{LossCause, Subscribed};
+use steadfast_machine::convert;
 use steadfast_protocol::message::Position;
+
+/// Characters of an unrecognized line that are kept.
+pub const SHOWN_CHARS: usize = 200;
 
 /// One line of a driver.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +25,12 @@ pub enum DriverLine {
     },
     /// An event of a client.
     Event(DriverEvent),
-    /// A line of an unknown form, verbatim.
+    /// A line of an unknown form: its first [`SHOWN_CHARS`] characters.
     Unrecognized(String),
+    /// The driver itself failed, for example because it was too slow for what it received: the run proves nothing.
+    Failure(String),
+    /// The driver exceeded this limit, and nothing more is read.
+    AboveLimit(String),
     /// The output of the driver has ended.
     Ended,
 }
@@ -39,6 +47,8 @@ pub enum CallError {
     },
     /// No reply: the connection was lost, or the call timed out.
     Lost(String),
+    /// No reply within the time limit of a request, and the connection is open.
+    TimedOut(String),
     /// The client rejected the call without sending it.
     Rejected(String),
 }
@@ -63,6 +73,22 @@ pub enum DriverEventKind {
         /// Why the client connects; a code below 100 is the library's own.
         code: u64,
         reason: String,
+    },
+    /// The client lost its connection and connects again.
+    Lost(LossCause),
+    /// A connection attempt begins.
+    Attempting,
+    /// The transport is open, and the client logs in.
+    Opened,
+    /// A connection attempt failed, and another one follows.
+    AttemptFailed(String),
+    /// A message of a stream arrived.
+    Message {
+        /// The name of the stream; empty if the server has only one.
+        stream: String,
+        /// The epoch in which sequences count; empty if there is none.
+        epoch: String,
+        sequence: u64,
     },
     /// The client is connected, with this client id.
     Connected(String),
@@ -96,7 +122,7 @@ impl DriverLine {
         serde_json::from_str(text)
             .ok()
             .and_then(|line: Value| Self::read(&line))
-            .unwrap_or_else(|| Self::Unrecognized(text.to_owned()))
+            .unwrap_or_else(|| Self::Unrecognized(text.chars().take(SHOWN_CHARS).collect()))
     }
 
     fn read(line: &Value) -> Option<Self> {
@@ -111,6 +137,10 @@ impl DriverLine {
         let event = line.get("event")?.as_str()?;
         if event == "ready" {
             return Some(Self::Ready);
+        }
+        if event == "failure" {
+            let message = text(line, "message");
+            return Some(Self::Failure(message.chars().take(SHOWN_CHARS).collect()));
         }
         Some(Self::Event(DriverEvent {
             client: text(line, "client"),
@@ -129,6 +159,7 @@ impl CallError {
                 message,
             }),
             "lost" => Some(Self::Lost(message)),
+            "timeout" => Some(Self::TimedOut(message)),
             "rejected" => Some(Self::Rejected(message)),
             _ => None,
         }
@@ -140,7 +171,16 @@ impl DriverEventKind {
         let code = number(line, "code");
         let reason = text(line, "reason");
         match event {
-            "connecting" => Some(Self::Connecting { code, reason }),
+            "connecting" if line.get("cause").is_none() => Some(Self::Connecting { code, reason }),
+            "connecting" | "lost" => Some(Self::Lost(loss_cause(line)?)),
+            "attempting" => Some(Self::Attempting),
+            "opened" => Some(Self::Opened),
+            "attempt_failed" => Some(Self::AttemptFailed(reason)),
+            "message" => Some(Self::Message {
+                stream: text(line, "stream"),
+                epoch: text(line, "epoch"),
+                sequence: line.get("sequence")?.as_u64()?,
+            }),
             "connected" => Some(Self::Connected(text(line, "client_id"))),
             "disconnected" => Some(Self::Disconnected { code, reason }),
             "subscribing" => Some(Self::Subscribing),
@@ -163,6 +203,21 @@ impl DriverEventKind {
             "warning" => Some(Self::Warning(text(line, "message"))),
             _ => None,
         }
+    }
+}
+
+/// How a connection ended; unknown if the driver does not say it.
+fn loss_cause(line: &Value) -> Option<LossCause> {
+    match line.get("cause").map(Value::as_str) {
+        None => Some(LossCause::Unknown),
+        Some(cause) => match cause? {
+            "fin" => Some(LossCause::Fin),
+            "rst" => Some(LossCause::Reset),
+            "timeout" => Some(LossCause::Timeout),
+            "code" => Some(LossCause::Code(convert::saturating(number(line, "code")))),
+            "unknown" => Some(LossCause::Unknown),
+            _ => None,
+        },
     }
 }
 
@@ -203,6 +258,24 @@ mod tests {
                 channel: "x".to_owned(),
                 kind: DriverEventKind::Join("b".to_owned())
             })
+        );
+        let reset = json!({"event": "lost", "client": "a", "cause": "rst"}).to_string();
+        let cause = json!({"event": "lost", "client": "a", "cause": "bad luck"}).to_string();
+        assert_eq!(
+            DriverLine::parse(&reset),
+            DriverLine::Event(DriverEvent {
+                client: "a".to_owned(),
+                channel: String::new(),
+                kind: DriverEventKind::Lost(LossCause::Reset)
+            })
+        );
+        assert_eq!(
+            DriverLine::parse(&cause),
+            DriverLine::Unrecognized(cause.clone())
+        );
+        assert_eq!(
+            DriverLine::parse(&"x".repeat(1000)),
+            DriverLine::Unrecognized("x".repeat(SHOWN_CHARS))
         );
         assert_eq!(
             DriverLine::parse("panic"),

@@ -2,16 +2,19 @@
 //!
 //! Converts the output of drivers to events, and decides which publication may be sent. Publications of a client are
 //! sent and resent in the order of their sequence numbers, so that the harness itself never changes an order that it
-//! then checks.
+//! then checks. The requests of a client are in [`super::requests`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 use steadfast_faults::ledger::event::{ClientEvent, LossCause, MessageId};
+use steadfast_faults::scenario::model::{Load, Traffic};
 use steadfast_faults::topology::{Client as ClientConfig, ClientId, ClientKind};
-use steadfast_machine::convert;
+use steadfast_machine::{Instant, convert};
 use steadfast_protocol::message::Position;
 
+use super::requests::RequestQueue;
+use crate::driver::DriverId;
 use crate::driver::line::{CallError, DriverEventKind};
 
 /// Codes below this number come from a client library itself, not from a server.
@@ -25,6 +28,7 @@ const TEMPORARY_CODES: [u64; 2] = [100, 111];
 pub(super) struct Client {
     pub(super) id: ClientId,
     pub(super) kind: ClientKind,
+    pub(super) driver: DriverId,
     /// The name that its driver uses.
     pub(super) name: String,
     pub(super) channel: String,
@@ -35,6 +39,8 @@ pub(super) struct Client {
     sequence: u64,
     /// Publications without a final outcome, oldest first; those that are not in flight are queued.
     pending: VecDeque<PendingPublication>,
+    /// Its requests, if that is what it sends.
+    requests: Option<RequestQueue>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +59,23 @@ pub(super) struct NextSend {
 }
 
 impl Client {
-    pub(super) fn new(config: &ClientConfig, channel: String, queue_len_max: u32) -> Self {
+    pub(super) fn new(
+        config: &ClientConfig,
+        channel: String,
+        load: Option<&Load>,
+        driver: DriverId,
+    ) -> Self {
+        let requests = load.filter(|load| load.traffic == Traffic::Requests);
+        let requests = requests
+            .map(|load| RequestQueue::new(load.guarantee.is_repeated(), load.send.queue_len_max));
         Self {
             id: config.id,
             kind: config.kind,
+            driver,
             name: config.name.clone(),
             channel,
-            queue_len_max: convert::to_usize(queue_len_max),
+            queue_len_max: load.map_or(0, |load| convert::to_usize(load.send.queue_len_max)),
+            requests,
             is_connected: false,
             is_subscribed: false,
             sequence: 0,
@@ -67,18 +83,26 @@ impl Client {
         }
     }
 
-    /// Returns whether the client is connected and subscribed.
-    pub(super) const fn is_up(&self) -> bool {
-        self.is_connected && self.is_subscribed
+    /// Returns whether the client is connected, and subscribed if it subscribes.
+    pub(super) fn is_up(&self) -> bool {
+        self.is_connected && (self.is_subscribed || !self.kind.is_library())
     }
 
-    /// Number of publications without a final outcome.
+    /// Number of publications and requests without a final outcome.
     pub(super) fn pending_len(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.requests.as_ref().map_or(0, RequestQueue::len)
     }
 
-    /// Queues a publication that is due; returns an event if the queue is full.
-    pub(super) fn enqueue(&mut self) -> Option<ClientEvent> {
+    /// Its requests; `None` if it publishes, or only receives.
+    pub(super) const fn requests_mut(&mut self) -> Option<&mut RequestQueue> {
+        self.requests.as_mut()
+    }
+
+    /// Queues a publication or request that is due; returns an event if the queue is full.
+    pub(super) fn enqueue(&mut self, intended: Instant) -> Option<ClientEvent> {
+        if let Some(requests) = &mut self.requests {
+            return requests.enqueue(intended);
+        }
         if self.pending.len() >= self.queue_len_max {
             return Some(ClientEvent::Unsent);
         }
@@ -128,7 +152,12 @@ impl Client {
                 let code = convert::saturating(*code);
                 Some(ClientEvent::Rejected { sequence, code })
             }
-            Err(CallError::Server { .. } | CallError::Lost(_) | CallError::Rejected(_)) => {
+            Err(
+                CallError::Server { .. }
+                | CallError::Lost(_)
+                | CallError::TimedOut(_)
+                | CallError::Rejected(_),
+            ) => {
                 let pending = self
                     .pending
                     .iter_mut()
@@ -144,11 +173,10 @@ impl Client {
     /// Updates the state and converts the event for the history.
     pub(super) fn on_event(&mut self, event: &DriverEventKind) -> Option<ClientEvent> {
         match event {
-            DriverEventKind::Connecting { code, .. } => {
-                let was_connected = std::mem::take(&mut self.is_connected);
-                self.is_subscribed = false;
-                was_connected.then(|| ClientEvent::ConnectionLost(loss(*code)))
-            }
+            DriverEventKind::Connecting { code, .. } => self.on_loss(loss(*code)),
+            DriverEventKind::Lost(cause) => self.on_loss(*cause),
+            DriverEventKind::Attempting => (!self.is_connected).then_some(ClientEvent::Attempting),
+            DriverEventKind::Opened => (!self.is_connected).then_some(ClientEvent::TransportOpened),
             DriverEventKind::Connected(_) => {
                 self.is_connected = true;
                 Some(ClientEvent::Connected)
@@ -172,12 +200,20 @@ impl Client {
                 message: read_payload(data),
                 offset: *offset,
             }),
-            DriverEventKind::Warning(_) => {
+            DriverEventKind::AttemptFailed(_) | DriverEventKind::Warning(_) => {
                 (!self.is_connected).then_some(ClientEvent::AttemptFailed)
             }
+            // The run numbers the streams.
+            DriverEventKind::Message { .. } => None,
             DriverEventKind::Join(_) => None,
             DriverEventKind::Leave(_) => None,
         }
+    }
+
+    fn on_loss(&mut self, cause: LossCause) -> Option<ClientEvent> {
+        let was_connected = std::mem::take(&mut self.is_connected);
+        self.is_subscribed = false;
+        was_connected.then_some(ClientEvent::ConnectionLost(cause))
     }
 }
 
@@ -205,11 +241,6 @@ impl Clients {
     pub(super) fn named_mut(&mut self, name: &str) -> Option<&mut Client> {
         self.all.get_mut(*self.by_name.get(name)?)
     }
-
-    /// The kinds of all clients.
-    pub(super) fn kinds(&self) -> BTreeSet<ClientKind> {
-        self.all.iter().map(|client| client.kind).collect()
-    }
 }
 
 fn loss(code: u64) -> LossCause {
@@ -227,11 +258,6 @@ fn read_ack(result: &Value) -> Option<(Position, bool)> {
         offset: reply.get("offset")?.as_u64()?,
     };
     Some((position, reply.get("duplicate")?.as_bool()?))
-}
-
-/// The idempotency key of a publication: the same each time it is sent, and unique across runs.
-pub(super) fn idempotency_key(prefix: &str, message: MessageId) -> String {
-    format!("{prefix}-{}-{}", message.publisher.0, message.sequence)
 }
 
 /// A payload that identifies its publication, has a checksum, and is padded to `bytes`.
@@ -285,8 +311,8 @@ mod tests {
     #[test]
     fn after_a_lost_reply_a_publication_is_resent_before_anything_newer() {
         let mut client = connected(8);
-        assert!(client.enqueue().is_none());
-        assert!(client.enqueue().is_none());
+        assert!(client.enqueue(Instant::START).is_none());
+        assert!(client.enqueue(Instant::START).is_none());
         assert_eq!(client.next_to_send(), Some(next_send(1, false)));
         assert_eq!(client.next_to_send(), None, "1 is in flight");
 
@@ -302,7 +328,7 @@ mod tests {
     fn a_full_queue_reports_publications_that_were_never_sent() {
         let mut client = connected(2);
 
-        let events: Vec<_> = (0..3).map(|_| client.enqueue()).collect();
+        let events: Vec<_> = (0..3).map(|_| client.enqueue(Instant::START)).collect();
 
         assert_eq!(events, [None, None, Some(ClientEvent::Unsent)]);
         assert_eq!(client.pending_len(), 2);
@@ -327,7 +353,7 @@ mod tests {
         );
     }
 
-    fn connected(queue_len_max: u32) -> Client {
+    fn connected(queue_len_max: usize) -> Client {
         let config = ClientConfig {
             id: ClientId(0),
             name: "chat-1".to_owned(),
@@ -336,7 +362,8 @@ mod tests {
             instance: InstanceId(0),
             channel: ChannelId(0),
         };
-        let mut client = Client::new(&config, "channel".to_owned(), queue_len_max);
+        let mut client = Client::new(&config, "channel".to_owned(), None, DriverId(0));
+        client.queue_len_max = queue_len_max;
         client.on_event(&DriverEventKind::Connected("x".to_owned()));
         client.on_event(&DriverEventKind::Subscribed(Subscribed {
             position: Position::default(),

@@ -1,9 +1,10 @@
 //! Messages from the threads of a run to the thread that executes it.
 
 use steadfast_faults::ledger::event::RunEvent;
-use steadfast_faults::topology::{ClientKind, FaultId, InstanceId};
+use steadfast_faults::topology::{FaultId, InstanceId};
 use steadfast_machine::Instant;
 
+use crate::driver::DriverId;
 use crate::driver::line::DriverLine;
 
 /// Capacity of the inbox. When it is full, threads block and their input waits in pipes; the delay then shows
@@ -20,7 +21,7 @@ pub(crate) struct HarnessMessage {
 #[derive(Clone, Debug)]
 pub(crate) enum MessagePayload {
     /// A driver wrote a line.
-    Driver(ClientKind, DriverLine),
+    Driver(DriverId, DriverLine),
     /// A process changed its state, or a fault was injected, confirmed or healed.
     RunEvent(RunEvent),
     /// The instances that have the role which a fault selects, or why there are none.

@@ -1,6 +1,9 @@
 //! One run, from an empty directory to its end: starts services and clients, executes the schedule, records events.
 
+mod drivers;
+mod evidence;
 mod messages;
+mod requests;
 mod startup;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,19 +16,21 @@ use steadfast_faults::ledger::event::{
     ClientEvent, EventRecord, FaultEvent, HarnessEvent, MessageId, RunEvent, RunPhase,
 };
 use steadfast_faults::ledger::event_log::EventLog;
-use steadfast_faults::scenario::model::{FaultAction, LinkFault, Scenario};
+use steadfast_faults::scenario::model::{FaultAction, LinkFault, Load, Scenario};
 use steadfast_faults::scenario::plan::{Plan, PlannedFault};
 use steadfast_faults::scenario::publish_schedule::PublishSchedule;
-use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
+use steadfast_faults::topology::{ClientId, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::RunSetup;
 use super::clients::{self, Client, Clients};
 use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
 use super::schedule::{DueAction, RunSchedule};
+use super::streams::Streams;
 use crate::backend::processes::Folders;
 use crate::backend::{self, Backend};
-use crate::driver::{self, Driver};
+use crate::driver::{Driver, DriverId, commands};
+use crate::effects;
 use crate::error::LabError;
 use crate::journal::Journal;
 use crate::progress::Progress;
@@ -50,11 +55,13 @@ pub(super) struct Run<'a> {
     clock: Clock,
     inbox: Receiver<HarnessMessage>,
     backend: Box<dyn Backend>,
-    drivers: BTreeMap<ClientKind, Driver>,
+    /// By their ids.
+    drivers: Vec<Driver>,
     clients: Clients,
+    streams: Streams,
     publish_schedules: BTreeMap<ClientId, PublishSchedule>,
     next_publish: BTreeMap<ClientId, Instant>,
-    /// Client and sequence number of publications in flight, by command id.
+    /// Client and sequence number of publications and requests in flight, by command id.
     calls: BTreeMap<u64, (ClientId, u64)>,
     next_command_id: u64,
     schedule: RunSchedule,
@@ -62,13 +69,15 @@ pub(super) struct Run<'a> {
     phase: RunPhase,
     baseline_start: Instant,
     ready: Vec<InstanceId>,
+    /// Drivers that read commands.
+    ready_drivers: BTreeSet<DriverId>,
     acknowledged: u64,
     delivered: u64,
     progress_event: Option<String>,
     /// The first failure of the harness.
     failure: Option<String>,
-    /// Drivers whose end is recorded; each command to one of them fails too.
-    ended_drivers: BTreeSet<ClientKind>,
+    /// Drivers whose end or failure is recorded; each command to one of them may fail too.
+    failed_drivers: BTreeSet<DriverId>,
     /// The last message of a driver, for the error when a client is not ready in time.
     last_message: String,
     /// Faults that select their targets by role, with the targets that were found.
@@ -94,14 +103,7 @@ impl<'a> Run<'a> {
             kept: &kept,
         };
         let backend = backend::assemble(scenario, plan, setup, folders, clock, &sender)?;
-        let clients = create_clients(scenario, plan);
-        let mut drivers = BTreeMap::new();
-        for kind in clients.kinds() {
-            let command = setup.drivers.get(&kind);
-            let command = command.ok_or(LabError::DriverMissing(kind))?;
-            let driver = Driver::start(kind, command, &setup.folder, clock, sender.clone())?;
-            drivers.insert(kind, driver);
-        }
+        let (drivers, clients) = drivers::start(scenario, plan, setup, clock, &sender)?;
         Ok(Self {
             scenario,
             plan,
@@ -111,6 +113,7 @@ impl<'a> Run<'a> {
             backend,
             drivers,
             clients,
+            streams: Streams::default(),
             publish_schedules: BTreeMap::new(),
             next_publish: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -120,11 +123,12 @@ impl<'a> Run<'a> {
             phase: RunPhase::Connect,
             baseline_start: Instant::START,
             ready: Vec::new(),
+            ready_drivers: BTreeSet::new(),
             acknowledged: 0,
             delivered: 0,
             progress_event: None,
             failure: None,
-            ended_drivers: BTreeSet::new(),
+            failed_drivers: BTreeSet::new(),
             last_message: String::new(),
             resolved: BTreeMap::new(),
             notices: Vec::new(),
@@ -221,6 +225,9 @@ impl<'a> Run<'a> {
             DueAction::Begin(phase) => {
                 self.phase = phase;
                 self.record(now, RunEvent::PhaseBegan(phase));
+                if phase == RunPhase::Drain {
+                    self.count_connections(now);
+                }
                 self.report_progress(String::new(), watch);
             }
             DueAction::Arm(fault) => self.arm(now, fault),
@@ -228,7 +235,8 @@ impl<'a> Run<'a> {
             DueAction::Heal(fault) => self.heal(fault),
             DueAction::Publish(client) => {
                 self.plan_next(client);
-                let overflow = self.clients.get_mut(client).and_then(Client::enqueue);
+                let publisher = self.clients.get_mut(client);
+                let overflow = publisher.and_then(|publisher| publisher.enqueue(planned));
                 if let Some(what) = overflow {
                     self.record(
                         now,
@@ -241,6 +249,7 @@ impl<'a> Run<'a> {
                 self.send_pending(client);
             }
             DueAction::Resend(client) => self.send_pending(client),
+            DueAction::Expire(command) => self.expire(command),
             DueAction::SampleLag => self.sample_lag(planned, now),
             DueAction::ReportProgress => {
                 self.report_progress(String::new(), watch);
@@ -376,8 +385,9 @@ impl<'a> Run<'a> {
         names.join(", ")
     }
 
-    /// Sends the next publications of this client that may be sent now.
+    /// Sends what this client may send now: its next publications, or its requests.
     fn send_pending(&mut self, id: ClientId) {
+        self.send_requests(id);
         loop {
             let Some(client) = self.clients.get_mut(id) else {
                 return;
@@ -386,13 +396,14 @@ impl<'a> Run<'a> {
                 return;
             };
             let sequence = next.sequence;
-            let (name, channel, kind) = (client.name.clone(), client.channel.clone(), client.kind);
+            let (name, channel) = (client.name.clone(), client.channel.clone());
+            let driver = client.driver;
             let message = MessageId {
                 publisher: id,
                 sequence,
             };
             let data = clients::payload(message, self.payload_bytes(id));
-            let key = clients::idempotency_key(&self.key_prefix, message);
+            let key = effects::key(&self.key_prefix, message);
             let what = if next.is_resend {
                 ClientEvent::Resent { sequence }
             } else {
@@ -406,40 +417,21 @@ impl<'a> Run<'a> {
                 },
             );
             let command_id =
-                self.send_to_driver(kind, driver::publish(&name, &channel, &key, &data));
+                self.send_to_driver(driver, commands::publish(&name, &channel, &key, &data));
             self.calls.insert(command_id, (id, sequence));
         }
     }
 
     fn payload_bytes(&self, id: ClientId) -> u32 {
-        let load = self
-            .plan
-            .topology()
-            .client(id)
-            .map(|client| client.load.as_str());
-        let loads = self.scenario.loads().iter();
-        loads
-            .filter(|it| Some(it.name.as_str()) == load)
-            .map(|it| it.send.payload_bytes)
-            .next()
-            .unwrap_or_default()
+        let load = self.load_of(id);
+        load.map_or(0, |load| load.send.payload_bytes)
     }
 
-    /// Adds an id to a command, sends it, and returns the id.
-    fn send_to_driver(&mut self, kind: ClientKind, mut command: serde_json::Value) -> u64 {
-        let id = self.next_command_id;
-        self.next_command_id += 1;
-        if let Some(fields) = command.as_object_mut() {
-            fields.insert("id".to_owned(), id.into());
-        }
-        let sent = self
-            .drivers
-            .get_mut(&kind)
-            .map(|driver| driver.send(&command));
-        if let Some(Err(_)) = sent {
-            self.on_driver_end(kind);
-        }
-        id
+    /// The load of a client.
+    fn load_of(&self, id: ClientId) -> Option<&'a Load> {
+        let client = self.plan.topology().client(id)?;
+        let mut loads = self.scenario.loads().iter();
+        loads.find(|load| load.name == client.load)
     }
 
     fn record(&mut self, at: Instant, event: RunEvent) {
@@ -470,16 +462,17 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Closes the clients before the services, so that no client observes the shutdown of its service.
+    /// Closes the clients before the services, so that no client observes the shutdown of its service. What the services
+    /// executed is read after their end, when no line is missing.
     fn close(&mut self) {
-        let names: Vec<(ClientKind, String)> = self
+        let names: Vec<(DriverId, String)> = self
             .clients
             .all()
             .iter()
-            .map(|client| (client.kind, client.name.clone()))
+            .map(|client| (client.driver, client.name.clone()))
             .collect();
-        for (kind, name) in names {
-            self.send_to_driver(kind, driver::close(&name));
+        for (driver, name) in names {
+            self.send_to_driver(driver, commands::close(&name));
         }
         self.drivers.clear();
         self.backend.stop();
@@ -499,6 +492,7 @@ impl<'a> Run<'a> {
         if let Some(what) = self.backend.kill_remaining() {
             self.on_notice(what);
         }
+        self.read_effects();
     }
 }
 
@@ -518,19 +512,4 @@ const fn undo(action: &FaultAction) -> &'static str {
 fn kept(folder: &Path, scenario: &str) -> PathBuf {
     let parent = folder.parent().and_then(Path::parent).unwrap_or(folder);
     parent.join("data").join(scenario)
-}
-
-fn create_clients(scenario: &Scenario, plan: &Plan) -> Clients {
-    let mut clients = Clients::default();
-    for config in plan.topology().clients() {
-        let channel = plan.topology().channel(config.channel);
-        let channel = channel.map(|it| it.name.clone()).unwrap_or_default();
-        let load = scenario
-            .loads()
-            .iter()
-            .find(|load| load.name == config.load);
-        let queue_len_max = load.map_or(0, |load| load.send.queue_len_max);
-        clients.add(Client::new(config, channel, queue_len_max));
-    }
-    clients
 }

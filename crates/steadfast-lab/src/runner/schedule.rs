@@ -20,6 +20,8 @@ pub(super) enum DueAction {
     Publish(ClientId),
     /// Lets a client resend what is pending.
     Resend(ClientId),
+    /// Ends the wait for the response to this command: the driver should have sent it before.
+    Expire(u64),
     /// Injects an armed fault.
     Inject(FaultId),
     /// Measures the lag of the harness itself.

@@ -1,6 +1,7 @@
 //! An instance of a service: its directory, its log, and the thread that owns its process.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -12,6 +13,7 @@ use steadfast_faults::topology::FaultId;
 use super::output::Output;
 use super::probe::Probe;
 use super::setup::ServiceSetup;
+use super::sockets;
 use super::supervisor::{Supervisor, Waiting};
 use crate::error::LabError;
 use crate::runner::inbox::HarnessMessage;
@@ -42,6 +44,7 @@ pub(crate) struct Service {
     commands: SyncSender<ServiceCommand>,
     thread: Option<JoinHandle<()>>,
     url: String,
+    effects: Option<PathBuf>,
     leader: Option<Probe>,
     clock: Clock,
     output: Output,
@@ -67,6 +70,7 @@ impl Service {
         let output = Output::create(&setup.folder, clock).map_err(failed)?;
         let (commands, received) = sync_channel(COMMANDS_MAX);
         let (name, url, leader) = (setup.name(), setup.url.clone(), setup.leader.clone());
+        let effects = setup.effects.clone();
         let waiting = Arc::new(Waiting::default());
         let supervisor = Supervisor::new(setup, clock, inbox, output.clone(), Arc::clone(&waiting));
         let thread = thread::Builder::new()
@@ -77,6 +81,7 @@ impl Service {
             commands,
             thread: Some(thread),
             url,
+            effects,
             leader,
             clock,
             output,
@@ -98,6 +103,16 @@ impl Service {
     /// What its readiness probe asks, and why it did not succeed yet.
     pub(crate) fn unready(&self) -> String {
         self.waiting.describe()
+    }
+
+    /// The number of connections that clients have to it; `None` if the kernel does not list them, or no URL has a port.
+    pub(crate) fn connections(&self) -> Option<u32> {
+        sockets::established(sockets::port_of(&self.url)?).ok()
+    }
+
+    /// The file in which it logs its effects.
+    pub(crate) fn effects(&self) -> Option<&Path> {
+        self.effects.as_deref()
     }
 
     /// The URL for clients; empty if it has none.

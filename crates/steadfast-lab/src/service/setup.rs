@@ -45,6 +45,8 @@ pub(crate) struct ServiceSetup {
     pub(super) restart: RestartPolicy,
     pub(super) stop: StopPolicy,
     pub(super) url: String,
+    /// The file in which it logs its effects.
+    pub(super) effects: Option<PathBuf>,
 }
 
 impl ServiceSetup {
@@ -88,6 +90,11 @@ pub(crate) fn setup(
         .as_ref()
         .map(|it| places.text(id, it))
         .transpose()?;
+    let effects = service.effects.as_ref().map(|it| places.text(id, it));
+    let effects = effects.transpose()?.map(|path| match service.directory {
+        WorkingDirectory::Lab => PathBuf::from(path),
+        WorkingDirectory::Instance => folder.join(path),
+    });
     let leader = service.leader.as_ref().map(|it| Probe::new(it, id, places));
     Ok(ServiceSetup {
         instance: instance.clone(),
@@ -106,6 +113,7 @@ pub(crate) fn setup(
         restart: service.restart,
         stop: service.stop,
         url: url.unwrap_or_default(),
+        effects,
     })
 }
 

@@ -27,7 +27,11 @@ pub(super) fn find(
     own: &Path,
 ) -> Result<DriverCommands, Failure> {
     let loads = scenario.loads().iter();
-    let kinds: BTreeSet<ClientKind> = loads.flat_map(|load| load.kinds.clone()).collect();
+    // A scenario names the program of `exec` itself.
+    let kinds: BTreeSet<ClientKind> = loads
+        .flat_map(|load| load.kinds.clone())
+        .filter(|kind| *kind != ClientKind::Exec)
+        .collect();
     let mut commands = DriverCommands::new();
     let mut missing = Vec::new();
     for kind in kinds {
@@ -64,6 +68,16 @@ fn locate(kind: ClientKind, folder: &Path, own: &Path) -> Result<Vec<OsString>, 
         ClientKind::Centrifuge => node(&folder.join("node")),
         ClientKind::CentrifugePython => python(&folder.join("python/driver.py")),
         ClientKind::CentrifugeClient => rust(folder),
+        ClientKind::WebsocketEcho
+        | ClientKind::WebsocketSubscribe
+        | ClientKind::HttpPoll
+        | ClientKind::Jsonrpc => Ok(vec![
+            own.into(),
+            "lab".into(),
+            "driver".into(),
+            kind.name().into(),
+        ]),
+        ClientKind::Exec => Err("the scenario names its program".to_owned()),
     }
 }
 

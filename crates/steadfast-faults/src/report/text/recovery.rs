@@ -54,6 +54,10 @@ fn rows(report: &Report<'_>) -> Vec<Row> {
     let others = [
         ("attempts", Metric::AttemptsPerRecovery),
         ("stall", Metric::RecoveryStall),
+        ("first connect", Metric::ConnectFirst),
+        ("later connect", Metric::ConnectAgain),
+        ("latency", Metric::LatencyTotal),
+        ("service time", Metric::LatencyService),
     ];
     let others = others.map(|(name, metric)| (name.to_owned(), metric, all.clone(), about(metric)));
     let kinds = ClientKind::ALL.map(|kind| {

@@ -150,7 +150,7 @@ impl<'a> ExpressionReader<'a> {
             let allowed = match metric.scope() {
                 MetricScope::Run => false,
                 MetricScope::Clients => key != "step",
-                MetricScope::Incidents => true,
+                MetricScope::Incidents | MetricScope::Requests => true,
             };
             if !FILTER_KEYS.contains(&key) || !allowed {
                 let message = format!("`{}` cannot be filtered by `{key}`", metric.name());

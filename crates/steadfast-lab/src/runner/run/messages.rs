@@ -1,17 +1,17 @@
 //! Handles the messages of drivers and services: updates the clients, and records events.
 
-use steadfast_faults::ledger::event::{
-    ClientEvent, FaultEvent, HarnessEvent, ProcessEvent, RunEvent, RunPhase,
-};
-use steadfast_faults::topology::{ClientKind, FaultId, InstanceId};
+use serde_json::Value;
+use steadfast_faults::ledger::event::{ClientEvent, FaultEvent, ProcessEvent, RunEvent, RunPhase};
+use steadfast_faults::topology::{ClientId, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::{RESEND_DELAY, Run};
-use crate::driver::Driver;
-use crate::driver::line::{DriverEvent, DriverLine};
+use crate::driver::line::{CallError, DriverEvent, DriverEventKind, DriverLine, SHOWN_CHARS};
+use crate::driver::{Driver, DriverId};
 use crate::ending;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 use crate::runner::schedule::DueAction;
+use crate::runner::streams::StreamName;
 
 /// Notices that are kept; one instance causes a few.
 const NOTICES_MAX: usize = 100;
@@ -32,7 +32,7 @@ impl Run<'_> {
             MessagePayload::Targets(fault, targets) => self.on_targets(at, fault, targets),
             MessagePayload::Notice(what) => self.on_notice(what),
             MessagePayload::Failure(what) => self.fail(what),
-            MessagePayload::Driver(kind, line) => self.on_line(at, kind, line),
+            MessagePayload::Driver(driver, line) => self.on_line(at, driver, line),
         }
     }
 
@@ -45,56 +45,93 @@ impl Run<'_> {
         }
     }
 
-    fn on_line(&mut self, at: Instant, kind: ClientKind, line: DriverLine) {
+    fn on_line(&mut self, at: Instant, driver: DriverId, line: DriverLine) {
         match line {
-            DriverLine::Ready => {}
-            DriverLine::Response { id, outcome } => {
-                let Some((client, sequence)) = self.calls.remove(&id) else {
-                    if let Err(error) = outcome {
-                        self.last_message =
-                            format!("call of a `{}` client failed: {error:?}", kind.name());
-                    }
-                    return;
-                };
-                let publisher = self.clients.get_mut(client);
-                let what = publisher.and_then(|publisher| publisher.on_outcome(sequence, &outcome));
-                if let Some(what) = what {
-                    self.acknowledged +=
-                        u64::from(matches!(what, ClientEvent::Acknowledged { .. }));
-                    self.record(
-                        at,
-                        RunEvent::Client {
-                            client,
-                            event: what,
-                        },
-                    );
-                    self.send_pending(client);
-                } else {
-                    self.schedule
-                        .add(self.clock.now() + RESEND_DELAY, DueAction::Resend(client));
-                }
+            DriverLine::Ready => {
+                self.ready_drivers.insert(driver);
             }
-            DriverLine::Event(event) => self.on_event(at, &event),
-            DriverLine::Unrecognized(text) => {
-                self.last_message = format!(
-                    "unrecognized line from the driver for `{}` clients: {text}",
-                    kind.name()
+            DriverLine::Response { id, outcome } => self.on_response(at, driver, id, &outcome),
+            DriverLine::Event(event) => self.on_event(at, driver, &event),
+            DriverLine::Unrecognized(text) => self.on_unrecognized(driver, &text),
+            DriverLine::Failure(what) => self.fail_driver(driver, &format!("failed: {what}")),
+            DriverLine::AboveLimit(limit) => {
+                let what = format!(
+                    "wrote {limit}: write one JSON object per line and event, as docs/reference/driver-protocol.md describes"
                 );
+                self.fail_driver(driver, &what);
             }
-            DriverLine::Ended => self.on_driver_end(kind),
+            DriverLine::Ended => self.on_driver_end(driver),
         }
     }
 
-    fn on_event(&mut self, at: Instant, event: &DriverEvent) {
-        let Some(client) = self.clients.named_mut(&event.client) else {
+    fn on_response(
+        &mut self,
+        at: Instant,
+        driver: DriverId,
+        id: u64,
+        outcome: &Result<Value, CallError>,
+    ) {
+        let Some((client, sequence)) = self.calls.remove(&id) else {
+            if let Err(error) = outcome {
+                let label = self.label(driver);
+                self.last_message = format!("{label} could not execute a command: {error:?}");
+            }
             return;
         };
+        if self.on_request_outcome(at, client, sequence, outcome) {
+            return;
+        }
+        let publisher = self.clients.get_mut(client);
+        let event = publisher.and_then(|publisher| publisher.on_outcome(sequence, outcome));
+        if let Some(event) = event {
+            self.acknowledged += u64::from(matches!(event, ClientEvent::Acknowledged { .. }));
+            self.record(at, RunEvent::Client { client, event });
+            self.send_pending(client);
+        } else {
+            self.schedule
+                .add(self.clock.now() + RESEND_DELAY, DueAction::Resend(client));
+        }
+    }
+
+    /// A library may print a line of its own; a driver that was written for the lab must not.
+    fn on_unrecognized(&mut self, driver: DriverId, text: &str) {
+        let label = self.label(driver);
+        self.last_message = format!("unrecognized line from {label}: {text}");
+        let setup = self.drivers.get(driver.0).map(Driver::setup);
+        if setup.is_some_and(|setup| !setup.kind.is_library()) {
+            let what = format!(
+                "wrote a line that is no response and no event: {text}\n    write only JSON objects to standard output, as docs/reference/driver-protocol.md describes, and everything else to standard error"
+            );
+            self.fail_driver(driver, &what);
+        }
+    }
+
+    /// The name of a driver in messages.
+    pub(super) fn label(&self, driver: DriverId) -> String {
+        let driver = self.drivers.get(driver.0);
+        driver.map(|it| it.setup().label()).unwrap_or_default()
+    }
+
+    fn on_event(&mut self, at: Instant, driver: DriverId, event: &DriverEvent) {
+        let client = self.clients.named_mut(&event.client);
+        let Some(client) = client.filter(|client| client.driver == driver) else {
+            return self.on_unknown_client(driver, &event.client);
+        };
         let id = client.id;
+        if let DriverEventKind::Message {
+            stream,
+            epoch,
+            sequence,
+        } = &event.kind
+        {
+            return self.on_stream_message(at, id, stream, epoch, *sequence);
+        }
         let recorded = client.on_event(&event.kind);
         let is_up = client.is_up();
         if let Some(what) = recorded {
             self.delivered += u64::from(matches!(what, ClientEvent::Delivered { .. }));
-            let may_send = is_up && matches!(what, ClientEvent::Subscribed(_));
+            let may_send =
+                is_up && matches!(what, ClientEvent::Subscribed(_) | ClientEvent::Connected);
             self.record(
                 at,
                 RunEvent::Client {
@@ -106,6 +143,44 @@ impl Run<'_> {
                 self.send_pending(id);
             }
         }
+    }
+
+    fn on_unknown_client(&mut self, driver: DriverId, name: &str) {
+        let name: String = name.chars().take(SHOWN_CHARS).collect();
+        let what = format!("reported an event of a client that it does not have: `{name}`");
+        self.fail_driver(driver, &what);
+    }
+
+    fn on_stream_message(
+        &mut self,
+        at: Instant,
+        client: ClientId,
+        stream: &str,
+        epoch: &str,
+        sequence: u64,
+    ) {
+        let Some(config) = self.plan.topology().client(client) else {
+            return;
+        };
+        let number = self.streams.number(StreamName {
+            load: config.load.clone(),
+            instance: config.instance,
+            stream: stream.to_owned(),
+            epoch: epoch.to_owned(),
+        });
+        let Some(stream) = number else {
+            let what = format!(
+                "the messages of load `{}` name too many streams",
+                config.load
+            );
+            if self.failure.is_none() {
+                self.fail(what);
+            }
+            return;
+        };
+        self.delivered += 1;
+        let event = ClientEvent::Received { stream, sequence };
+        self.record(at, RunEvent::Client { client, event });
     }
 
     fn on_process_event(&mut self, instance: InstanceId, event: ProcessEvent) {
@@ -122,30 +197,13 @@ impl Run<'_> {
                     ));
                 }
             }
-            ProcessEvent::Exited(_) => {}
+            ProcessEvent::Exited(_) | ProcessEvent::Connections(_) => {}
         }
-    }
-
-    pub(super) fn on_driver_end(&mut self, kind: ClientKind) {
-        if !self.ended_drivers.insert(kind) {
-            return;
-        }
-        let ending = self.drivers.get_mut(&kind).map(Driver::ending);
-        let ending = ending.unwrap_or_default();
-        self.fail(format!("the driver for `{}` clients {ending}", kind.name()));
     }
 
     pub(super) fn on_notice(&mut self, what: String) {
         if self.notices.len() < NOTICES_MAX && !self.notices.contains(&what) {
             self.notices.push(what);
         }
-    }
-
-    pub(super) fn fail(&mut self, what: String) {
-        self.failure.get_or_insert_with(|| what.clone());
-        self.record(
-            self.clock.now(),
-            RunEvent::Harness(HarnessEvent::Failed(what)),
-        );
     }
 }

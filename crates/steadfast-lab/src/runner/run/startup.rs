@@ -1,14 +1,16 @@
-//! The start of a run: starts the services, then connects and subscribes all clients.
+//! The start of a run: starts the services, then connects all clients, and subscribes those that subscribe.
 //!
 //! A process that exits fails the start at once, with its output; one that is not ready in time is named.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_faults::topology::{ClientKind, InstanceId};
+use steadfast_faults::ledger::event::{ClientEvent, RunEvent};
+use steadfast_faults::topology::{Client as ClientConfig, InstanceId};
 use steadfast_machine::Instant;
 
 use super::{LAG_SAMPLE_INTERVAL, PROGRESS_INTERVAL, Run};
-use crate::driver;
+use crate::driver::{Driver, DriverId, commands};
 use crate::error::LabError;
 use crate::progress::Progress;
 
@@ -18,14 +20,13 @@ const NAMES_SHOWN: usize = 4;
 /// What the start waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
+    /// Every driver reads commands.
+    Drivers,
     /// The readiness probe of every service succeeds.
     Services,
     /// Every client is connected and subscribed.
     Clients,
 }
-
-/// The name, the channel, the kind and the URL of a client.
-type Participant = (String, String, ClientKind, String);
 
 impl Run<'_> {
     /// Starts the services, then connects and subscribes all clients.
@@ -36,31 +37,56 @@ impl Run<'_> {
         let limit = self.scenario.run().ready_timeout;
         let deadline = self.clock.now() + limit;
         self.backend.start();
+        self.wait_for(Awaited::Drivers, deadline, limit, watch)?;
         self.wait_for(Awaited::Services, deadline, limit, watch)?;
-        self.connect_clients();
+        self.connect_clients(deadline);
         self.wait_for(Awaited::Clients, deadline, limit, watch)
     }
 
-    fn connect_clients(&mut self) {
-        let participants: Vec<Participant> = self
-            .plan
-            .topology()
-            .clients()
-            .iter()
-            .zip(self.clients.all())
-            .map(|(config, client)| {
-                let url = self.backend.url(&config.load, config.instance);
-                (
-                    client.name.clone(),
-                    client.channel.clone(),
-                    client.kind,
-                    url,
-                )
-            })
-            .collect();
-        for (name, channel, kind, url) in participants {
-            self.send_to_driver(kind, driver::open(&name, &url));
-            self.send_to_driver(kind, driver::subscribe(&name, &channel));
+    /// Requests the connection of each client, at the rate of its load. A rate that is too low for the time limit ends
+    /// with the time limit.
+    fn connect_clients(&mut self, deadline: Instant) {
+        let topology = self.plan.topology();
+        let begin = self.clock.now();
+        let mut of_load: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut due: Vec<(Instant, &ClientConfig)> = Vec::new();
+        for config in topology.clients() {
+            let number = of_load.entry(&config.load).or_default();
+            let rate = self.load_of(config.id).and_then(|load| load.connect_rate);
+            let delay = rate.map_or(Duration::ZERO, |rate| {
+                Duration::from_secs(1).saturating_mul(*number) / rate.max(1)
+            });
+            *number += 1;
+            due.push((begin + delay, config));
+        }
+        due.sort_by_key(|(at, config)| (*at, config.id));
+        for (at, config) in due {
+            if at > self.clock.now() {
+                self.receive_until(Some(at.min(deadline)));
+            }
+            if self.clock.now() >= deadline {
+                return;
+            }
+            self.connect_client(config);
+        }
+    }
+
+    fn connect_client(&mut self, config: &ClientConfig) {
+        let url = self.backend.url(&config.load, config.instance);
+        let load = self.load_of(config.id);
+        let Some(client) = self.clients.get_mut(config.id) else {
+            return;
+        };
+        let (name, channel, driver) = (client.name.clone(), client.channel.clone(), client.driver);
+        let (timers, options) = load
+            .map(|load| (load.timers, load.options.clone()))
+            .unwrap_or_default();
+        let event = ClientEvent::Opened;
+        let client = config.id;
+        self.record(self.clock.now(), RunEvent::Client { client, event });
+        self.send_to_driver(driver, commands::open(&name, &url, &timers, &options));
+        if config.kind.is_library() {
+            self.send_to_driver(driver, commands::subscribe(&name, &channel));
         }
     }
 
@@ -95,6 +121,13 @@ impl Run<'_> {
         }
     }
 
+    fn unready_drivers(&self) -> impl Iterator<Item = &Driver> {
+        let drivers = self.drivers.iter().enumerate();
+        drivers
+            .filter(|(index, _)| !self.ready_drivers.contains(&DriverId(*index)))
+            .map(|(_, driver)| driver)
+    }
+
     fn unready_services(&self) -> impl Iterator<Item = InstanceId> {
         let instances = self.plan.topology().instances().iter();
         instances
@@ -104,6 +137,10 @@ impl Run<'_> {
 
     fn missing(&self, awaited: Awaited) -> Vec<String> {
         match awaited {
+            Awaited::Drivers => self
+                .unready_drivers()
+                .map(|driver| driver.setup().label())
+                .collect(),
             Awaited::Services => self
                 .unready_services()
                 .map(|id| self.names(&[id]))
@@ -120,16 +157,31 @@ impl Run<'_> {
     /// Why it may not be ready.
     fn details(&self, awaited: Awaited) -> String {
         match awaited {
+            Awaited::Drivers => {
+                let output = self.unready_drivers().next().map(Driver::output);
+                let output = output.unwrap_or_default();
+                format!(": its first line must be {{\"event\": \"ready\"}}; {output}")
+            }
             Awaited::Services => {
                 let first = self.unready_services().next();
                 let first = first.map(|id| (self.backend.unready(id), self.backend.output(id)));
                 let (waiting, output) = first.unwrap_or_default();
                 format!(": {waiting}; {output}")
             }
-            Awaited::Clients if self.last_message.is_empty() => {
-                " to connect and subscribe".to_owned()
+            Awaited::Clients => {
+                let mut clients = self.clients.all().iter();
+                let subscribes = clients.any(|it| !it.is_up() && it.kind.is_library());
+                let what = if subscribes {
+                    " to connect and subscribe"
+                } else {
+                    " to connect"
+                };
+                if self.last_message.is_empty() {
+                    what.to_owned()
+                } else {
+                    format!("{what}; {}", self.last_message)
+                }
             }
-            Awaited::Clients => format!(" to connect and subscribe; {}", self.last_message),
         }
     }
 }
