@@ -96,7 +96,12 @@ impl Drivers {
                     Ok(Some(Incoming::Response { id, outcome }))
                 }
                 Ok((_, DriverLine::Event(event))) => Ok(Some(Incoming::Event(event))),
-                Ok((kind, DriverLine::Unrecognized(text))) => {
+                Ok((
+                    kind,
+                    DriverLine::Unrecognized(text)
+                    | DriverLine::Failure(text)
+                    | DriverLine::AboveLimit(text),
+                )) => {
                     bail!(
                         "invalid line from the driver of {} clients: {text}",
                         kind.name_prefix()

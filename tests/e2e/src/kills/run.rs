@@ -345,7 +345,7 @@ impl Run {
                 self.ledger.acknowledged(&call.key, &position, duplicate);
             }
             Ok(_) => self.ledger.acknowledged_plain(&call.key),
-            Err(CallError::Lost(_)) => {
+            Err(CallError::Lost(_) | CallError::TimedOut(_)) => {
                 if call.before_kill && call.idempotent {
                     self.lost.0 += 1;
                 } else if call.before_kill {
@@ -381,7 +381,9 @@ impl Run {
             return;
         };
         match what {
-            DriverEventKind::Connecting { .. } => client.connected = false,
+            DriverEventKind::Connecting { .. } | DriverEventKind::Lost(_) => {
+                client.connected = false;
+            }
             DriverEventKind::Connected(_) => client.connected = true,
             DriverEventKind::Disconnected { code, reason } => {
                 client.connected = false;
@@ -403,6 +405,10 @@ impl Run {
             }
             DriverEventKind::Join(_) => {}
             DriverEventKind::Leave(_) => {}
+            DriverEventKind::Attempting
+            | DriverEventKind::Opened
+            | DriverEventKind::AttemptFailed(_)
+            | DriverEventKind::Message { .. } => {}
             DriverEventKind::Warning(message) => self.record_warning(format!("{name}: {message}")),
         }
     }
