@@ -12,10 +12,12 @@ pub mod event;
 pub mod event_log;
 mod faults;
 mod incidents;
+mod problems;
 mod requests;
 mod stalls;
 mod streams;
 mod timeline;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,8 +38,12 @@ pub use connections::{ClientOutcome, ConnectionInterval, ConnectionStats};
 pub use delivery::{DeliveryStats, OffsetStats, PublicationStats};
 pub use faults::{FaultStats, ServiceStats};
 pub use incidents::{Disconnect, Incident};
+pub use problems::{DeliveryProblem, PROBLEMS_MAX, ProblemKind};
 pub use requests::{EffectLogs, Request, RequestClass, RequestStats};
 pub use stalls::Stall;
+pub use traffic::{
+    INTERVALS_MAX, LATENCY_BOUNDS, Latency, LatencyClasses, TrafficInterval, TrafficStats,
+};
 
 /// The reconciled event records of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +60,10 @@ pub struct Ledger {
     pub offsets: OffsetStats,
     /// What the services executed.
     pub effects: EffectLogs,
+    /// Publications, acknowledgements and deliveries over time.
+    pub traffic: TrafficStats,
+    /// The first deliveries of each kind that violate a guarantee.
+    pub problems: Vec<DeliveryProblem>,
     /// What the harness reported about itself.
     pub harness: HarnessStats,
     /// Sums that disagree, and events that contradict each other; the run proves nothing unless this list is empty.
@@ -124,6 +134,8 @@ impl Ledger {
             services,
             offsets: messages.offsets(),
             effects,
+            traffic: traffic::sum_up(topology, &timeline, &messages),
+            problems: messages.problems.sorted(),
             harness: harness(&timeline, log),
             inconsistencies: Vec::new(),
         };

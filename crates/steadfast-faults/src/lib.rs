@@ -8,6 +8,7 @@
 
 pub mod check;
 pub mod counted;
+pub mod history;
 pub mod ledger;
 pub mod link;
 pub mod metrics;

@@ -10,6 +10,7 @@ use steadfast_machine::{Instant, convert};
 use steadfast_protocol::message::Position;
 
 use crate::ledger::event::{ClientEvent, MessageId, RunPhase};
+use crate::ledger::problems::{DeliveryProblem, ProblemKind, Problems};
 use crate::ledger::timeline::Timeline;
 use crate::topology::{ChannelId, ClientId, Topology};
 
@@ -102,9 +103,27 @@ pub(super) struct Messages {
     pub(super) by_publisher: BTreeMap<ClientId, PublicationStats>,
     epochs: BTreeMap<ChannelId, BTreeSet<String>>,
     positions: BTreeSet<(ChannelId, String, u64, MessageId)>,
+    pub(super) problems: Problems,
 }
 
 impl Messages {
+    fn report(
+        &mut self,
+        kind: ProblemKind,
+        subscriber: ClientId,
+        message: Option<MessageId>,
+        delivered: Option<Instant>,
+    ) {
+        let published = message.and_then(|id| self.all.get(&id)?.published);
+        self.problems.add(DeliveryProblem {
+            kind,
+            subscriber,
+            message,
+            published,
+            delivered,
+        });
+    }
+
     pub(super) fn collect(topology: &Topology, timeline: &Timeline<'_>) -> Self {
         let mut messages = Self::default();
         for client in topology.clients() {
@@ -271,13 +290,21 @@ pub(super) fn reconcile(
                 delivery.received += 1;
                 let known = message.filter(|id| messages.is_in_channel(client.channel, *id));
                 match known {
-                    None => delivery.unexpected += 1,
+                    None => {
+                        delivery.unexpected += 1;
+                        let kind = ProblemKind::Unexpected;
+                        messages.report(kind, client.id, *message, Some(*at));
+                    }
                     Some(id) => {
                         let entry = (client.channel, stream.epoch.clone(), *offset, id);
                         if *offset > 0 {
                             messages.positions.insert(entry);
                         }
-                        on_delivery(&mut stream, &mut delivery, id, *offset, *at, is_ordered);
+                        let problem =
+                            on_delivery(&mut stream, &mut delivery, id, *offset, *at, is_ordered);
+                        if let Some(kind) = problem {
+                            messages.report(kind, client.id, Some(id), Some(*at));
+                        }
                     }
                 }
             }
@@ -299,10 +326,14 @@ pub(super) fn reconcile(
             | ClientEvent::Settled { .. } => {}
         }
     }
-    classify(&stream, client.channel, timeline, messages, &mut delivery);
+    for (kind, id) in classify(&stream, client.channel, timeline, messages, &mut delivery) {
+        let delivered = stream.first_seen.get(&id).copied();
+        messages.report(kind, client.id, Some(id), delivered);
+    }
     (delivery, stream.start.map(|(at, _)| at))
 }
 
+/// Classifies one delivery, and returns what is wrong with it.
 fn on_delivery(
     stream: &mut Stream,
     delivery: &mut DeliveryStats,
@@ -310,30 +341,32 @@ fn on_delivery(
     offset: u64,
     at: Instant,
     is_ordered: bool,
-) {
+) -> Option<ProblemKind> {
     if stream.first_seen.contains_key(&id) {
         delivery.duplicate += 1;
-        return;
+        return Some(ProblemKind::Duplicate);
     }
     stream.first_seen.insert(id, at);
     let last = stream.last_sequence.entry(id.publisher).or_default();
     // The offset is 0 in a channel without history, which has no offsets.
     let is_late = offset > 0 && offset <= stream.last_offset;
-    if is_late || (is_ordered && id.sequence < *last) {
-        delivery.reordered += 1;
-    }
+    let is_reordered = is_late || (is_ordered && id.sequence < *last);
+    delivery.reordered += u64::from(is_reordered);
     *last = id.sequence.max(*last);
     stream.last_offset = offset.max(stream.last_offset);
+    is_reordered.then_some(ProblemKind::Reordered)
 }
 
-/// Classifies every publication of the channel as expected, unknown or neither.
+/// Classifies every publication of the channel as expected, unknown or neither. Returns those that are lost or
+/// unexpected.
 fn classify(
     stream: &Stream,
     channel: ChannelId,
     timeline: &Timeline<'_>,
     messages: &Messages,
     delivery: &mut DeliveryStats,
-) {
+) -> Vec<(ProblemKind, MessageId)> {
+    let mut problems = Vec::new();
     let stop = timeline.begin(RunPhase::Drain);
     for id in messages.by_channel.get(&channel).into_iter().flatten() {
         let Some(message) = messages.all.get(id) else {
@@ -348,7 +381,10 @@ fn classify(
             PublicationOutcome::Acknowledged if is_expected => {
                 delivery.expected += 1;
                 delivery.delivered += u64::from(received.is_some());
-                delivery.lost += u64::from(received.is_none());
+                if received.is_none() {
+                    delivery.lost += 1;
+                    problems.push((ProblemKind::Lost, *id));
+                }
                 let is_in_time = received.is_some_and(|at| stop.is_none_or(|stop| *at <= stop));
                 delivery.delivered_at_stop += u64::from(is_in_time);
             }
@@ -357,9 +393,15 @@ fn classify(
                 delivery.unknown += u64::from(is_expected || received.is_some());
                 delivery.unknown_delivered += u64::from(received.is_some());
             }
-            PublicationOutcome::Rejected => delivery.unexpected += u64::from(received.is_some()),
+            PublicationOutcome::Rejected => {
+                if received.is_some() {
+                    delivery.unexpected += 1;
+                    problems.push((ProblemKind::Unexpected, *id));
+                }
+            }
         }
     }
+    problems
 }
 
 /// Whether a subscription began before a publication: by offset, if both have the same channel epoch, else by time.

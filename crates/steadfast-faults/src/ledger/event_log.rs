@@ -32,6 +32,11 @@ impl EventLog {
         }
     }
 
+    /// Counts records that were dropped before: those of a stored log that is read again.
+    pub const fn note_dropped(&mut self, count: u64) {
+        self.dropped = self.dropped.saturating_add(count);
+    }
+
     /// The records in the order in which they were written.
     pub fn records(&self) -> &[EventRecord] {
         &self.records
