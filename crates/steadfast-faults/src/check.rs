@@ -12,7 +12,7 @@ use crate::samples::Measurement;
 use crate::scenario::expr::{Comparison, Computed, Operator, Relation, Term};
 use crate::scenario::model::{Check, CheckLevel, NoData};
 
-pub use measure::samples;
+pub use measure::{is_selected, number, samples};
 
 /// A check and its outcome.
 #[derive(Clone, Debug, PartialEq)]

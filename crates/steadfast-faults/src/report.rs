@@ -1,9 +1,12 @@
-//! The report of a run, human-readable ([`text`]) and machine-readable ([`json`]).
+//! The report of a run: for operators as [`text`] and as a page ([`html`]), for programs as [`json`] and [`junit`].
 //!
-//! Both are rendered from the same ledger. A number always has its unit or its noun. A percentile of too few samples is
+//! All are rendered from the same ledger. A number always has its unit or its noun. A percentile of too few samples is
 //! not shown. A value that was still growing at the end of the run is shown as a lower bound.
 
+pub mod html;
 pub mod json;
+pub mod junit;
+mod markup;
 mod table;
 pub mod text;
 

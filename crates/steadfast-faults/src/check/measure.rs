@@ -12,7 +12,7 @@ use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::{Quantity, Unit};
 use crate::samples::{Measurement, Sample, Samples};
 use crate::scenario::expr::MetricQuery;
-use crate::topology::FaultId;
+use crate::topology::{Client, FaultId};
 
 /// The value or the samples of a metric.
 enum Measured {
@@ -44,6 +44,16 @@ pub(super) fn evaluate(query: &MetricQuery, ledger: &Ledger) -> Option<Measureme
         (Measured::Times(_) | Measured::Counts(_), None) | (Measured::Missing, _) => None,
     };
     quantity.map(Measurement::known)
+}
+
+/// The value of a metric that is a number, for the whole run; `None` when there is no data, or it has many values.
+pub fn number(metric: Metric, ledger: &Ledger) -> Option<Measurement> {
+    let query = MetricQuery {
+        metric,
+        filter: MetricFilter::default(),
+        aggregate: None,
+    };
+    evaluate(&query, ledger)
 }
 
 /// The samples of a metric that has many values; `None` for one that is a number.
@@ -161,11 +171,14 @@ fn clients<'a>(
     filter: &'a MetricFilter,
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = &'a ClientStats> {
-    ledger.clients.iter().filter(|it| {
-        let client = &it.client;
-        filter.load.as_ref().is_none_or(|load| client.load == *load)
-            && filter.kind.is_none_or(|kind| client.kind == kind)
-    })
+    let clients = ledger.clients.iter();
+    clients.filter(|it| is_selected(filter, &it.client))
+}
+
+/// Whether a filter selects this client.
+pub fn is_selected(filter: &MetricFilter, client: &Client) -> bool {
+    filter.load.as_ref().is_none_or(|load| client.load == *load)
+        && filter.kind.is_none_or(|kind| client.kind == kind)
 }
 
 fn incidents<'a>(

@@ -45,7 +45,9 @@ pub enum HistoryError {
     TooMany { line: u64, records_max: usize },
     #[error("line {line}: a record after the last line")]
     AfterEnd { line: u64 },
-    #[error("incomplete: it ends after line {line}, and the last line of a history begins with `end`")]
+    #[error(
+        "incomplete: it ends after line {line}, and the last line of a history begins with `end`"
+    )]
     Incomplete { line: u64 },
     #[error("line {line}: the last line counts {counted} records, and there are {found}")]
     Miscounted {

@@ -55,8 +55,12 @@ fn record(record: &EventRecord) -> String {
         RunEvent::Process { instance, event } => {
             format!("{at} i{} {}", instance.0, of_process(*event))
         }
-        RunEvent::Harness(HarnessEvent::Lag { late }) => format!("{at} lab lag {}", late.as_nanos()),
-        RunEvent::Harness(HarnessEvent::Failed(what)) => format!("{at} lab failed {}", quoted(what)),
+        RunEvent::Harness(HarnessEvent::Lag { late }) => {
+            format!("{at} lab lag {}", late.as_nanos())
+        }
+        RunEvent::Harness(HarnessEvent::Failed(what)) => {
+            format!("{at} lab failed {}", quoted(what))
+        }
     }
 }
 
@@ -70,8 +74,16 @@ fn of_client(event: &ClientEvent) -> String {
         ClientEvent::Subscribed(it) => format!(
             "subscribed {} {} {} {}",
             it.position.offset,
-            if it.was_recovering { "recovering" } else { "new" },
-            if it.recovered { "recovered" } else { "not-recovered" },
+            if it.was_recovering {
+                "recovering"
+            } else {
+                "new"
+            },
+            if it.recovered {
+                "recovered"
+            } else {
+                "not-recovered"
+            },
             quoted(&it.position.epoch)
         ),
         ClientEvent::Published { sequence } => format!("published {sequence}"),
@@ -81,7 +93,11 @@ fn of_client(event: &ClientEvent) -> String {
             position,
             is_duplicate,
         } => {
-            let name = if *is_duplicate { "acknowledged-again" } else { "acknowledged" };
+            let name = if *is_duplicate {
+                "acknowledged-again"
+            } else {
+                "acknowledged"
+            };
             let position = position.as_ref();
             let position = position.map(|it| format!(" {} {}", it.offset, quoted(&it.epoch)));
             format!("{name} {sequence}{}", position.unwrap_or_default())

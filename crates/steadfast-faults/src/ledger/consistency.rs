@@ -174,9 +174,12 @@ fn hidden_reconnects(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<S
         for stats in &ledger.clients {
             let is_connectionless =
                 stats.client.kind == ClientKind::Exec && stats.connections.disconnects.is_empty();
+            // At most one: a connection that was open before the fault and long after it.
+            let intervals = stats.connections.intervals.iter();
+            let mut across = intervals.filter(|it| lasts_across(fault, it));
             let is_hidden = !is_connectionless
                 && fault.planned.hits(&stats.client)
-                && stats.connections.intervals.iter().any(|interval| {
+                && across.any(|interval| {
                     let events = timeline.of_client(stats.client.id);
                     events
                         .iter()
@@ -190,6 +193,13 @@ fn hidden_reconnects(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<S
             }
         }
     }
+}
+
+fn lasts_across(fault: &FaultStats, interval: &ConnectionInterval) -> bool {
+    fault
+        .injected
+        .is_some_and(|injected| interval.from < injected)
+        && interval.to.is_none_or(|to| Some(to) > fault.confirmed)
 }
 
 fn is_impossible(

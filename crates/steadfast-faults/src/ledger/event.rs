@@ -280,6 +280,17 @@ pub enum LossCause {
 }
 
 impl LossCause {
+    /// The cause in reports, without its code.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "FIN",
+            Self::Reset => "RST",
+            Self::Timeout => "timeout",
+            Self::Code(_) => "a close code",
+            Self::Unknown => "an unknown cause",
+        }
+    }
+
     /// The code, if there was one. A code means that the server, or a client with codes of its own, chose to close the
     /// connection.
     pub const fn code(self) -> Option<u32> {

@@ -59,6 +59,14 @@ pub struct TrafficStats {
     pub deliveries: LatencyClasses,
 }
 
+impl TrafficStats {
+    /// The duration of all intervals, the last of which may end after the run.
+    pub fn duration(&self) -> Duration {
+        let seconds = convert::to_u64(self.intervals.len()).saturating_mul(self.length.as_secs());
+        Duration::from_secs(seconds)
+    }
+}
+
 /// What happened in one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrafficInterval {
@@ -96,7 +104,9 @@ impl LatencyClasses {
     /// Counts one latency.
     pub fn add(&mut self, latency: Duration) {
         let micros = latency.as_nanos().div_ceil(1_000);
-        let class = LATENCY_BOUNDS.iter().position(|it| micros <= u128::from(*it));
+        let class = LATENCY_BOUNDS
+            .iter()
+            .position(|it| micros <= u128::from(*it));
         match class.and_then(|class| self.counts.get_mut(class)) {
             Some(count) => *count += 1,
             None => self.above += 1,
@@ -227,7 +237,14 @@ mod tests {
 
     #[test]
     fn the_number_of_intervals_is_bounded_for_every_duration() {
-        for (seconds, expected) in [(0, 1), (13, 1), (240, 1), (241, 2), (3_600, 30), (864_000, 3_600 * 24)] {
+        for (seconds, expected) in [
+            (0, 1),
+            (13, 1),
+            (240, 1),
+            (241, 2),
+            (3_600, 30),
+            (864_001, 86_400),
+        ] {
             let duration = Duration::from_secs(seconds);
 
             assert_eq!(length(duration).as_secs(), expected, "{seconds} s");
@@ -243,6 +260,9 @@ mod tests {
         classes.add(Duration::from_nanos(1_000_001));
 
         assert_eq!(classes.counts[..4], [2, 1, 1, 1]);
-        assert_eq!((classes.counts[17], classes.above, classes.total()), (1, 1, 7));
+        assert_eq!(
+            (classes.counts[17], classes.above, classes.total()),
+            (1, 1, 7)
+        );
     }
 }

@@ -280,7 +280,8 @@ fn write_checks(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(out)
 }
 
-const fn label(check: &CheckResult) -> &'static str {
+/// The result of a check in one word.
+pub(super) const fn label(check: &CheckResult) -> &'static str {
     match (check.level, check.outcome) {
         (_, CheckOutcome::NotApplicable) => "n/a",
         (CheckLevel::Info, _) => "info",

@@ -6,6 +6,7 @@
 )]
 
 mod checks;
+mod pages;
 mod permuted;
 mod reports;
 mod requests;

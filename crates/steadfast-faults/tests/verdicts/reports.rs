@@ -2,8 +2,6 @@
 
 use steadfast_faults::ledger::event::ClientEvent;
 use steadfast_faults::report::{Report, json, text};
-use steadfast_faults::scenario::ScenarioOptions;
-use steadfast_faults::scenario::model::Scenario;
 
 use crate::run::{Run, healthy};
 
@@ -85,12 +83,8 @@ fn the_json_report_has_the_measured_value_and_the_limit_of_each_check() {
 #[test]
 fn a_placebo_and_a_check_that_is_not_applicable_are_visible_in_the_text() {
     let text = include_str!("../../../../scenarios/gateway-freeze.toml");
-    let options = ScenarioOptions {
-        profiles: vec!["short".to_owned()],
-        params: Vec::new(),
-    };
     let mut run = healthy();
-    run.scenario = Scenario::parse("gateway-freeze.toml", text, &options).unwrap();
+    run.use_scenario("gateway-freeze", text);
     // The run of another scenario: no client is disconnected.
     run.records = run.control.clone().unwrap();
     let (ledger, evaluation) = (run.ledger(), run.evaluate());

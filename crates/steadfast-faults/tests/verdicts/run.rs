@@ -63,6 +63,15 @@ impl Run {
         self
     }
 
+    /// Evaluates the same records with the short profile of another scenario.
+    pub(crate) fn use_scenario(&mut self, name: &str, text: &str) {
+        let options = ScenarioOptions {
+            profiles: vec!["short".to_owned()],
+            params: Vec::new(),
+        };
+        self.scenario = Scenario::parse(&format!("{name}.toml"), text, &options).unwrap();
+    }
+
     pub(crate) fn ledger(&self) -> Ledger {
         reconcile(&self.scenario, &self.plan, &self.records)
     }

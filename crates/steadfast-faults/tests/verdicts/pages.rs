@@ -1,0 +1,326 @@
+//! The reports that other programs read: the HTML page and the JUnit file.
+
+use std::collections::BTreeSet;
+
+use roxmltree::{Document, Node};
+use steadfast_faults::ledger::event::{ClientEvent, FaultEvent, HarnessEvent, RunEvent, RunPhase};
+use steadfast_faults::metrics::Metric;
+use steadfast_faults::report::html::{self, LogExcerpt, PageContext};
+use steadfast_faults::report::{Report, junit};
+
+use crate::run::{MILLI, Run, healthy};
+
+const COMMAND: &str = "steadfast lab run 'a b.toml' --seed 7";
+
+#[test]
+fn a_passed_run_has_a_junit_file_without_failures() {
+    let run = healthy();
+
+    let text = junit_of(&run);
+
+    let document = Document::parse(&text).unwrap();
+    let suite = element(&document, "testsuite");
+    let cases = cases(&document);
+    assert_eq!(
+        suite.attribute("tests"),
+        Some(cases.len().to_string().as_str())
+    );
+    assert_eq!(cases.len(), 12 + 13, "one for each check and each guard");
+    for outcome in ["failures", "errors", "skipped"] {
+        assert_eq!(suite.attribute(outcome), Some("0"));
+    }
+    let command = property(&document, "command");
+    assert_eq!(command, Some(COMMAND));
+    assert_eq!(property(&document, "verdict"), Some("PASS"));
+}
+
+#[test]
+fn a_failed_check_is_a_failure_with_its_numbers() {
+    let document_text = junit_of(&with_a_lost_message());
+    let document = Document::parse(&document_text).unwrap();
+
+    let failed = failures(&document, "failure");
+
+    assert_eq!(
+        failed,
+        [(
+            "no-acknowledged-message-lost".to_owned(),
+            "1 lost of 1,792 expected deliveries, must be 0 (condition: delivery.lost == 0)"
+                .to_owned()
+        )]
+    );
+    let suite = element(&document, "testsuite");
+    assert_eq!(suite.attribute("failures"), Some("1"));
+    assert_eq!(suite.attribute("errors"), Some("0"));
+}
+
+#[test]
+fn what_makes_a_run_inconclusive_is_an_error_and_never_a_failure() {
+    let mut run = with_a_lost_message();
+    let at = run.begin(RunPhase::Quiet);
+    let failed = HarnessEvent::Failed("driver <x> exited".to_owned());
+    run.push(at, RunEvent::Harness(failed));
+
+    let text = junit_of(&run);
+
+    let document = Document::parse(&text).unwrap();
+    assert_eq!(failures(&document, "failure"), []);
+    let errors = failures(&document, "error");
+    let names: Vec<&str> = errors.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["no-acknowledged-message-lost", "the harness did not fail"]
+    );
+    assert_eq!(errors[1].1, "driver <x> exited");
+}
+
+#[test]
+fn a_check_that_is_not_applicable_is_skipped_with_the_reason() {
+    let mut run = healthy();
+    run.records = run.control.clone().unwrap();
+    run.use_scenario(
+        "gateway-freeze",
+        include_str!("../../../../scenarios/gateway-freeze.toml"),
+    );
+
+    let text = junit_of(&run);
+
+    let document = Document::parse(&text).unwrap();
+    let skipped = failures(&document, "skipped");
+    let detection = skipped.iter().find(|(name, _)| name == "detection-bounded");
+    let (_, reason) = detection.unwrap();
+    assert!(reason.starts_with("no samples, must be <= "), "{reason}");
+}
+
+#[test]
+fn the_page_of_a_failed_run_links_each_failed_check_to_its_evidence() {
+    let page = page_of(&with_a_lost_message(), &[]);
+
+    assert!(page.contains("<strong>FAIL</strong>: 1 of 10 required checks violated"));
+    let check = "href=\"#check-no-acknowledged-message-lost\"";
+    assert_eq!(page.matches(check).count(), 1);
+    assert!(page.contains("lost: publication 1 of chat-"), "{page}");
+    assert!(page.contains("steadfast lab run &#39;a b.toml&#39; --seed 7"));
+}
+
+#[test]
+fn every_link_has_a_target_and_every_id_is_unique() {
+    let mut run = with_a_lost_message();
+    let (victim, lost) = run.victim();
+    run.silence(victim, lost);
+    let page = page_of(&run, &[]);
+    let document = parsed(&page);
+
+    let all = || document.descendants().filter(Node::is_element);
+    let ids: Vec<&str> = all().filter_map(|it| it.attribute("id")).collect();
+    let unique: BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(ids.len(), unique.len(), "{ids:?}");
+    let links = all().filter_map(|it| it.attribute("href")?.strip_prefix('#'));
+    let links: BTreeSet<&str> = links.collect();
+    assert!(links.len() > 10 && links.is_subset(&unique), "{links:?}");
+}
+
+#[test]
+fn the_page_has_every_metric_every_check_and_a_table_for_each_plot() {
+    let run = healthy();
+    let page = page_of(&run, &[]);
+    let document = parsed(&page);
+
+    for metric in Metric::ALL {
+        assert!(
+            page.contains(&format!(">{}</th>", metric.name())),
+            "{}",
+            metric.name()
+        );
+    }
+    for check in run.evaluate().checks {
+        assert!(page.contains(&check.id), "{}", check.id);
+    }
+    let plots = document
+        .descendants()
+        .filter(|it| it.attribute("class") == Some("plot"));
+    let sections: Vec<_> = plots.filter_map(|it| it.parent()).collect();
+    assert_eq!(sections.len(), 3);
+    for section in sections {
+        let table = section.descendants().find(|it| it.has_tag_name("tbody"));
+        let rows = table.unwrap().children().filter(Node::is_element).count();
+        assert!(rows >= 10, "{:?} has {rows} rows", section.attribute("id"));
+        let lines = section
+            .descendants()
+            .filter(|it| {
+                it.attribute("class")
+                    .is_some_and(|class| class.starts_with("line "))
+            })
+            .filter(|it| it.attribute("d").is_some_and(|path| path.len() > 20));
+        assert!(lines.count() >= 2, "{:?}", section.attribute("id"));
+    }
+}
+
+/// The text of a run is the work of others: clients, servers and scenarios.
+#[test]
+fn text_of_the_run_never_becomes_markup() {
+    const HOSTILE: &str = "</pre><script>alert(1)</script> \"'&\u{1b}[2J";
+    let mut run = with_a_lost_message();
+    let scenario = include_str!("../../../../scenarios/gateway-kill.toml");
+    let hostile = scenario.replace(
+        "id = \"no-duplicates\"",
+        "id = \"<script>alert(2)</script>\"",
+    );
+    assert_ne!(scenario, hostile);
+    run.use_scenario("gateway-kill", &hostile);
+    let fault = run.plan.faults()[0].id;
+    let event = FaultEvent::Ineffective(HOSTILE.to_owned());
+    run.push(run.begin(RunPhase::Quiet), RunEvent::Fault { fault, event });
+    let log = LogExcerpt {
+        path: "run/<script>.log".to_owned(),
+        bytes: 3,
+        lines: vec![HOSTILE.to_owned()],
+    };
+
+    let page = page_of(&run, &[log]);
+    let file = junit_of(&run);
+
+    for text in [&page, &file] {
+        assert!(!text.contains("<script"), "{text}");
+        assert!(!text.contains('\u{1b}'));
+        assert!(text.contains("&lt;script&gt;alert(1)"), "it is shown");
+    }
+    Document::parse(&file).unwrap();
+    assert!(
+        parsed(&page)
+            .descendants()
+            .all(|it| !it.has_tag_name("script"))
+    );
+}
+
+#[test]
+fn the_page_needs_no_other_file_and_no_network() {
+    let page = page_of(&healthy(), &[]);
+
+    for reference in ["http:", "https:", "src=", "@import", "url("] {
+        assert!(!page.contains(reference), "{reference}");
+    }
+}
+
+#[test]
+fn the_size_of_the_page_is_bounded_and_lists_that_are_cut_say_so() {
+    let mut run = healthy();
+    let (reader, message) = run.early_message();
+    let quiet = run.begin(RunPhase::Quiet);
+    // Far more events than the page may have rows: duplicates, and a connection that ends all the time.
+    for number in 0..50_000_u32 {
+        let event = ClientEvent::Delivered {
+            message: Some(message),
+            offset: 1,
+        };
+        let at = quiet + MILLI * (number / 20);
+        run.push(
+            at,
+            RunEvent::Client {
+                client: reader,
+                event,
+            },
+        );
+    }
+    let steps = run.begin(RunPhase::Steps);
+    for number in 0..25_000_u32 {
+        for event in [
+            ClientEvent::ConnectionLost(steadfast_faults::ledger::event::LossCause::Reset),
+            ClientEvent::Connected,
+        ] {
+            let at = steps + MILLI / 10 * number;
+            run.push(
+                at,
+                RunEvent::Client {
+                    client: reader,
+                    event,
+                },
+            );
+        }
+    }
+    let line = "x".repeat(10_000);
+    let logs: Vec<LogExcerpt> = (0..100)
+        .map(|number| LogExcerpt {
+            path: format!("run/gateway-{number}/service.log"),
+            bytes: 1_000_000,
+            lines: vec![line.clone(); 40],
+        })
+        .collect();
+
+    let page = page_of(&run, &logs);
+
+    assert!(run.records.len() > 100_000);
+    assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    assert!(page.contains("duplicate: the first 100 of 50000."));
+    assert!(page.contains("80 more logs not shown."));
+}
+
+fn with_a_lost_message() -> Run {
+    let mut run = healthy();
+    let (reader, lost) = run.early_message();
+    run.retain_events(
+        reader,
+        |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
+    );
+    run
+}
+
+fn page_of(run: &Run, logs: &[LogExcerpt]) -> String {
+    let context = PageContext {
+        command: COMMAND,
+        logs,
+        is_in_folder: true,
+    };
+    with(run, |report| html::render(report, &context))
+}
+
+fn junit_of(run: &Run) -> String {
+    with(run, |report| junit::render(report, COMMAND))
+}
+
+fn with(run: &Run, render: impl Fn(&Report<'_>) -> String) -> String {
+    let (ledger, evaluation) = (run.ledger(), run.evaluate());
+    render(&Report {
+        scenario: &run.scenario,
+        profiles: &["short".to_owned()],
+        is_placebo: false,
+        plan: &run.plan,
+        ledger: &ledger,
+        evaluation: &evaluation,
+    })
+}
+
+/// The page is XML too, so that a parser finds each element that is not closed.
+fn parsed(page: &str) -> Document<'_> {
+    let page = page.strip_prefix("<!DOCTYPE html>").unwrap();
+    Document::parse(page).unwrap()
+}
+
+fn element<'a>(document: &'a Document<'a>, name: &str) -> Node<'a, 'a> {
+    let mut found = document.descendants().filter(|it| it.has_tag_name(name));
+    let first = found.next().unwrap();
+    assert!(found.next().is_none(), "one {name}");
+    first
+}
+
+fn cases<'a>(document: &'a Document<'a>) -> Vec<Node<'a, 'a>> {
+    let all = document.descendants();
+    all.filter(|it| it.has_tag_name("testcase")).collect()
+}
+
+/// The name of each case with this child, and the message of the child.
+fn failures(document: &Document<'_>, child: &str) -> Vec<(String, String)> {
+    let found = cases(document).into_iter().filter_map(|case| {
+        let child = case.children().find(|it| it.has_tag_name(child))?;
+        let text = |node: Node<'_, '_>, name| node.attribute(name).unwrap().to_owned();
+        Some((text(case, "name"), text(child, "message")))
+    });
+    found.collect()
+}
+
+fn property<'a>(document: &'a Document<'a>, name: &str) -> Option<&'a str> {
+    let all = document.descendants();
+    let mut named =
+        all.filter(|it| it.has_tag_name("property") && it.attribute("name") == Some(name));
+    named.next()?.attribute("value")
+}
