@@ -1,6 +1,7 @@
 //! The command line: commands, options and help texts. The commands interpret the values.
 
 pub(crate) mod proxy;
+mod report_file;
 mod tips;
 mod values;
 
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::proxy::Program;
+pub(crate) use report_file::{ReportFile, ReportFormat};
+
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -35,8 +38,9 @@ Exit codes:
   2  invalid arguments or configuration
   3  port in use
   4  data directory cannot be used: locked, full, read-only, corrupt or missing
-  5  the scenario is invalid or cannot run here (lab)
+  5  the scenario or the stored run is invalid, or the scenario cannot run here (lab)
   6  a write or sync of the log failed (serve): start it again
+  7  the lab itself failed: there is no verdict (lab)
 `lab run` also exits with 2 if its verdict is INCONCLUSIVE.";
 
 const SERVE_EXAMPLES: &str = "\
@@ -159,15 +163,20 @@ Examples:
                                     select the client libraries
   steadfast lab run scenarios/gateway-kill.toml --placebo
                                     inject no fault; the verdict must be INCONCLUSIVE
+  steadfast lab run scenarios/gateway-kill.toml --report lab.xml --report lab.html
+                                    write the report as JUnit and as a page too
   steadfast lab check scenarios/gateway-kill.toml
                                     print the fault plan, the parameters and what it needs
   steadfast lab heal                undo what a crashed run left, which the next run does too
+  steadfast lab report steadfast-lab/gateway-kill-7-1
+                                    evaluate and render a stored run again
 
 Exit codes:
   0  PASS, or the plan was printed
   1  FAIL
   2  INCONCLUSIVE, or invalid arguments
-  5  the scenario is invalid or cannot run here";
+  5  the scenario or the stored run is invalid, or the scenario cannot run here
+  7  the lab itself failed: there is no verdict, or its report could not be written";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -397,6 +406,9 @@ pub(crate) enum Lab {
     /// Undo what runs left that ended early: suspended processes, network namespaces and rules
     #[command(after_help = LAB_EXAMPLES)]
     Heal(LabHeal),
+    /// Evaluate a stored run with the checks of this version, and render it again
+    #[command(after_help = LAB_EXAMPLES)]
+    Report(LabReport),
     /// Execute a program that is killed when its parent process terminates; used by the lab itself
     #[command(hide = true)]
     Launch(Launch),
@@ -474,6 +486,16 @@ pub(crate) struct LabRun {
     /// Report all faults without injecting them; the verdict must be INCONCLUSIVE
     #[arg(long)]
     pub(crate) placebo: bool,
+    #[command(flatten)]
+    pub(crate) output: ReportArgs,
+}
+
+/// Where the report of a run goes.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// Write the report to this file too: .html, .xml (JUnit), .json or .txt; can be repeated
+    #[arg(long, value_name = "FILE", value_parser = report_file::report_file)]
+    pub(crate) report: Vec<ReportFile>,
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -488,6 +510,16 @@ pub(crate) struct LabHeal {
     /// Directory of a run, or the parent of several [default: steadfast-lab]
     #[arg(value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
+}
+
+/// The arguments of `lab report`.
+#[derive(Args, Debug)]
+pub(crate) struct LabReport {
+    /// Directory of a run, which `lab run` prints
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: ReportArgs,
 }
 
 /// The arguments of `lab check`.

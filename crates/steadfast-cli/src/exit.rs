@@ -26,8 +26,10 @@ const STORAGE_FAILED: u8 = 6;
 
 /// The run of a scenario proves nothing: no conclusion is possible.
 const INCONCLUSIVE: u8 = 2;
-/// The scenario is invalid, or something that it requires is missing.
+/// The scenario or the stored run is invalid, or something that it requires is missing.
 const SCENARIO: u8 = 5;
+/// The lab itself failed, so there is no verdict. A verdict of FAIL has code 1.
+const LAB_FAILED: u8 = 7;
 
 /// Why a command failed, and the exit code. Help is reported this way too, with code 0.
 #[derive(Debug)]
@@ -102,6 +104,17 @@ impl Failure {
     pub(crate) fn scenario(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code: SCENARIO,
+            text: Text::Error {
+                error: error.into(),
+                hint: hint.into(),
+            },
+        }
+    }
+
+    /// The lab itself failed: its results cannot be stored, or the system refused what it needs.
+    pub(crate) fn lab_failed(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            code: LAB_FAILED,
             text: Text::Error {
                 error: error.into(),
                 hint: hint.into(),

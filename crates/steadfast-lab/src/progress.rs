@@ -29,6 +29,12 @@ pub struct Progress {
     pub pending: usize,
     /// Publications that were delivered to clients.
     pub delivered: u64,
+    /// All planned faults of this run.
+    pub faults: usize,
+    /// Faults whose effect is undone, and those without an effect.
+    pub faults_healed: usize,
+    /// The faults that are in effect, for example `proc.kill gateway:1`.
+    pub faults_active: Vec<String>,
     /// What just happened, for example `kill gateway:1`.
     pub event: Option<String>,
 }

@@ -26,6 +26,9 @@ use crate::progress::Progress;
 use crate::service::programs;
 use run::Run;
 
+/// Capacity of a history in events: about a gigabyte of memory, and far more events than 50 clients cause in an hour.
+pub const EVENTS_MAX: usize = 8_000_000;
+
 /// The programs, the directory and the mode of a run.
 #[derive(Clone, Debug)]
 pub struct RunSetup {

@@ -8,8 +8,12 @@ mod heal;
 mod isolate;
 mod machine;
 mod read;
+mod rendered;
+mod report;
 mod rerun;
 mod run;
+mod status;
+mod stored;
 
 use crate::args::Lab;
 use crate::exit::Failure;
@@ -24,6 +28,7 @@ pub(super) fn run(arguments: &Lab) -> Result<(), Failure> {
         Lab::Run(arguments) => run::run(arguments),
         Lab::Check(arguments) => check::run(arguments),
         Lab::Heal(arguments) => heal::run(arguments),
+        Lab::Report(arguments) => report::run(arguments),
         Lab::Launch(arguments) => Err(launch(arguments)),
         Lab::Driver { name } => driver::run(*name),
     }

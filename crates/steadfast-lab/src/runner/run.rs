@@ -22,7 +22,7 @@ use steadfast_faults::scenario::publish_schedule::PublishSchedule;
 use steadfast_faults::topology::{ClientId, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
-use super::RunSetup;
+use super::{EVENTS_MAX, RunSetup};
 use super::clients::{self, Client, Clients};
 use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
 use super::schedule::{DueAction, RunSchedule};
@@ -35,8 +35,6 @@ use crate::error::LabError;
 use crate::journal::Journal;
 use crate::progress::Progress;
 
-/// Capacity of the history in events: about a gigabyte of memory, and far more events than 50 clients cause in an hour.
-const EVENTS_MAX: usize = 8_000_000;
 /// Interval at which the lag of the harness is measured.
 const LAG_SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 /// Interval of progress reports.
@@ -74,6 +72,8 @@ pub(super) struct Run<'a> {
     acknowledged: u64,
     delivered: u64,
     progress_event: Option<String>,
+    /// Faults that were injected; true once they are over.
+    faults: BTreeMap<FaultId, bool>,
     /// The first failure of the harness.
     failure: Option<String>,
     /// Drivers whose end or failure is recorded; each command to one of them may fail too.
@@ -127,6 +127,7 @@ impl<'a> Run<'a> {
             acknowledged: 0,
             delivered: 0,
             progress_event: None,
+            faults: BTreeMap::new(),
             failure: None,
             failed_drivers: BTreeSet::new(),
             last_message: String::new(),
@@ -435,6 +436,10 @@ impl<'a> Run<'a> {
     }
 
     fn record(&mut self, at: Instant, event: RunEvent) {
+        if let RunEvent::Fault { fault, event } = &event {
+            let is_over = matches!(event, FaultEvent::Healed | FaultEvent::Ineffective(_));
+            *self.faults.entry(*fault).or_default() |= is_over;
+        }
         self.history.push(EventRecord { at, event });
     }
 
@@ -458,8 +463,19 @@ impl<'a> Run<'a> {
             acknowledged: self.acknowledged,
             pending: clients.iter().map(Client::pending_len).sum(),
             delivered: self.delivered,
+            faults: self.plan.faults().len(),
+            faults_healed: self.faults.values().filter(|is_over| **is_over).count(),
+            faults_active: self.active_faults(),
             event: self.progress_event.take(),
         });
+    }
+
+    fn active_faults(&self) -> Vec<String> {
+        let active = self.plan.faults().iter();
+        active
+            .filter(|fault| self.faults.get(&fault.id) == Some(&false))
+            .map(|fault| format!("{} {}", fault.action.name(), self.names(&fault.targets)))
+            .collect()
     }
 
     /// Closes the clients before the services, so that no client observes the shutdown of its service. What the services

@@ -19,9 +19,9 @@ use crate::output;
 ///
 /// When the scenario is invalid.
 pub(super) fn run(arguments: &LabCheck) -> Result<(), Failure> {
-    let (scenario, plan) = read::read(&arguments.scenario)?;
-    output::print(&describe(&scenario, &plan));
-    output::print(&describe_needs(&scenario));
+    let planned = read::read(&arguments.scenario)?;
+    output::print(&describe(&planned.scenario, &planned.plan));
+    output::print(&describe_needs(&planned.scenario));
     Ok(())
 }
 

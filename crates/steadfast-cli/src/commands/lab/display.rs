@@ -1,4 +1,4 @@
-//! Progress display of a run: one line that is updated on a terminal, otherwise a line every ten seconds at most.
+//! Progress display of a run: on a terminal a few lines that are updated, otherwise a line every ten seconds at most.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -7,23 +7,28 @@ use steadfast_clock::Clock;
 use steadfast_faults::counted::grouped;
 use steadfast_faults::ledger::event::RunPhase;
 use steadfast_faults::quantity::Quantity;
+use steadfast_faults::scenario::model::RunSettings;
 use steadfast_lab::progress::Progress;
 use steadfast_machine::{Instant, convert};
 
+use super::status;
 use crate::output;
 
 /// Without a terminal, the shortest time between two lines.
 pub(super) const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Returns to the start of the line, clears it, and switches off wrapping, so that a narrow terminal shows one line.
-const LINE_START: &str = "\r\x1b[2K\x1b[?7l";
+/// Clears everything from the start of the line, and switches off wrapping, so that a narrow terminal shows one line.
+const START: &str = "\r\x1b[J\x1b[?7l";
 /// Switches wrapping on again.
-const LINE_END: &str = "\x1b[?7h";
+const END: &str = "\x1b[?7h";
 
 /// Prints the progress of a run on standard error.
 #[derive(Debug)]
-pub(super) struct Display {
+pub(super) struct Display<'a> {
+    run: &'a RunSettings,
     is_terminal: bool,
+    /// The lines on the terminal above the one with the cursor, which are replaced.
+    above: usize,
     clock: Clock,
     lines: LineLimit,
 }
@@ -59,10 +64,12 @@ impl LineLimit {
     }
 }
 
-impl Display {
-    pub(super) fn new() -> Self {
+impl<'a> Display<'a> {
+    pub(super) fn new(run: &'a RunSettings) -> Self {
         let clock = Clock::start();
         Self {
+            run,
+            above: 0,
             is_terminal: std::io::stderr().is_terminal(),
             clock,
             lines: LineLimit::new(clock.now()),
@@ -77,35 +84,55 @@ impl Display {
             }
             return;
         }
-        match &progress.event {
-            Some(event) => output::message(&format!(
-                "{LINE_START}{LINE_END}{}: {event}",
-                position(progress)
-            )),
-            None => self.show_status(&line(progress)),
+        if let Some(event) = &progress.event {
+            self.show_status("");
+            output::message(&format!("{}: {event}", position(progress)));
+        }
+        if progress.phase == RunPhase::Connect {
+            self.show_status(&line(progress));
+        } else {
+            self.show_lines(&status::lines(progress, self.run));
         }
     }
 
-    /// Replaces the line on a terminal.
-    pub(super) fn show_status(&self, text: &str) {
-        if self.is_terminal {
-            output::progress(&format!("{LINE_START}{text}{LINE_END}"));
-        }
+    /// Replaces the status on a terminal by one line.
+    pub(super) fn show_status(&mut self, text: &str) {
+        self.show_lines(&[text.to_owned()]);
     }
 
-    /// Clears the line on a terminal.
-    pub(super) fn end(&self) {
+    /// Clears the status on a terminal.
+    pub(super) fn end(&mut self) {
         self.show_status("");
+    }
+
+    fn show_lines(&mut self, lines: &[String]) {
+        if self.is_terminal {
+            output::progress(&replacement(self.above, lines));
+            self.above = lines.len().saturating_sub(1);
+        }
     }
 }
 
+/// What a terminal needs to replace the last lines; the cursor stays at the end of the last new line.
+fn replacement(above: usize, lines: &[String]) -> String {
+    let up = match above {
+        0 => String::new(),
+        above => format!("\x1b[{above}A"),
+    };
+    format!("{up}{START}{}{END}", lines.join("\r\n"))
+}
+
+/// In seconds, rounded up, so that it and the elapsed time add up to the total.
+pub(super) fn remaining(progress: &Progress) -> u64 {
+    (progress.remaining + Duration::from_millis(999)).as_secs()
+}
+
 fn line(progress: &Progress) -> String {
-    // Rounded up, so that it and the elapsed time add up to the total.
-    let remaining = (progress.remaining + Duration::from_millis(999)).as_secs();
+    let remaining = remaining(progress);
     if progress.phase == RunPhase::Connect {
         return format!(
             "{}: waiting for {}, then {remaining} s",
-            run(progress),
+            run_name(progress),
             progress.waiting_for
         );
     }
@@ -124,13 +151,13 @@ fn line(progress: &Progress) -> String {
 fn position(progress: &Progress) -> String {
     format!(
         "{} {:>3}/{} s",
-        run(progress),
+        run_name(progress),
         progress.elapsed.as_secs(),
         progress.total.as_secs()
     )
 }
 
-const fn run(progress: &Progress) -> &'static str {
+pub(super) const fn run_name(progress: &Progress) -> &'static str {
     if progress.is_control {
         "control run"
     } else {
@@ -162,8 +189,54 @@ pub(super) fn duration(time: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use steadfast_faults::scenario::model::ControlRun;
+
     use super::*;
+
+    /// 3 s of baseline, 8 s of faults, 4 s of quiet and 5 s of drain.
+    pub(crate) fn settings() -> RunSettings {
+        RunSettings {
+            baseline: Duration::from_secs(3),
+            duration: Duration::from_secs(8),
+            quiet: Duration::from_secs(4),
+            drain: Duration::from_secs(5),
+            control: ControlRun::Off,
+            stall: Duration::from_secs(5),
+            ready_timeout: Duration::from_secs(30),
+        }
+    }
+
+    pub(crate) fn progress() -> Progress {
+        Progress {
+            is_control: false,
+            phase: RunPhase::Steps,
+            waiting_for: String::new(),
+            elapsed: Duration::from_secs(4),
+            total: Duration::from_secs(13),
+            remaining: Duration::from_secs(9),
+            clients_up: 4,
+            clients: 8,
+            acknowledged: 1_234,
+            pending: 12,
+            delivered: 4_000,
+            faults: 0,
+            faults_healed: 0,
+            faults_active: Vec::new(),
+            event: None,
+        }
+    }
+
+    #[test]
+    fn a_terminal_replaces_as_many_lines_as_it_shows() {
+        let lines = ["a".to_owned(), "b".to_owned()];
+
+        assert_eq!(replacement(0, &lines), "\r\x1b[J\x1b[?7la\r\nb\x1b[?7h");
+        assert_eq!(
+            replacement(1, &lines[..1]),
+            "\x1b[1A\r\x1b[J\x1b[?7la\x1b[?7h"
+        );
+    }
 
     #[test]
     fn without_a_terminal_each_run_has_a_first_line_and_then_one_in_ten_seconds() {
@@ -193,25 +266,10 @@ mod tests {
             phase: RunPhase::Connect,
             waiting_for: "gateway:1".to_owned(),
             elapsed: Duration::ZERO,
-            total: Duration::from_secs(13),
             remaining: Duration::from_secs(26),
-            clients_up: 0,
-            clients: 8,
-            acknowledged: 0,
-            pending: 0,
-            delivered: 0,
-            event: None,
+            ..progress()
         };
-        let faults = Progress {
-            is_control: false,
-            phase: RunPhase::Steps,
-            elapsed: Duration::from_secs(4),
-            remaining: Duration::from_secs(9),
-            clients_up: 4,
-            acknowledged: 1_234,
-            pending: 12,
-            ..connecting.clone()
-        };
+        let faults = progress();
 
         assert_eq!(
             line(&connecting),

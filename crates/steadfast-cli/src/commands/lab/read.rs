@@ -10,9 +10,20 @@ use steadfast_faults::scenario::plan::Plan;
 use crate::args::ScenarioArgs;
 use crate::exit::Failure;
 
+/// A scenario with its text, its options and its plan.
+pub(super) struct PlannedRun {
+    pub(super) text: String,
+    pub(super) options: ScenarioOptions,
+    pub(super) scenario: Scenario,
+    pub(super) plan: Plan,
+}
+
 /// Reads a scenario and draws its plan.
-pub(super) fn read(arguments: &ScenarioArgs) -> Result<(Scenario, Plan), Failure> {
-    let scenario = scenario(&arguments.file, &choice(arguments)?)?;
+pub(super) fn read(arguments: &ScenarioArgs) -> Result<PlannedRun, Failure> {
+    let options = choice(arguments)?;
+    let text = text(&arguments.file)?;
+    let scenario = Scenario::parse(&arguments.file.to_string_lossy(), &text, &options)
+        .map_err(|error| Failure::scenario(error.to_string(), ""))?;
     let seed = match arguments.seed.or_else(|| scenario.seed()) {
         Some(seed) => seed,
         None => draw_seed()?,
@@ -20,18 +31,21 @@ pub(super) fn read(arguments: &ScenarioArgs) -> Result<(Scenario, Plan), Failure
     let plan = Plan::new(&scenario, seed).map_err(|error| {
         Failure::scenario(error.to_string(), "Change the step, or try another --seed.")
     })?;
-    Ok((scenario, plan))
+    Ok(PlannedRun {
+        text,
+        options,
+        scenario,
+        plan,
+    })
 }
 
-fn scenario(path: &Path, choice: &ScenarioOptions) -> Result<Scenario, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| {
+fn text(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| {
         Failure::scenario(
             format!("failed to read {}: {error}", path.display()),
             "For example: steadfast lab run scenarios/gateway-kill.toml",
         )
-    })?;
-    Scenario::parse(&path.to_string_lossy(), &text, choice)
-        .map_err(|error| Failure::scenario(error.to_string(), ""))
+    })
 }
 
 fn choice(arguments: &ScenarioArgs) -> Result<ScenarioOptions, Failure> {
@@ -54,7 +68,8 @@ fn choice(arguments: &ScenarioArgs) -> Result<ScenarioOptions, Failure> {
 fn draw_seed() -> Result<u64, Failure> {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Failure::failed(format!("failed to generate a random seed: {error}"), "")
+        let error = format!("failed to generate a random seed: {error}");
+        Failure::lab_failed(error, "Give a seed: --seed 7")
     })?;
     Ok(u64::from(u32::from_be_bytes(bytes)))
 }

@@ -14,7 +14,7 @@ pub(super) fn command(program: &OsStr, arguments: &LabRun, seed: u64) -> String 
         gateway,
         drivers,
         placebo,
-        json,
+        output,
         isolated: _,
     } = arguments;
     let mut words = vec![quoted(program), "lab run".to_owned()];
@@ -36,7 +36,10 @@ pub(super) fn command(program: &OsStr, arguments: &LabRun, seed: u64) -> String 
     if let Some(out) = out {
         option("--out", out.as_os_str());
     }
-    let flags = [("--placebo", *placebo), ("--json", *json)];
+    for report in &output.report {
+        option("--report", report.path.as_os_str());
+    }
+    let flags = [("--placebo", *placebo), ("--json", output.json)];
     let flags = flags.into_iter().filter(|(_, is_set)| *is_set);
     words.extend(flags.map(|(flag, _)| flag.to_owned()));
     words.join(" ")
@@ -80,6 +83,8 @@ mod tests {
             "drivers",
             "--out",
             "$HOME",
+            "--report",
+            "my report.html",
             "--placebo",
             "--json",
         ];
@@ -90,7 +95,8 @@ mod tests {
             command,
             "target/release/steadfast lab run 'my scenarios/a.toml' --seed 7 --profile short \
              --profile 'it'\\''s' -p clients=5 -p 'name=a b' --gateway './other gateway' \
-             --drivers drivers --out '$HOME' --placebo --json"
+             --drivers drivers --out '$HOME' --report 'my report.html' --placebo \
+             --json"
         );
     }
 

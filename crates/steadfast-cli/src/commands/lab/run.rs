@@ -4,16 +4,17 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use steadfast_faults::ledger::Ledger;
-use steadfast_faults::report::{Report, json, text};
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::scenario::routes::Route;
-use steadfast_faults::verdict::{Verdict, evaluate};
+use steadfast_faults::verdict::Verdict;
 use steadfast_lab::journal::Journal;
 use steadfast_lab::runner::{self, FaultsMode, RunSetup};
 
 use super::display::Display;
+use super::read::PlannedRun;
+use super::rendered::{self, Destinations, RenderedRun};
+use super::stored::{self, Description};
 use super::{check, drivers, heal, isolate, machine, read, rerun};
 use crate::args::LabRun;
 use crate::exit::Failure;
@@ -28,7 +29,12 @@ pub(super) const PARENT_DEFAULT: &str = "steadfast-lab";
 ///
 /// When it cannot be run, or the verdict is not PASS.
 pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
-    let (scenario, plan) = read::read(&arguments.scenario)?;
+    let PlannedRun {
+        text,
+        options,
+        scenario,
+        plan,
+    } = read::read(&arguments.scenario)?;
     let examination = machine::examine(&scenario, arguments.isolated.is_some());
     let needs_isolation = examination.needs_isolation(&scenario);
     let routes = examination
@@ -47,13 +53,19 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         return outcome;
     }
     let setup = prepare(arguments, &scenario, &plan, routes)?;
+    // As it was started, which may be a path: the program need not be in the search path of the shell.
+    let program = env::args_os().next();
+    let program = program.unwrap_or_else(|| "steadfast".into());
+    let command = rerun::command(&program, arguments, plan.seed());
+    let description = Description::new(&scenario, options, &plan, arguments.placebo, command);
+    stored::write_description(&setup.folder, &description, &text)?;
     output::detach_messages()?;
     output::message(&format!(
         "{}; files in {}",
         check::summary(&scenario, &plan),
         setup.folder.display()
     ));
-    let mut display = Display::new();
+    let mut display = Display::new(scenario.run());
     let outcome = runner::run(&scenario, &plan, &setup, &mut |progress| {
         display.show(progress);
     });
@@ -68,31 +80,23 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         output::message(&format!("note: {notice}"));
     }
     display.show_status("evaluating");
-    let ledger = Ledger::reconcile(&scenario, &plan, &outcome.run);
-    let without_faults = plan.without_faults();
-    let control = outcome
-        .control
-        .as_ref()
-        .map(|history| Ledger::reconcile(&scenario, &without_faults, history));
-    let evaluation = evaluate(&scenario, &ledger, control.as_ref());
+    stored::write_histories(&setup.folder, &plan, &outcome)?;
     display.end();
-    let report = Report {
+    let run = RenderedRun {
+        folder: &setup.folder,
+        description: &description,
         scenario: &scenario,
-        profiles: &arguments.scenario.profile,
-        is_placebo: arguments.placebo,
         plan: &plan,
-        ledger: &ledger,
-        evaluation: &evaluation,
-        programs: &outcome.programs,
+        outcome: &outcome,
     };
-    let rendered = json::render(&report);
-    write_report(&setup.folder, &rendered)?;
-    if arguments.json {
-        output::print(rendered.trim_end());
-    } else {
-        output::print(text::render(&report).trim_end());
-    }
-    conclude(arguments, &plan, evaluation.verdict)
+    let destinations = Destinations {
+        copies: &arguments.output.report,
+        is_json: arguments.output.json,
+    };
+    let verdict = rendered::render(&run, destinations)?;
+    let page = setup.folder.join("report.html");
+    output::message(&format!("Report as a page: {}", page.display()));
+    conclude(&description, verdict)
 }
 
 /// Finds the programs of the run, and creates its directory.
@@ -102,8 +106,9 @@ fn prepare(
     plan: &Plan,
     routes: Vec<Route>,
 ) -> Result<RunSetup, Failure> {
-    let this_program = env::current_exe()
-        .map_err(|error| Failure::failed(format!("failed to find this program: {error}"), ""))?;
+    let this_program = env::current_exe().map_err(|error| {
+        Failure::lab_failed(format!("failed to find this program: {error}"), "")
+    })?;
     let (folder, journal) = match &arguments.isolated {
         Some(folder) => (folder.clone(), Journal::open(folder)),
         None => {
@@ -133,18 +138,14 @@ fn prepare(
 }
 
 /// Turns the verdict into the exit code, with the command that repeats the run.
-fn conclude(arguments: &LabRun, plan: &Plan, verdict: Verdict) -> Result<(), Failure> {
-    // As it was started, which may be a path: the program need not be in the search path of the shell.
-    let program = env::args_os().next();
-    let program = program.unwrap_or_else(|| "steadfast".into());
-    let again = rerun::command(&program, arguments, plan.seed());
-    let again = format!("Run it again: {again}");
+pub(super) fn conclude(description: &Description, verdict: Verdict) -> Result<(), Failure> {
+    let again = format!("Run it again: {}", description.command);
     match verdict {
         Verdict::Pass => Ok(()),
         Verdict::Fail => Err(Failure::verdict_fail(again)),
-        Verdict::Inconclusive if arguments.placebo => Err(Failure::verdict_inconclusive(format!(
-            "With --placebo it must be so: no fault was injected.\n{again}"
-        ))),
+        Verdict::Inconclusive if description.is_placebo => Err(Failure::verdict_inconclusive(
+            format!("With --placebo it must be so: no fault was injected.\n{again}"),
+        )),
         Verdict::Inconclusive => Err(Failure::verdict_inconclusive(again)),
     }
 }
@@ -166,7 +167,7 @@ fn folder(arguments: &LabRun, name: &str, plan: &Plan) -> Result<PathBuf, Failur
         None => PathBuf::from(PARENT_DEFAULT),
     };
     let failed = |path: &Path, error: std::io::Error| {
-        Failure::failed(
+        Failure::scenario(
             format!("failed to create {}: {error}", path.display()),
             "Choose another directory: --out DIR",
         )
@@ -182,15 +183,8 @@ fn folder(arguments: &LabRun, name: &str, plan: &Plan) -> Result<PathBuf, Failur
             Err(error) => return Err(failed(&folder, error)),
         }
     }
-    Err(Failure::failed(
+    Err(Failure::scenario(
         "the output directory contains too many runs",
-        "",
+        "Choose another directory: --out DIR",
     ))
-}
-
-fn write_report(folder: &Path, report: &str) -> Result<(), Failure> {
-    let path = folder.join("report.json");
-    fs::write(&path, report).map_err(|error| {
-        Failure::failed(format!("failed to write {}: {error}", path.display()), "")
-    })
 }
