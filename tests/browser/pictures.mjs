@@ -1,4 +1,4 @@
-// Takes the pictures of the documents from the running demo: `make pictures`.
+// Takes the pictures of the documents from the running demo and from a run of the lab: `make pictures`.
 //
 // The animation shows one kill as a user sees it: the painters and the user draw, the gateway is killed, new pixels are
 // hollow, all clients reconnect.
@@ -7,8 +7,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { Demo } from "./src/demo.mjs";
+import { LabRun } from "./src/lab-run.mjs";
 import { IMAGES } from "./src/paths.mjs";
-import { ANIMATION, face, PEN, takeScreenshots, untilPainted } from "./src/screenshots.mjs";
+import { ANIMATION, face, PEN, takeReport, takeScreenshots, untilPainted } from "./src/screenshots.mjs";
 import { openBrowser, User } from "./src/user.mjs";
 
 /** Strokes of the painters before the first frame: the longest motif of five is complete, and the frame nearly. */
@@ -27,6 +28,7 @@ try {
     await animation.toFile(join(IMAGES, ANIMATION.name));
   });
   await withDemo((demo) => takeScreenshots(browser, demo, IMAGES));
+  await takeReport(browser, await LabRun.start(), IMAGES);
 } finally {
   await browser.close();
 }

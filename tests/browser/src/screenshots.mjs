@@ -15,6 +15,12 @@ export const SCREENSHOTS = [
   { name: "canvas-after-a-kill.png", colorScheme: "light" },
 ];
 
+/** The page with the report of a run of the lab. */
+export const REPORT = { name: "lab-report.png", width: 1280, height: 1180 };
+
+/** Parts of that page above its first table, which look the same in every run that passes. */
+const CONSTANT_PARTS_OF_REPORT = ["h1", "header h2", ".numbers dt", "nav a", "#checks h2"];
+
 /** Selectors of the parts that look the same in every picture: no number, no state, no pixels. */
 const CONSTANT_PARTS = ["h1", ".palette", ".tools", ".tiles dt", ".clients h2"];
 
@@ -85,19 +91,45 @@ export async function takeScreenshots(browser, demo, directory) {
   }
 }
 
+/** Takes the picture of a report; returns the regions that never change. */
+export async function takeReport(browser, run, directory) {
+  const { name, width, height } = REPORT;
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: "light" });
+  try {
+    const page = await context.newPage();
+    await page.goto(run.page);
+    // The command names the directory of the run, which is another one each time.
+    await page
+      .locator("pre code")
+      .first()
+      .evaluate((code) => {
+        code.textContent = code.textContent.replace(/ --out \S+/u, "");
+      });
+    await page.screenshot({ path: join(directory, name), animations: "disabled" });
+    return await regionsOf(page, CONSTANT_PARTS_OF_REPORT, height);
+  } finally {
+    await context.close();
+  }
+}
+
 async function take(page, directory, { name, colorScheme }) {
   await page.emulateMedia({ colorScheme });
   await page.screenshot({ path: join(directory, name), animations: "disabled" });
+  return { name, regions: await regionsOf(page, CONSTANT_PARTS, SIZE.height) };
+}
+
+/** The places of the parts that are completely visible. */
+async function regionsOf(page, selectors, height) {
   const regions = [];
-  for (const selector of CONSTANT_PARTS) {
+  for (const selector of selectors) {
     for (const part of await page.locator(selector).all()) {
       const box = await part.boundingBox();
-      if (box !== null && box.y + box.height <= SIZE.height) {
+      if (box !== null && box.y + box.height <= height) {
         regions.push({ selector, left: box.x, top: box.y, width: box.width, height: box.height });
       }
     }
   }
-  return { name, regions };
+  return regions;
 }
 
 /** Describes the differences between two pictures; empty when they show the same page. */

@@ -11,11 +11,18 @@ import { test } from "node:test";
 import sharp from "sharp";
 import { Demo } from "../src/demo.mjs";
 import { IMAGES, RESULTS, ROOT } from "../src/paths.mjs";
-import { ANIMATION, differences, SCREENSHOTS, takeScreenshots, untilPainted } from "../src/screenshots.mjs";
+import {
+  ANIMATION,
+  differences,
+  REPORT,
+  SCREENSHOTS,
+  takeScreenshots,
+  untilPainted,
+} from "../src/screenshots.mjs";
 import { openBrowser } from "../src/user.mjs";
 
 /** The documents that contain pictures. */
-const DOCUMENTS = ["README.md", "docs/guide.md", "web/README.md"];
+const DOCUMENTS = ["README.md", "docs/guide.md", "docs/reference/lab-report.md", "web/README.md"];
 
 /** Whether a browser takes this picture; figures in SVG are drawn by programs of the documents that show them. */
 function isRaster(name) {
@@ -23,7 +30,7 @@ function isRaster(name) {
 }
 
 test("the documents show exactly the pictures that are taken, with alternative texts", () => {
-  const taken = [ANIMATION, ...SCREENSHOTS].map(({ name }) => name).sort();
+  const taken = [ANIMATION, REPORT, ...SCREENSHOTS].map(({ name }) => name).sort();
   const pages = DOCUMENTS.map((path) => readFileSync(join(ROOT, path), "utf8"));
   const shown = pages.flatMap((page) => [
     ...page.matchAll(/!\[(?<alt>[^\]]*)\]\(\S*?images\/(?<name>[^)]+)\)/gu),
