@@ -106,6 +106,14 @@ for (const [device, viewport] of [
     ]) {
       assert.ok((await page.locator(selector).count()) >= least, selector);
     }
+    const first = await page.locator("main").evaluate((main) => main.innerText.trim().split("\n")[0]);
+    assert.match(first, /^PASS: no violation of \d+ required checks/u, "the verdict comes first");
+    const cut = await page
+      .locator("pre, .phase, .legend, #checks .scroll")
+      .evaluateAll((all) =>
+        all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent),
+      );
+    assert.deepEqual(cut, [], "parts that are cut");
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `the page is ${overflow} pixels too wide`);
   });

@@ -122,6 +122,17 @@ fn every_link_has_a_target_and_every_id_is_unique() {
 }
 
 #[test]
+fn the_verdict_comes_first() {
+    let page = page_of(&with_a_lost_message(), &[]);
+    let document = parsed(&page);
+
+    let texts = element(&document, "main").descendants();
+    let mut texts = texts.filter_map(|it| it.text().map(str::trim));
+
+    assert_eq!(texts.find(|it| !it.is_empty()), Some("FAIL"));
+}
+
+#[test]
 fn the_page_has_every_metric_every_check_and_a_table_for_each_plot() {
     let run = healthy();
     let page = page_of(&run, &[]);

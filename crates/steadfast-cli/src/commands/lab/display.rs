@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use rustix::termios;
 use steadfast_clock::Clock;
 use steadfast_faults::counted::grouped;
 use steadfast_faults::ledger::event::RunPhase;
@@ -16,6 +17,9 @@ use crate::output;
 
 /// Without a terminal, the shortest time between two lines.
 pub(super) const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The width of a terminal that does not report one.
+const COLUMNS_DEFAULT: usize = 80;
 
 /// Clears everything from the start of the line, and switches off wrapping, so that a narrow terminal shows one line.
 const START: &str = "\r\x1b[J\x1b[?7l";
@@ -91,7 +95,7 @@ impl<'a> Display<'a> {
         if progress.phase == RunPhase::Connect {
             self.show_status(&line(progress));
         } else {
-            self.show_lines(&status::lines(progress, self.run));
+            self.show_lines(&status::lines(progress, self.run, columns()));
         }
     }
 
@@ -111,6 +115,15 @@ impl<'a> Display<'a> {
             self.above = lines.len().saturating_sub(1);
         }
     }
+}
+
+/// The width of the terminal, which may change during a run.
+fn columns() -> usize {
+    termios::tcgetwinsize(std::io::stderr())
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0)
+        .unwrap_or(COLUMNS_DEFAULT)
 }
 
 /// What a terminal needs to replace the last lines; the cursor stays at the end of the last new line.

@@ -150,7 +150,7 @@ pub(super) fn read(folder: &Path) -> Result<StoredRun, Failure> {
         params: description.params.clone(),
     };
     let scenario = Scenario::parse(&path.to_string_lossy(), &read_text(&path)?, &options)
-        .map_err(|error| Failure::scenario(error.to_string(), ""))?;
+        .map_err(|error| not_a_run(&path, &error.to_string()))?;
     let plan = Plan::new(&scenario, description.seed)
         .map_err(|error| not_a_run(&path, &error.to_string()))?;
     let control = match scenario.run().control {
@@ -210,7 +210,7 @@ fn not_a_run(path: &Path, problem: &str) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use steadfast_faults::ledger::event::{EventRecord, RunEvent, RunPhase};
     use steadfast_machine::Instant;
     use tempfile::TempDir;
@@ -267,7 +267,7 @@ mod tests {
             (
                 "gateway-kill.toml",
                 "schema = \"lab/1\"\n",
-                "gateway-kill.toml",
+                "gateway-kill.toml: profile: `short` not found",
             ),
         ] {
             let folder = stored_run();
@@ -323,7 +323,8 @@ mod tests {
         );
     }
 
-    fn stored_run() -> TempDir {
+    /// A short history of `gateway-kill`, stored in a directory.
+    pub(crate) fn stored_run() -> TempDir {
         let folder = TempDir::new().unwrap();
         let text = include_str!("../../../../../scenarios/gateway-kill.toml");
         let options = ScenarioOptions {

@@ -33,8 +33,8 @@ pub(super) fn write(page: &mut Markup, context: &PageContext<'_>) {
         let first = log.lines.len().saturating_sub(LOG_LINES_MAX);
         for line in log.lines.iter().skip(first) {
             let shown: String = line.chars().take(LINE_LENGTH_MAX).collect();
-            page.say(shown);
-            page.say("\n");
+            let cut = if shown.len() < line.len() { "..." } else { "" };
+            page.say(format!("{shown}{cut}\n"));
         }
         page.close();
         page.close();

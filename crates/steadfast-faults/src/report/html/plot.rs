@@ -78,6 +78,10 @@ impl Plot<'_> {
     fn write_legend(&self, page: &mut Markup) {
         page.open("ul", &[("class", &"legend")]);
         for (number, line) in self.lines.iter().enumerate() {
+            // A line without values is not drawn.
+            if line.heights.iter().all(Option::is_none) {
+                continue;
+            }
             page.open("li", &[]);
             page.open(
                 "svg",

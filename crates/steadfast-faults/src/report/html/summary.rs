@@ -23,12 +23,12 @@ pub(super) fn write(page: &mut Markup, report: &Report<'_>, context: &PageContex
         Verdict::Inconclusive => "verdict inconclusive",
     };
     page.open("header", &[]);
-    page.leaf("p", &[("class", &"run")], of_run(report));
     page.open("h1", &[("class", &class)]);
     page.leaf("strong", &[], verdict.name());
     page.say(format!(": {}", sentence(report)));
     page.close();
     page.leaf("p", &[], report.scenario.about());
+    page.leaf("p", &[("class", &"run")], of_run(report));
     if report.is_placebo {
         page.leaf(
             "p",
@@ -39,13 +39,7 @@ pub(super) fn write(page: &mut Markup, report: &Report<'_>, context: &PageContex
     write_reasons(page, report);
     write_numbers(page, report);
     page.leaf("h2", &[("id", &"repeat")], "Run it again");
-    page.open(
-        "pre",
-        &[
-            ("tabindex", &0),
-            ("aria-label", &"Command that repeats the run"),
-        ],
-    );
+    page.open("pre", &[]);
     page.leaf("code", &[], context.command);
     page.close();
     write_contents(page);
@@ -59,7 +53,7 @@ fn of_run(report: &Report<'_>) -> String {
     parts.push(format!("seed {}", report.plan.seed()));
     let params = report.scenario.params().iter();
     parts.extend(params.map(|(name, value)| format!("{name} {value}")));
-    parts.push(format!("{} long", time(report.ledger.duration())));
+    parts.push(format!("lasted {}", time(report.ledger.duration())));
     parts.join(", ")
 }
 

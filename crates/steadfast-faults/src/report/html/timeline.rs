@@ -24,9 +24,6 @@ const INSTANCES_MAX: usize = 4;
 /// The most periods that are marked in plots.
 const MARKED_MAX: usize = 200;
 
-/// A phase that is shorter than the run divided by this number has no name.
-const PHASE_SHARE_MIN: u32 = 20;
-
 /// The most steps with a lane.
 const STEPS_MAX: usize = 20;
 
@@ -62,8 +59,40 @@ pub(super) fn write(page: &mut Markup, report: &Report<'_>) {
         &[("class", &"note")],
         "Time counts from the end of the baseline. Where several values are close together, the line is at the lowest.",
     );
+    page.leaf("p", &[("class", &"note")], phase_ends(report));
     write_table(page, report, &groups);
     page.close();
+}
+
+/// When each phase ended: what the widths of the boxes show.
+fn phase_ends(report: &Report<'_>) -> String {
+    let begins = begins(report);
+    let ends = begins.windows(2).filter_map(|pair| match pair {
+        [(phase, _), (_, end)] => Some(format!(
+            "{} until {}",
+            phase_name(*phase),
+            moment(report, *end)
+        )),
+        _ => None,
+    });
+    format!("Phases: {}.", ends.collect::<Vec<_>>().join(", "))
+}
+
+/// The beginning of each phase.
+fn begins(report: &Report<'_>) -> Vec<(RunPhase, Instant)> {
+    let phases = report.ledger.phases.iter();
+    phases.map(|(phase, at)| (*phase, *at)).collect()
+}
+
+const fn phase_name(phase: RunPhase) -> &'static str {
+    match phase {
+        RunPhase::Steps => "faults",
+        RunPhase::Connect
+        | RunPhase::Baseline
+        | RunPhase::Quiet
+        | RunPhase::Drain
+        | RunPhase::End => phase.name(),
+    }
 }
 
 /// All clients, and those of each instance if there are a few of them.
@@ -175,14 +204,9 @@ fn write_lanes(page: &mut Markup, report: &Report<'_>, axis: TimeAxis) {
     tables::write_cut(page, STEPS_MAX, steps.len(), "more step", "more steps");
 }
 
-/// The phases as boxes whose widths are in proportion to their durations.
+/// The phases as boxes whose widths are in proportion to their durations. A box that is too narrow hides its name.
 fn write_phases(page: &mut Markup, report: &Report<'_>) {
-    let begins: Vec<(RunPhase, Instant)> = report
-        .ledger
-        .phases
-        .iter()
-        .map(|(phase, at)| (*phase, *at))
-        .collect();
+    let begins = begins(report);
     page.open("div", &[("class", &"lane")]);
     page.leaf("span", &[("class", &"name")], "phase");
     page.open("div", &[("class", &"phases")]);
@@ -190,10 +214,9 @@ fn write_phases(page: &mut Markup, report: &Report<'_>) {
         if let [(phase, from), (_, to)] = pair {
             let duration = *to - *from;
             let style = format!("flex-grow:{}", duration.as_millis());
-            // The name of a very short phase would be cut.
-            let is_short = duration * PHASE_SHARE_MIN < report.ledger.duration();
-            let name = if is_short { "" } else { phase.name() };
-            page.leaf("span", &[("style", &style)], name);
+            page.open("span", &[("style", &style), ("class", &"phase")]);
+            page.leaf("span", &[], phase_name(*phase));
+            page.close();
         }
     }
     page.close();

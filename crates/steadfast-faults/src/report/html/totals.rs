@@ -2,7 +2,7 @@
 
 use super::{open_section, tables};
 use crate::check::{number, samples};
-use crate::counted::counted_len;
+use crate::counted::{counted_len, grouped};
 use crate::metrics::{Metric, MetricFilter};
 use crate::report::Report;
 use crate::report::markup::Markup;
@@ -29,9 +29,16 @@ pub(super) fn write(page: &mut Markup, report: &Report<'_>) {
 fn value(metric: Metric, report: &Report<'_>) -> String {
     match samples(metric, &MetricFilter::default(), report.ledger) {
         Some(samples) => range(&samples),
-        None => number(metric, report.ledger)
-            .map_or_else(|| "no data".to_owned(), |number| number.to_string()),
+        None => number(metric, report.ledger).map_or_else(
+            || "no data".to_owned(),
+            |number| with_groups(number.to_string()),
+        ),
     }
+}
+
+/// Groups the digits of an integer; other numbers are returned as they are.
+fn with_groups(number: String) -> String {
+    number.parse().map_or(number, grouped)
 }
 
 /// The smallest and the largest sample.
