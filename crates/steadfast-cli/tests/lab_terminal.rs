@@ -1,5 +1,7 @@
 //! The progress of a run of the lab on a real terminal: what is on its screen, during the run and afterwards.
 
+#![cfg(test)]
+
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::fd::OwnedFd;

@@ -52,8 +52,8 @@ fn phases(progress: &Progress, run: &RunSettings, columns: usize) -> String {
     }
 }
 
-/// A bar with one part for each phase, filled up to the present time. Each part has room for its name, and the rest of
-/// the width is divided by the durations. Nothing if the names need more than the width.
+/// A bar with one part for each phase, filled up to the present time. Each part has space for its name, and the rest
+/// of the width is divided by the durations. Nothing if the names need more than the width.
 fn bar(progress: &Progress, run: &RunSettings, width: usize) -> Option<String> {
     let phases = [
         (RunPhase::Baseline, run.baseline),
