@@ -50,8 +50,8 @@ pub const BUFFER_LEN_MAX: usize = 1_024;
 pub const BUFFER_BYTES_MAX: usize = 16 << 20;
 
 /// 50 ms + U(0, half of the time without a connection, at least 1 s and at most 20 s), without a limit on attempts;
-/// the first delay is at most 5 s after the server announced that it is going away. A client is back at the latest
-/// half of the outage after it, see [`BackoffSettings`]. Full jitter resolves a thundering herd in the shortest time
+/// the first delay is at most 2 s after the server announced that it is going away, so that a user is back within 3 s
+/// of an ordinary restart. A client is back at the latest half of the outage after it, see [`BackoffSettings`]. Full jitter resolves a thundering herd in the shortest time
 /// with the lowest peak.
 ///
 /// ```
@@ -70,7 +70,7 @@ pub const BACKOFF: BackoffSettings = BackoffSettings::new(BackoffRange::proporti
     Duration::from_secs(20),
 ))
 .floor(Duration::from_millis(50))
-.going_away_jitter(Duration::from_secs(5))
+.going_away_jitter(Duration::from_secs(2))
 .stable_after(Duration::from_secs(10))
 .retry_after_max(Duration::from_mins(5));
 
