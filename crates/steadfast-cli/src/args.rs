@@ -486,6 +486,9 @@ pub(crate) struct LabRun {
     /// Report all faults without injecting them; the verdict must be INCONCLUSIVE
     #[arg(long)]
     pub(crate) placebo: bool,
+    /// Run in the namespaces of this process and in this directory; used by the lab itself
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) isolated: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: ReportArgs,
 }
@@ -499,9 +502,6 @@ pub(crate) struct ReportArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Run in the namespaces of this process and in this directory; used by the lab itself
-    #[arg(long, value_name = "DIR", hide = true)]
-    pub(crate) isolated: Option<PathBuf>,
 }
 
 /// The arguments of `lab heal`.

@@ -33,7 +33,7 @@ pub struct Report<'a> {
 }
 
 /// The program of a service, and which version the run had.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub struct ProgramVersion {
     pub service: String,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use steadfast_faults::history::{HistoryError, HistoryReader, LINE_BYTES_MAX, lines};
 use steadfast_faults::ledger::event::{
-    ClientEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, MessageId, ProcessEvent,
-    ProcessExit, RunEvent, RunPhase, Subscribed,
+    ClientEvent, EffectEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, MessageId,
+    ProcessEvent, ProcessExit, RequestOutcome, RunEvent, RunPhase, Subscribed,
 };
 use steadfast_faults::ledger::event_log::EventLog;
 use steadfast_faults::scenario::ScenarioOptions;
@@ -219,6 +219,7 @@ fn event() -> impl Strategy<Value = RunEvent> {
             instance: InstanceId(id),
             event,
         }),
+        effect_event().prop_map(RunEvent::Effects),
         any::<u64>().prop_map(|nanos| RunEvent::Harness(HarnessEvent::Lag {
             late: Duration::from_nanos(nanos)
         })),
@@ -234,6 +235,9 @@ fn client_event() -> impl Strategy<Value = ClientEvent> {
     let sequence = || any::<u64>();
     prop_oneof![
         Just(ClientEvent::AttemptFailed),
+        Just(ClientEvent::Opened),
+        Just(ClientEvent::Attempting),
+        Just(ClientEvent::TransportOpened),
         Just(ClientEvent::Connected),
         Just(ClientEvent::Unsent),
         loss_cause().prop_map(ClientEvent::ConnectionLost),
@@ -254,6 +258,7 @@ fn client_event() -> impl Strategy<Value = ClientEvent> {
                 is_duplicate,
             }
         ),
+        request_event(),
         (sequence(), any::<u32>())
             .prop_map(|(sequence, code)| ClientEvent::Rejected { sequence, code }),
         (any::<Option<(u32, u64)>>(), any::<u64>()).prop_map(|(id, offset)| {
@@ -263,6 +268,49 @@ fn client_event() -> impl Strategy<Value = ClientEvent> {
                     sequence,
                 }),
                 offset,
+            }
+        }),
+    ]
+}
+
+fn request_event() -> impl Strategy<Value = ClientEvent> {
+    let outcome = prop_oneof![
+        Just(RequestOutcome::Ok),
+        any::<u32>().prop_map(|code| RequestOutcome::Error { code }),
+        Just(RequestOutcome::NotSent),
+        Just(RequestOutcome::Lost),
+        Just(RequestOutcome::TimedOut),
+    ];
+    prop_oneof![
+        (any::<u32>(), any::<u64>())
+            .prop_map(|(stream, sequence)| ClientEvent::Received { stream, sequence }),
+        (any::<u64>(), any::<u64>()).prop_map(|(sequence, nanos)| ClientEvent::Requested {
+            sequence,
+            intended: Instant::from_nanos(nanos),
+        }),
+        any::<u64>().prop_map(|sequence| ClientEvent::RequestedAgain { sequence }),
+        (any::<u64>(), outcome)
+            .prop_map(|(sequence, outcome)| ClientEvent::Settled { sequence, outcome }),
+    ]
+}
+
+fn effect_event() -> impl Strategy<Value = EffectEvent> {
+    prop_oneof![
+        (any::<u32>(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+            |(instance, lines, foreign, is_torn)| EffectEvent::Read {
+                instance: InstanceId(instance),
+                lines,
+                foreign,
+                is_torn,
+            }
+        ),
+        (any::<u32>(), any::<u64>(), any::<u32>()).prop_map(|(client, sequence, count)| {
+            EffectEvent::Executed {
+                request: MessageId {
+                    publisher: ClientId(client),
+                    sequence,
+                },
+                count,
             }
         }),
     ]
@@ -281,7 +329,9 @@ fn loss_cause() -> impl Strategy<Value = LossCause> {
 fn fault_event() -> impl Strategy<Value = FaultEvent> {
     prop_oneof![
         Just(FaultEvent::Injected),
-        Just(FaultEvent::Confirmed),
+        prop::collection::vec(any::<u32>(), 0..4)
+            .prop_map(|ids| FaultEvent::Targeted(ids.into_iter().map(InstanceId).collect())),
+        any::<String>().prop_map(FaultEvent::Confirmed),
         Just(FaultEvent::Healed),
         any::<String>().prop_map(FaultEvent::Ineffective),
     ]
@@ -291,6 +341,7 @@ fn process_event() -> impl Strategy<Value = ProcessEvent> {
     prop_oneof![
         Just(ProcessEvent::Started),
         Just(ProcessEvent::Ready),
+        any::<u32>().prop_map(ProcessEvent::Connections),
         any::<i32>().prop_map(|code| ProcessEvent::Exited(ProcessExit::Code(code))),
         any::<i32>().prop_map(|signal| ProcessEvent::Exited(ProcessExit::Signal(signal))),
     ]

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 const TRIAL: &str = "ip link set lo up && ip link add lab0 type veth peer name lab1 && nft list tables \
                      && tc qdisc show && ss -H -t && nsenter --net=/proc/self/ns/net true";
 
-/// The options of `unshare`. Processes die with the first one, and that one with its parent.
+/// The options of `unshare`. All processes end with the first one, which ends with its parent.
 const OPTIONS: [&str; 6] = [
     "--net",
     "--mount",

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use steadfast_faults::topology::FaultId;
+use steadfast_machine::convert;
 
 use crate::error::LabError;
 
@@ -129,9 +130,9 @@ impl Entries {
         let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
         let number = |key: &str| line.get(key).and_then(Value::as_u64);
         if let Some(lab) = number("lab") {
-            self.lab = u32::try_from(lab).unwrap_or_default();
-            self.started = text("started").to_owned();
-            self.boot = text("boot").to_owned();
+            self.lab = convert::saturating(lab);
+            text("started").clone_into(&mut self.started);
+            text("boot").clone_into(&mut self.boot);
         }
         let inodes = line.get("namespaces").and_then(Value::as_array);
         let inodes = inodes.into_iter().flatten().filter_map(Value::as_u64);

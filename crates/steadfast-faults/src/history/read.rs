@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::{FORMAT, LINE_BYTES_MAX, write};
 use crate::ledger::event::{
-    ClientEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, MessageId, ProcessEvent,
-    ProcessExit, RunEvent, RunPhase, Subscribed,
+    ClientEvent, EffectEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, MessageId,
+    ProcessEvent, ProcessExit, RequestOutcome, RunEvent, RunPhase, Subscribed,
 };
 use crate::ledger::event_log::EventLog;
 use crate::scenario::plan::Plan;
@@ -206,6 +206,7 @@ fn record(words: &mut Words<'_>) -> Option<EventRecord> {
     let event = match source {
         "run" => RunEvent::PhaseBegan(phase(words.next()?)?),
         "lab" => RunEvent::Harness(of_harness(words)?),
+        "effects" => RunEvent::Effects(of_effects(words)?),
         _ => of_participant(&mut Words(source), words)?,
     };
     words.is_empty().then_some(EventRecord { at, event })
@@ -243,8 +244,30 @@ fn of_harness(words: &mut Words<'_>) -> Option<HarnessEvent> {
     }
 }
 
+fn of_effects(words: &mut Words<'_>) -> Option<EffectEvent> {
+    match words.next()? {
+        "read" => Some(EffectEvent::Read {
+            instance: InstanceId(words.id('i')?),
+            lines: words.number()?,
+            foreign: words.number()?,
+            is_torn: choice(words, "torn", "whole")?,
+        }),
+        "executed" => Some(EffectEvent::Executed {
+            request: MessageId {
+                publisher: ClientId(words.id('c')?),
+                sequence: words.number()?,
+            },
+            count: words.number()?,
+        }),
+        _ => None,
+    }
+}
+
 fn of_client(words: &mut Words<'_>) -> Option<ClientEvent> {
     let event = match words.next()? {
+        "opened" => ClientEvent::Opened,
+        "attempting" => ClientEvent::Attempting,
+        "transport-opened" => ClientEvent::TransportOpened,
         "attempt-failed" => ClientEvent::AttemptFailed,
         "connected" => ClientEvent::Connected,
         "lost" => ClientEvent::ConnectionLost(loss(words)?),
@@ -266,6 +289,21 @@ fn of_client(words: &mut Words<'_>) -> Option<ClientEvent> {
             code: words.number()?,
         },
         "unsent" => ClientEvent::Unsent,
+        "received" => ClientEvent::Received {
+            stream: words.number()?,
+            sequence: words.number()?,
+        },
+        "requested" => ClientEvent::Requested {
+            sequence: words.number()?,
+            intended: Instant::START + words.nanos()?,
+        },
+        "requested-again" => ClientEvent::RequestedAgain {
+            sequence: words.number()?,
+        },
+        "settled" => ClientEvent::Settled {
+            sequence: words.number()?,
+            outcome: outcome(words)?,
+        },
         "delivered" => ClientEvent::Delivered {
             offset: words.number()?,
             message: if words.is_empty() {
@@ -315,6 +353,17 @@ fn choice(words: &mut Words<'_>, yes: &str, no: &str) -> Option<bool> {
     (word == yes || word == no).then_some(word == yes)
 }
 
+fn outcome(words: &mut Words<'_>) -> Option<RequestOutcome> {
+    match words.next()? {
+        "ok" => Some(RequestOutcome::Ok),
+        "error" => words.number().map(|code| RequestOutcome::Error { code }),
+        "not-sent" => Some(RequestOutcome::NotSent),
+        "lost" => Some(RequestOutcome::Lost),
+        "timed-out" => Some(RequestOutcome::TimedOut),
+        _ => None,
+    }
+}
+
 fn loss(words: &mut Words<'_>) -> Option<LossCause> {
     match words.next()? {
         "fin" => Some(LossCause::Fin),
@@ -329,17 +378,27 @@ fn loss(words: &mut Words<'_>) -> Option<LossCause> {
 fn of_fault(words: &mut Words<'_>) -> Option<FaultEvent> {
     match words.next()? {
         "injected" => Some(FaultEvent::Injected),
-        "confirmed" => Some(FaultEvent::Confirmed),
+        "targeted" => targets(words).map(FaultEvent::Targeted),
+        "confirmed" => words.quoted().map(FaultEvent::Confirmed),
         "ineffective" => words.quoted().map(FaultEvent::Ineffective),
         "healed" => Some(FaultEvent::Healed),
         _ => None,
     }
 }
 
+fn targets(words: &mut Words<'_>) -> Option<Vec<InstanceId>> {
+    let mut targets = Vec::new();
+    while !words.is_empty() {
+        targets.push(InstanceId(words.id('i')?));
+    }
+    Some(targets)
+}
+
 fn of_process(words: &mut Words<'_>) -> Option<ProcessEvent> {
     match words.next()? {
         "started" => Some(ProcessEvent::Started),
         "ready" => Some(ProcessEvent::Ready),
+        "connections" => words.number().map(ProcessEvent::Connections),
         "exited" => match words.next()? {
             "code" => words.number().map(ProcessExit::Code),
             "signal" => words.number().map(ProcessExit::Signal),

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::FORMAT;
 use crate::ledger::event::{
-    ClientEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, ProcessEvent, ProcessExit,
-    RunEvent,
+    ClientEvent, EffectEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, ProcessEvent,
+    ProcessExit, RequestOutcome, RunEvent,
 };
 use crate::ledger::event_log::EventLog;
 use crate::scenario::plan::{Plan, PlannedFault};
@@ -37,12 +37,22 @@ pub(super) fn first(plan: &Plan) -> String {
 pub(super) fn planned(fault: &PlannedFault) -> String {
     let targets = fault.targets.iter().map(|id| format!(" i{}", id.0));
     let targets: String = targets.collect();
+    let PlannedFault {
+        step,
+        occurrence,
+        action,
+        loads,
+        role,
+        ..
+    } = fault;
+    // All options of the fault count: the line is compared and never read.
+    let options = format!("{step} {occurrence} {loads:?} {role:?} {action:?}");
     format!(
         "plan {} {} {}{targets} {}",
         fault.at.as_nanos(),
         fault.heal_at.as_nanos(),
-        fault.action.name(),
-        quoted(&format!("{} {}", fault.step, fault.occurrence))
+        action.name(),
+        quoted(&options)
     )
 }
 
@@ -55,6 +65,7 @@ fn record(record: &EventRecord) -> String {
         RunEvent::Process { instance, event } => {
             format!("{at} i{} {}", instance.0, of_process(*event))
         }
+        RunEvent::Effects(event) => format!("{at} effects {}", of_effects(*event)),
         RunEvent::Harness(HarnessEvent::Lag { late }) => {
             format!("{at} lab lag {}", late.as_nanos())
         }
@@ -66,6 +77,9 @@ fn record(record: &EventRecord) -> String {
 
 fn of_client(event: &ClientEvent) -> String {
     match event {
+        ClientEvent::Opened => "opened".to_owned(),
+        ClientEvent::Attempting => "attempting".to_owned(),
+        ClientEvent::TransportOpened => "transport-opened".to_owned(),
         ClientEvent::AttemptFailed => "attempt-failed".to_owned(),
         ClientEvent::Connected => "connected".to_owned(),
         ClientEvent::ConnectionLost(cause) => format!("lost {}", of_loss(*cause)),
@@ -112,6 +126,42 @@ fn of_client(event: &ClientEvent) -> String {
             message: Some(id),
             offset,
         } => format!("delivered {offset} c{} {}", id.publisher.0, id.sequence),
+        ClientEvent::Received { stream, sequence } => format!("received {stream} {sequence}"),
+        ClientEvent::Requested { sequence, intended } => {
+            format!("requested {sequence} {}", intended.as_nanos())
+        }
+        ClientEvent::RequestedAgain { sequence } => format!("requested-again {sequence}"),
+        ClientEvent::Settled { sequence, outcome } => {
+            format!("settled {sequence} {}", of_outcome(*outcome))
+        }
+    }
+}
+
+fn of_outcome(outcome: RequestOutcome) -> String {
+    match outcome {
+        RequestOutcome::Ok => "ok".to_owned(),
+        RequestOutcome::Error { code } => format!("error {code}"),
+        RequestOutcome::NotSent => "not-sent".to_owned(),
+        RequestOutcome::Lost => "lost".to_owned(),
+        RequestOutcome::TimedOut => "timed-out".to_owned(),
+    }
+}
+
+fn of_effects(event: EffectEvent) -> String {
+    match event {
+        EffectEvent::Read {
+            instance,
+            lines,
+            foreign,
+            is_torn,
+        } => {
+            let end = if is_torn { "torn" } else { "whole" };
+            format!("read i{} {lines} {foreign} {end}", instance.0)
+        }
+        EffectEvent::Executed { request, count } => {
+            let (client, sequence) = (request.publisher.0, request.sequence);
+            format!("executed c{client} {sequence} {count}")
+        }
     }
 }
 
@@ -128,7 +178,11 @@ fn of_loss(cause: LossCause) -> String {
 fn of_fault(event: &FaultEvent) -> String {
     match event {
         FaultEvent::Injected => "injected".to_owned(),
-        FaultEvent::Confirmed => "confirmed".to_owned(),
+        FaultEvent::Targeted(instances) => {
+            let ids = instances.iter().map(|id| format!(" i{}", id.0));
+            format!("targeted{}", ids.collect::<String>())
+        }
+        FaultEvent::Confirmed(evidence) => format!("confirmed {}", quoted(evidence)),
         FaultEvent::Ineffective(reason) => format!("ineffective {}", quoted(reason)),
         FaultEvent::Healed => "healed".to_owned(),
     }
@@ -138,6 +192,7 @@ fn of_process(event: ProcessEvent) -> String {
     match event {
         ProcessEvent::Started => "started".to_owned(),
         ProcessEvent::Ready => "ready".to_owned(),
+        ProcessEvent::Connections(count) => format!("connections {count}"),
         ProcessEvent::Exited(ProcessExit::Code(code)) => format!("exited code {code}"),
         ProcessEvent::Exited(ProcessExit::Signal(signal)) => format!("exited signal {signal}"),
     }

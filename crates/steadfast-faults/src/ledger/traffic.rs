@@ -1,9 +1,13 @@
 //! The traffic of a run over time: publications, acknowledgements and deliveries, and how long they took.
 //!
+//! Requests count as publications, and replies to them as acknowledgements, whose latency counts from the instant at which
+//! the request was due. Messages of streams count as deliveries; they have no latency.
+//!
 //! The run is divided into at most [`INTERVALS_MAX`] intervals of one length. Latencies are counted from the first send
 //! of a publication, so a publication that waits for the end of a fault has the latency that its reader experiences. The
 //! time in which it waited to be sent for the first time is not included.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use steadfast_machine::{Instant, convert};
@@ -53,7 +57,8 @@ pub struct TrafficStats {
     pub length: Duration,
     /// The intervals, without a gap, up to the end of the run.
     pub intervals: Vec<TrafficInterval>,
-    /// From the first send of a publication to its acknowledgement.
+    /// From the first send of a publication to its acknowledgement, and from the instant at which a request was due to
+    /// its reply.
     pub acknowledgements: LatencyClasses,
     /// From the first send of a publication to each of its deliveries.
     pub deliveries: LatencyClasses,
@@ -70,9 +75,9 @@ impl TrafficStats {
 /// What happened in one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrafficInterval {
-    /// Publications that were sent for the first time.
+    /// Publications and requests that were sent for the first time.
     pub published: u64,
-    /// Acknowledgements of publications.
+    /// Acknowledgements of publications, and replies to requests.
     pub acknowledged: u64,
     /// Deliveries to clients.
     pub delivered: u64,
@@ -146,11 +151,14 @@ pub(super) fn sum_up(
     let count = convert::saturating::<usize>(count).clamp(1, INTERVALS_MAX);
     let mut collected: Vec<Collected> = (0..count).map(|_| Collected::default()).collect();
     for client in topology.clients() {
+        // When the requests of the client were due that have no reply yet.
+        let mut requests = BTreeMap::new();
         for (at, event) in timeline.of_client(client.id) {
             let interval = (*at - start).as_nanos() / length.as_nanos();
             let interval = convert::saturating::<usize>(interval).min(count - 1);
             if let Some(into) = collected.get_mut(interval) {
-                collect(client.id, *at, event, messages, into, &mut stats);
+                let event = (*at, *event);
+                collect(client.id, event, messages, &mut requests, into, &mut stats);
             }
         }
     }
@@ -169,9 +177,9 @@ fn length(duration: Duration) -> Duration {
 
 fn collect(
     client: ClientId,
-    at: Instant,
-    event: &ClientEvent,
+    (at, event): (Instant, &ClientEvent),
     messages: &Messages,
+    requests: &mut BTreeMap<u64, Instant>,
     into: &mut Collected,
     stats: &mut TrafficStats,
 ) {
@@ -199,13 +207,31 @@ fn collect(
                 stats.deliveries.add(latency);
             }
         }
-        ClientEvent::AttemptFailed
+        ClientEvent::Requested { sequence, intended } => {
+            into.interval.published += 1;
+            requests.insert(*sequence, *intended);
+        }
+        ClientEvent::Settled { sequence, outcome } if outcome.is_reply() => {
+            into.interval.acknowledged += 1;
+            if let Some(intended) = requests.remove(sequence) {
+                let latency = at - intended;
+                into.acknowledgement.push(Sample::time(latency));
+                stats.acknowledgements.add(latency);
+            }
+        }
+        ClientEvent::Received { .. } => into.interval.delivered += 1,
+        ClientEvent::Opened
+        | ClientEvent::Attempting
+        | ClientEvent::TransportOpened
+        | ClientEvent::RequestedAgain { .. }
+        | ClientEvent::AttemptFailed
         | ClientEvent::Connected
         | ClientEvent::ConnectionLost(_)
         | ClientEvent::GaveUp { .. }
         | ClientEvent::Subscribed(_)
         | ClientEvent::Resent { .. }
         | ClientEvent::Rejected { .. }
+        | ClientEvent::Settled { .. }
         | ClientEvent::Unsent => {}
     }
 }

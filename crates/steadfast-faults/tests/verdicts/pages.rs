@@ -299,6 +299,7 @@ fn with(run: &Run, render: impl Fn(&Report<'_>) -> String) -> String {
         plan: &run.plan,
         ledger: &ledger,
         evaluation: &evaluation,
+        programs: &[],
     })
 }
 

@@ -22,11 +22,11 @@ use steadfast_faults::scenario::publish_schedule::PublishSchedule;
 use steadfast_faults::topology::{ClientId, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
-use super::{EVENTS_MAX, RunSetup};
 use super::clients::{self, Client, Clients};
 use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
 use super::schedule::{DueAction, RunSchedule};
 use super::streams::Streams;
+use super::{EVENTS_MAX, RunSetup};
 use crate::backend::processes::Folders;
 use crate::backend::{self, Backend};
 use crate::driver::{Driver, DriverId, commands};

@@ -13,8 +13,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use steadfast_e2e::{binaries, namespaces};
 
-/// The user and the group `nobody`.
-const NOBODY: u32 = 65_534;
+/// The user and the group without privileges that Debian has.
+const UNPRIVILEGED: u32 = 65_534;
 /// Longest wait for what takes seconds on an idle machine.
 const SLACK: Duration = Duration::from_secs(60);
 
@@ -25,12 +25,12 @@ fn every_fault_of_a_link_is_confirmed_and_nothing_is_lost() {
     }
     let folder = open_folder("links").unwrap();
 
-    let mut nobody = lab(&folder, "links", &[]).unwrap();
-    let nobody = as_nobody(&mut nobody).unwrap();
+    let mut unprivileged = lab(&folder, "links", &[]).unwrap();
+    let unprivileged = as_unprivileged(&mut unprivileged).unwrap();
     let root = lab(&folder, "links", &[]).unwrap().output().unwrap();
-    let nobody = nobody.wait_with_output().unwrap();
+    let unprivileged = unprivileged.wait_with_output().unwrap();
 
-    for output in [root, nobody] {
+    for output in [root, unprivileged] {
         let report = report(&output).unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
         assert_eq!(report["verdict"], "PASS", "{report:#}");
@@ -54,7 +54,7 @@ fn every_fault_of_a_proxied_link_is_confirmed_without_any_privilege() {
     let folder = open_folder("proxied").unwrap();
     let mut command = lab(&folder, "proxied", &[]).unwrap();
 
-    let output = match as_nobody(&mut command) {
+    let output = match as_unprivileged(&mut command) {
         Ok(child) => child.wait_with_output().unwrap(),
         // Another user than root needs no other user.
         Err(_) => lab(&folder, "proxied", &[]).unwrap().output().unwrap(),
@@ -191,12 +191,15 @@ fn spawn(command: &mut Command) -> Result<std::process::Child> {
     Ok(command.stderr(Stdio::piped()).spawn()?)
 }
 
-/// Starts a command as the user `nobody`, who must be able to read the program and the scenario.
-fn as_nobody(command: &mut Command) -> Result<std::process::Child> {
+/// Starts a command as a user without privileges, who must be able to read the program and the scenario.
+fn as_unprivileged(command: &mut Command) -> Result<std::process::Child> {
     let mut words: Vec<OsString> = vec![command.get_program().to_owned()];
     words.extend(command.get_args().map(OsString::from));
     let mut other = binaries::command("setpriv");
-    let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
+    let ids = [
+        format!("--reuid={UNPRIVILEGED}"),
+        format!("--regid={UNPRIVILEGED}"),
+    ];
     other.args(ids).arg("--clear-groups").args(words);
     spawn(&mut other)
 }

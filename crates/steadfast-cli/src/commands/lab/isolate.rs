@@ -5,7 +5,7 @@ use std::path::Path;
 
 use steadfast_lab::isolation::Isolation;
 
-use crate::args::{LabRun, ScenarioArgs};
+use crate::args::{LabRun, ReportArgs, ScenarioArgs};
 use crate::exit::Failure;
 
 /// Runs the scenario in namespaces and returns its result, which it has printed.
@@ -15,8 +15,9 @@ pub(super) fn run(
     seed: u64,
     folder: &Path,
 ) -> Result<(), Failure> {
-    let program = env::current_exe()
-        .map_err(|error| Failure::failed(format!("failed to find this program: {error}"), ""))?;
+    let program = env::current_exe().map_err(|error| {
+        Failure::lab_failed(format!("failed to find this program: {error}"), "")
+    })?;
     // Every field is named, so that a new option cannot be forgotten here.
     let LabRun {
         scenario,
@@ -24,8 +25,8 @@ pub(super) fn run(
         gateway,
         drivers,
         placebo,
-        json,
         isolated: _,
+        output: ReportArgs { report, json },
     } = arguments;
     let ScenarioArgs {
         file,
@@ -50,6 +51,9 @@ pub(super) fn run(
     if let Some(out) = out {
         command.arg("--out").arg(out);
     }
+    for file in report {
+        command.arg("--report").arg(&file.path);
+    }
     let flags = [("--placebo", *placebo), ("--json", *json)];
     command.args(
         flags
@@ -58,7 +62,7 @@ pub(super) fn run(
             .map(|(flag, _)| *flag),
     );
     let status = command.status().map_err(|error| {
-        Failure::failed(
+        Failure::lab_failed(
             format!("failed to start the run in namespaces: {error}"),
             "",
         )
@@ -66,7 +70,7 @@ pub(super) fn run(
     match status.code().map(u8::try_from) {
         Some(Ok(0)) => Ok(()),
         Some(Ok(code)) => Err(Failure::reported(code)),
-        Some(Err(_)) | None => Err(Failure::failed(
+        Some(Err(_)) | None => Err(Failure::lab_failed(
             format!("the run in namespaces ended early: {status}"),
             format!("The logs are in {}", folder.display()),
         )),

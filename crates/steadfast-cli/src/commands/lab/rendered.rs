@@ -74,6 +74,7 @@ fn report<'a>(run: &RenderedRun<'a>, ledger: &'a Ledger, evaluation: &'a Evaluat
         plan: run.plan,
         ledger,
         evaluation,
+        programs: &run.outcome.programs,
     }
 }
 

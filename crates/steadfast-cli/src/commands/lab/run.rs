@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         output::message(&format!("note: {notice}"));
     }
     display.show_status("evaluating");
-    stored::write_histories(&setup.folder, &plan, &outcome)?;
+    stored::write_outcome(&setup.folder, &plan, &outcome)?;
     display.end();
     let run = RenderedRun {
         folder: &setup.folder,

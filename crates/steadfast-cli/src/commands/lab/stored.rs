@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `NAME.toml` | the scenario as it was read |
 //! | `run.json` | the options of the run, its seed, and the command that repeats it |
+//! | `programs.json` | the versions of the programs of the machine that took part |
 //! | `history.txt`, `control-history.txt` | the event records of the run and of the control run |
 
 use std::fs::{self, File};
@@ -22,6 +23,7 @@ use steadfast_machine::convert;
 use crate::exit::Failure;
 
 const DESCRIPTION: &str = "run.json";
+const PROGRAMS: &str = "programs.json";
 const HISTORY: &str = "history.txt";
 const CONTROL: &str = "control-history.txt";
 const SCHEMA: &str = "lab-run/1";
@@ -83,12 +85,14 @@ pub(super) fn write_description(
     write_file(&folder.join(DESCRIPTION), &text)
 }
 
-/// Stores the event records.
-pub(super) fn write_histories(
+/// Stores what was executed: the event records, and the versions of the programs.
+pub(super) fn write_outcome(
     folder: &Path,
     plan: &Plan,
     outcome: &RunOutcome,
 ) -> Result<(), Failure> {
+    let programs = serde_json::to_string_pretty(&outcome.programs).unwrap_or_default();
+    write_file(&folder.join(PROGRAMS), &programs)?;
     if let Some(control) = &outcome.control {
         write_history(&folder.join(CONTROL), &plan.without_faults(), control)?;
     }
@@ -158,11 +162,19 @@ pub(super) fn read(folder: &Path) -> Result<StoredRun, Failure> {
         ControlRun::Off => None,
     };
     let run = read_history(&folder.join(HISTORY), &plan)?;
+    let path = folder.join(PROGRAMS);
+    let programs = serde_json::from_str(&read_text(&path)?)
+        .map_err(|error| not_a_run(&path, &format!("not a list of programs: {error}")))?;
     Ok(StoredRun {
         description,
         scenario,
         plan,
-        outcome: RunOutcome { control, run },
+        outcome: RunOutcome {
+            control,
+            run,
+            programs,
+            notices: Vec::new(),
+        },
     })
 }
 
@@ -339,8 +351,10 @@ pub(super) mod tests {
         let outcome = RunOutcome {
             control: Some(log(1)),
             run: log(2),
+            programs: Vec::new(),
+            notices: Vec::new(),
         };
-        write_histories(folder.path(), &plan, &outcome).unwrap();
+        write_outcome(folder.path(), &plan, &outcome).unwrap();
         folder
     }
 

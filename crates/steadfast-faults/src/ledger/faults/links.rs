@@ -26,7 +26,7 @@ pub(super) const fn aftereffect(fault: &LinkFault) -> Duration {
     }
 }
 
-/// Whether a client can notice the fault in this way. After the heal the end that the other side decided meanwhile
+/// Whether a client can notice the fault in this way. After the heal the end that the other side decided in the meantime
 /// arrives, so every way is possible.
 pub(super) const fn explains(fault: &LinkFault, cause: LossCause, is_healed: bool) -> bool {
     match fault {

@@ -31,7 +31,7 @@ pub enum Via {
 }
 
 impl Via {
-    /// All ways.
+    /// All ways, in the order of reports.
     pub const ALL: [Self; 3] = [Self::Direct, Self::Proxy, Self::Namespace];
 
     /// The name in scenarios and reports.

@@ -10,7 +10,7 @@ use crate::toxic::{Directions, Toxic};
 pub enum LinkFault {
     /// `net.block`: packets do not arrive.
     Block(Block),
-    /// `net.down`: the link has no carrier; no packet arrives, and nobody gets an error.
+    /// `net.down`: the link has no carrier; no packet arrives, and neither end gets an error.
     Down,
     /// `net.latency`: every byte arrives later.
     Latency {
@@ -64,7 +64,7 @@ pub enum BlockMode {
 /// The connections whose packets are blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockState {
-    /// All packets.
+    /// Packets of new and of open connections.
     All,
     /// Only the first packet of a new connection: open connections work, and no new one is established.
     New,

@@ -1,4 +1,4 @@
-//! Reads `[link."LOAD->SERVICE"]`.
+//! Parses `[link."LOAD->SERVICE"]`: the ways in which a load may reach a service.
 
 use steadfast_toml::FileError;
 

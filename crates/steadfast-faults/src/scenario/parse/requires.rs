@@ -1,4 +1,4 @@
-//! Reads `[requires]`.
+//! Parses `[requires]`: what the machine must have.
 
 use steadfast_toml::FileError;
 

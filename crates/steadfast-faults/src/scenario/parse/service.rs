@@ -1,4 +1,4 @@
-//! Reads `[service.X]`: a built-in or a program of the scenario's own, then the keys that replace defaults.
+//! Parses `[service.X]`: a built-in or a program of the scenario's own, then the keys that replace defaults.
 
 mod options;
 mod probe;

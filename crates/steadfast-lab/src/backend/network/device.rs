@@ -5,6 +5,7 @@ use steadfast_faults::counted::counted;
 use steadfast_faults::link::Direction;
 use steadfast_faults::scenario::model::LinkFault;
 use steadfast_faults::toxic::Directions;
+use steadfast_machine::convert;
 
 use super::Worker;
 use super::probe::Probe;
@@ -37,7 +38,7 @@ impl Worker {
             }
         }
         let probes = counted(
-            u64::try_from(probes.len()).unwrap_or(u64::MAX),
+            convert::to_u64(probes.len()),
             "probe was lost",
             "probes were lost",
         );

@@ -1,4 +1,4 @@
-//! Probes: connections of the lab over a link, beside those of the clients.
+//! Probes: connections of the lab over a link, in addition to those of the clients.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};

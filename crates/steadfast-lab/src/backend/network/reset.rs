@@ -17,7 +17,7 @@ impl Worker {
                 return Err(format!("no connection is open over {}", link.name));
             }
             self.connections(link, &["-K"])?;
-            // Clients may have connected again meanwhile, with other ports.
+            // Clients may have connected again in the meantime, with other ports.
             let after = self.connections(link, &[])?;
             let remaining = before.intersection(&after).count();
             if remaining > 0 {

@@ -8,7 +8,7 @@ use steadfast_proxy::{BlackHoleMode, Proxy, Toxic, ToxicKind, Traffic};
 
 /// The toxics of a fault, with names that begin with `name`. Draws depend on these names, which follow from the plan.
 pub(super) fn of(fault: &LinkFault, name: &str) -> Vec<Toxic> {
-    let black_hole = |mode| ToxicKind::BlackHole {
+    let blackhole = |mode| ToxicKind::BlackHole {
         mode,
         close_after: Duration::ZERO,
     };
@@ -17,7 +17,7 @@ pub(super) fn of(fault: &LinkFault, name: &str) -> Vec<Toxic> {
             let kind = match block.mode {
                 // TCP repeats what was dropped, so after the heal it arrives. Discarding it would leave a gap in the
                 // stream, which no network does.
-                BlockMode::Drop => black_hole(BlackHoleMode::Hold),
+                BlockMode::Drop => blackhole(BlackHoleMode::Hold),
                 // A connection is reset as soon as it has bytes in that direction.
                 BlockMode::Reject => ToxicKind::ResetPeer {
                     timeout: Duration::ZERO,
@@ -26,7 +26,7 @@ pub(super) fn of(fault: &LinkFault, name: &str) -> Vec<Toxic> {
             Toxic::new(kind).directions(block.directions)
         }
         LinkFault::Freeze { directions } => {
-            Toxic::new(black_hole(BlackHoleMode::Hold)).directions(*directions)
+            Toxic::new(blackhole(BlackHoleMode::Hold)).directions(*directions)
         }
         LinkFault::Latency {
             delay,
