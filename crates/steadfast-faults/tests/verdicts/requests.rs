@@ -171,13 +171,15 @@ fn healthy_requests_and_streams_pass() {
     assert!(unknown > 0, "the kill leaves outcomes unknown");
 }
 
+/// What changes a healthy run so that one check fails.
+type Violate<'a> = &'a dyn Fn(&mut Run);
+
 #[test]
 fn each_violation_fails_its_own_check() {
     let put = |sequence| MessageId {
         publisher: VICTIM,
         sequence,
     };
-    type Violate<'a> = &'a dyn Fn(&mut Run);
     let violations: [(&str, Violate<'_>); 13] = [
         ("executed-once", &|run| run.execute(put(1))),
         ("ok-executed", &|run| {

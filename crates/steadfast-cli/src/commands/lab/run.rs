@@ -109,13 +109,12 @@ fn prepare(
     let this_program = env::current_exe().map_err(|error| {
         Failure::lab_failed(format!("failed to find this program: {error}"), "")
     })?;
-    let (folder, journal) = match &arguments.isolated {
-        Some(folder) => (folder.clone(), Journal::open(folder)),
-        None => {
-            let folder = folder(arguments, scenario.name(), plan)?;
-            let journal = Journal::create(&folder);
-            (folder, journal)
-        }
+    let (folder, journal) = if let Some(folder) = &arguments.isolated {
+        (folder.clone(), Journal::open(folder))
+    } else {
+        let folder = folder(arguments, scenario.name(), plan)?;
+        let journal = Journal::create(&folder);
+        (folder, journal)
     };
     let journal = journal.map_err(|error| Failure::from_lab(&error, &folder))?;
     Ok(RunSetup {
