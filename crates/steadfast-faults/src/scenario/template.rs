@@ -253,8 +253,8 @@ mod tests {
         for (text, message) in [
             ("${self.address", "`${self.address` is not closed with `}`"),
             (
-                "${self.adress}",
-                "invalid placeholder `${self.adress}`: known are address, data, endpoints.PORT, folder, listen, name, number, port.PORT",
+                "${self.host}",
+                "invalid placeholder `${self.host}`: known are address, data, endpoints.PORT, folder, listen, name, number, port.PORT",
             ),
             (
                 "${etcd:0.address}",
