@@ -9,6 +9,7 @@
 //! | `lab run` | the same with `--profile short`, and with the drivers of the project itself, which are built |
 //! | a row of a table with `lab run` | `lab check` with the same arguments |
 //! | `FILE` | a scenario |
+//! | `lab report DIR` | the same with the first run that the documents have stored |
 //! | `pip install PACKAGES` | nothing: they are installed with those of the third-party clients |
 //! | `npm install PACKAGES` | a link to the installed packages of the third-party clients |
 
@@ -19,13 +20,15 @@ use anyhow::{Result, ensure};
 /// The release build as the documents write it.
 const BUILD: &str = "cargo build --locked --release --bin steadfast";
 const SCENARIO: &str = "scenarios/gateway-kill.toml";
+const STORED: &str = "lab report \"$(ls -d steadfast-lab/*/ | head -n 1)\"";
 const RUN: &str = "cargo run --release --bin steadfast -- ";
 /// Options of `lab run` that `lab check` does not have, with the number of their values.
-const ONLY_OF_RUNS: [(&str, usize); 4] = [
+const ONLY_OF_RUNS: [(&str, usize); 5] = [
     ("--gateway", 1),
     ("--placebo", 0),
     ("--json", 0),
     ("--out", 1),
+    ("--report", 1),
 ];
 
 /// The command that the shell executes.
@@ -54,7 +57,9 @@ pub(super) fn substitute(command: &str, is_row: bool, drivers: &Path) -> Result<
         Some(arguments) => format!("target/release/steadfast {arguments}"),
         None => command.to_owned(),
     };
-    let command = command.replace("FILE", SCENARIO);
+    let command = command
+        .replace("FILE", SCENARIO)
+        .replace("lab report DIR", STORED);
     Ok(match (command.contains("lab run"), is_row) {
         (true, true) => check(&command),
         (true, false) => format!("{command} --profile short --drivers {}", drivers.display()),
