@@ -28,6 +28,16 @@ pub enum Direction {
     ToClient,
 }
 
+impl Direction {
+    /// Returns the other one.
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+}
+
 /// A fault that neither end of a link detects at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkFault {

@@ -149,6 +149,11 @@ pub(super) trait Stage: fmt::Debug + Send {
         None
     }
 
+    /// Whether a failure of the sender's socket, such as a reset, does not reach the receiver.
+    fn swallows_failures(&self) -> bool {
+        false
+    }
+
     /// Takes over other attributes of the same kind; keeps what it counted.
     fn update(&mut self, now: Instant, kind: &ToxicKind);
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use steadfast_machine::Instant;
 
-use super::ToxicKind;
 use super::machines::{Ending, HELD_BYTES_MAX, Item, Removal, Stage};
+use super::{ActiveToxic, ToxicKind};
 
 /// The largest chunk that is read at once: that of Toxiproxy.
 const CHUNK_BYTES_MAX: usize = 32 << 10;
@@ -33,6 +33,8 @@ pub enum Step {
 struct Slot {
     toxic: Arc<str>,
     stage: Box<dyn Stage>,
+    /// When the toxic was added, which distinguishes it from others of its name.
+    added_at: Instant,
     /// When the toxic removes itself.
     expires_at: Option<Instant>,
 }
@@ -187,16 +189,12 @@ impl Pipeline {
     }
 
     /// Adds the machine of a toxic after the others.
-    pub(super) fn add(
-        &mut self,
-        toxic: Arc<str>,
-        stage: Box<dyn Stage>,
-        expires_at: Option<Instant>,
-    ) {
+    pub(super) fn add(&mut self, active: &ActiveToxic, stage: Box<dyn Stage>) {
         self.slots.push(Slot {
-            toxic,
+            toxic: Arc::from(&*active.toxic.name),
             stage,
-            expires_at,
+            added_at: active.added_at,
+            expires_at: active.expires_at,
         });
     }
 
@@ -226,12 +224,22 @@ impl Pipeline {
         self.slots.iter().any(|slot| &*slot.toxic == toxic)
     }
 
-    /// The toxics of all machines.
-    pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.slots
-            .iter()
-            .map(|slot| Arc::clone(&slot.toxic))
-            .collect()
+    /// Removes the machines of all toxics that are not among these. One of the same name that was added later is another
+    /// toxic.
+    pub(super) fn retain(&mut self, now: Instant, toxics: &[Arc<ActiveToxic>]) {
+        let is_gone = |slot: &Slot| {
+            toxics.iter().all(|active| {
+                *active.toxic.name != *slot.toxic || active.added_at != slot.added_at
+            })
+        };
+        while let Some(index) = self.slots.iter().position(is_gone) {
+            self.remove_at(index, now);
+        }
+    }
+
+    /// Whether a machine does not pass the failure of the sender's socket on to the receiver.
+    pub fn swallows_failures(&self) -> bool {
+        self.slots.iter().any(|slot| slot.stage.swallows_failures())
     }
 
     fn expire(&mut self, now: Instant) {

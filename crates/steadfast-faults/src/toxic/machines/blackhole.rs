@@ -62,6 +62,10 @@ impl Stage for BlackHole {
         self.close_at
     }
 
+    fn swallows_failures(&self) -> bool {
+        true
+    }
+
     /// What is held stays held; in the mode `drop` it is lost at the removal.
     fn update(&mut self, now: Instant, kind: &ToxicKind) {
         if let ToxicKind::BlackHole { mode, close_after } = *kind {

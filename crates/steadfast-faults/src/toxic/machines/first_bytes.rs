@@ -27,6 +27,11 @@ impl FirstBytes {
     const fn is_over(&self) -> bool {
         self.left == 0
     }
+
+    /// Whether the inner machine neither receives nor holds anything any more.
+    fn is_bypassed(&self) -> bool {
+        self.is_over() && self.inner.held().is_empty()
+    }
 }
 
 impl Stage for FirstBytes {
@@ -64,22 +69,24 @@ impl Stage for FirstBytes {
     }
 
     fn pop(&mut self, now: Instant) -> Option<Item> {
-        self.inner.pop(now).or_else(|| {
-            // The order stays: later bytes wait for all that the inner machine holds, but not for what it lost.
-            if self.inner.held().is_empty() {
-                self.later.pop_due(now)
-            } else {
-                None
-            }
-        })
+        // The order stays: later bytes wait for all that the inner machine holds, but not for what it lost.
+        if self.is_bypassed() {
+            self.later.pop_due(now)
+        } else {
+            self.inner.pop(now)
+        }
     }
 
     fn next_at(&self) -> Option<Instant> {
-        if self.inner.held().is_empty() {
+        if self.is_bypassed() {
             self.later.next_at()
         } else {
             self.inner.next_at()
         }
+    }
+
+    fn swallows_failures(&self) -> bool {
+        !self.is_over() && self.inner.swallows_failures()
     }
 
     fn end(&mut self, now: Instant) -> Option<Ending> {
