@@ -25,8 +25,10 @@ pub(crate) async fn linger(shared: &Shared, mut streams: [TcpStream; 2]) {
             // A socket that failed has nothing to finish.
             let _ = Pin::new(stream).poll_shutdown(cx);
         }
-        if shared.mailbox.poll_news(cx).is_ready() && shared.mailbox.take_request().is_some() {
-            return Poll::Ready(());
+        while shared.mailbox.poll_news(cx).is_ready() {
+            if shared.mailbox.take_request().is_some() {
+                return Poll::Ready(());
+            }
         }
         let open = streams.each_mut().map(|stream| discard(cx, stream));
         if open.contains(&true) {

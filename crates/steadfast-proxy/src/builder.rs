@@ -8,6 +8,9 @@ use crate::blocking::BlockingProxy;
 use crate::error::Error;
 use crate::proxy::{Owner, Proxy};
 
+/// How long the dial of an upstream may take by default.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The settings of a proxy; created by [`Proxy::to`].
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -17,7 +20,8 @@ pub struct Builder {
     pub(crate) seed: Option<u64>,
     pub(crate) toxics: Vec<Toxic>,
     pub(crate) is_enabled: bool,
-    pub(crate) dial_timeout: Duration,
+    /// `None` is [`DIAL_TIMEOUT`].
+    pub(crate) dial_timeout: Option<Duration>,
     pub(crate) connections_max: usize,
 }
 
@@ -30,7 +34,7 @@ impl Builder {
             seed: None,
             toxics: Vec::new(),
             is_enabled: true,
-            dial_timeout: Duration::from_secs(10),
+            dial_timeout: None,
             connections_max: 10_000,
         }
     }
@@ -73,7 +77,7 @@ impl Builder {
     /// Sets how long the dial of the upstream may take; 10 s by default.
     #[must_use]
     pub const fn dial_timeout(mut self, dial_timeout: Duration) -> Self {
-        self.dial_timeout = dial_timeout;
+        self.dial_timeout = Some(dial_timeout);
         self
     }
 

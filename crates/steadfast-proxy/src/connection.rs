@@ -137,7 +137,7 @@ async fn finish(
     let (reason, mode) = match end {
         End::Finished => return Some(EndReason::Finished),
         // A reset of one side is one for the other side, as without the proxy.
-        End::Failed(problem) => (EndReason::Failed(problem), CloseMode::Rst),
+        End::Failed(problem, _) => (EndReason::Failed(problem), CloseMode::Rst),
         End::Requested(Request::Stop) => return Some(EndReason::Stopped),
         End::Requested(Request::Close(mode)) => (EndReason::Closed(mode), mode),
         End::Toxic(name, Ending::Close(mode), _) => {

@@ -26,7 +26,6 @@ pub(crate) struct Control {
     pub(crate) name: Arc<str>,
     pub(crate) seed: Seed,
     pub(crate) connections_max: usize,
-    dial_timeout: Duration,
     clock: Clock,
     publisher: Publisher,
     tables: Mutex<Tables>,
@@ -40,6 +39,7 @@ pub(crate) struct Settings {
     /// The address of the listener, also while the proxy is disabled.
     pub(crate) local_addr: Option<SocketAddr>,
     pub(crate) upstream: String,
+    pub(crate) dial_timeout: Duration,
     pub(crate) is_enabled: bool,
 }
 
@@ -71,15 +71,14 @@ impl Control {
     pub(crate) fn new(
         name: &str,
         seed: Seed,
-        limits: (usize, Duration),
+        connections_max: usize,
         (clock, publisher): (Clock, Publisher),
         settings: Settings,
     ) -> Self {
         Self {
             name: Arc::from(name),
             seed,
-            connections_max: limits.0,
-            dial_timeout: limits.1,
+            connections_max,
             clock,
             publisher,
             tables: Mutex::new(Tables {
@@ -126,8 +125,8 @@ impl Control {
 
     /// The upstream, and how long its dial may take.
     pub(crate) fn upstream(&self) -> (String, Duration) {
-        let upstream = lock(&self.tables).settings.upstream.clone();
-        (upstream, self.dial_timeout)
+        let settings = &lock(&self.tables).settings;
+        (settings.upstream.clone(), settings.dial_timeout)
     }
 
     /// Creates the shared part of a new connection, unless there are too many.
@@ -235,19 +234,42 @@ impl Control {
 
     /// Applies changes of toxics at one instant, all or none.
     pub(crate) fn change_toxics(&self, requests: Vec<ToxicRequest>) -> Result<Applied, BatchError> {
-        let now = self.now();
-        let mut applied = lock(&self.tables).toxics.apply(now, requests)?;
-        self.each_connection(|shared| shared.mailbox.notify());
-        for event in std::mem::take(&mut applied.events) {
-            self.publish(|| event);
-        }
+        let applied = {
+            let mut tables = lock(&self.tables);
+            let prepared = tables.toxics.prepare(self.now(), requests)?;
+            tables.toxics.commit(prepared)
+        };
+        self.toxics_changed(&applied);
         Ok(applied)
     }
 
-    /// Checks whether changes of toxics could be applied now.
-    pub(crate) fn check_toxics(&self, requests: Vec<ToxicRequest>) -> Result<(), BatchError> {
-        let now = self.now();
-        lock(&self.tables).toxics.check(now, requests)
+    /// Applies changes of toxics of several proxies at one instant, all or none. Each proxy occurs once, in the order of
+    /// the names, so that two calls cannot wait for each other. The error has the place of the proxy in the list first.
+    pub(crate) fn change_toxics_of_all(
+        changes: Vec<(&Self, Vec<ToxicRequest>)>,
+        now: Instant,
+    ) -> Result<(), (usize, BatchError)> {
+        let mut all = Vec::with_capacity(changes.len());
+        for (place, (control, requests)) in changes.into_iter().enumerate() {
+            let tables = lock(&control.tables);
+            let prepared = tables.toxics.prepare(now, requests);
+            all.push((control, tables, prepared.map_err(|error| (place, error))?));
+        }
+        let applied: Vec<_> = all
+            .into_iter()
+            .map(|(control, mut tables, prepared)| (control, tables.toxics.commit(prepared)))
+            .collect();
+        for (control, applied) in applied {
+            control.toxics_changed(&applied);
+        }
+        Ok(())
+    }
+
+    fn toxics_changed(&self, applied: &Applied) {
+        self.each_connection(|shared| shared.mailbox.notify());
+        for event in &applied.events {
+            self.publish(|| event.clone());
+        }
     }
 
     /// Removes toxics whose duration has passed. Returns when the next one does.

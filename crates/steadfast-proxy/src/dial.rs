@@ -113,13 +113,19 @@ async fn connect(control: &Control, upstream: &str) -> Result<(TcpStream, Socket
 /// How long the check of a new upstream waits for its name. A name that takes longer is checked at each dial.
 pub(crate) const RESOLVE_TIME: Duration = Duration::from_secs(1);
 
-/// Whether the upstream is a listener at this address.
-pub(crate) async fn is_loop(upstream: &str, listener: SocketAddr) -> bool {
+/// Returns the addresses that a dial of the upstream tries. There is none for a name that does not exist yet, which is no
+/// mistake.
+pub(crate) async fn resolve(upstream: &str) -> Vec<SocketAddr> {
     let target = address::to_dial(upstream);
     let lookup = tokio::net::lookup_host(&*target);
     match tokio::time::timeout(RESOLVE_TIME, lookup).await {
-        Ok(Ok(mut addresses)) => addresses.any(|address| sockets::reaches(address, listener)),
-        // A name that does not exist yet is no mistake.
-        Ok(Err(_)) | Err(_) => false,
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
     }
+}
+
+/// Returns the first of these listeners that a dial of the addresses reaches.
+pub(crate) fn reached(addresses: &[SocketAddr], listeners: &[SocketAddr]) -> Option<SocketAddr> {
+    let mut listeners = listeners.iter().copied();
+    listeners.find(|listener| addresses.iter().any(|it| sockets::reaches(*it, *listener)))
 }

@@ -32,6 +32,16 @@ pub enum Error {
         /// The address of the listener.
         listen: String,
     },
+    /// The upstream is another proxy of the set, which leads back to this one.
+    #[error(
+        "the upstream {upstream} leads back to the proxy through the proxy {through:?}; set the address of the server"
+    )]
+    Circle {
+        /// The upstream as it was given.
+        upstream: String,
+        /// The name of the last proxy before this one.
+        through: String,
+    },
     /// The toxic has an attribute that is out of its range.
     #[error("toxic {name:?}: {problem}")]
     Toxic {

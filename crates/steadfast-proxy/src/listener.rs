@@ -1,6 +1,7 @@
 //! The task of a proxy: accepts clients, executes changes of the addresses, and ends toxics whose duration has passed.
 
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub(crate) struct Move {
     /// The address as it was given, and what it resolves to; `None` keeps the present one.
     pub(crate) listen: Option<(String, Vec<SocketAddr>)>,
     pub(crate) upstream: Option<String>,
+    pub(crate) dial_timeout: Option<Duration>,
     pub(crate) is_enabled: Option<bool>,
 }
 
@@ -160,6 +162,7 @@ impl Listener {
             if let Some(upstream) = change.upstream {
                 settings.upstream = upstream;
             }
+            settings.dial_timeout = change.dial_timeout.unwrap_or(settings.dial_timeout);
         });
         if is_enabled && self.socket.is_none() {
             self.start()
@@ -169,7 +172,7 @@ impl Listener {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        let mut failure = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+        let mut failure = std::io::Error::from(ErrorKind::AddrNotAvailable);
         for address in &self.addresses {
             match sockets::listen(*address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
                 Ok((local_addr, socket)) => {
@@ -182,6 +185,11 @@ impl Listener {
                     });
                     self.control.publish(|| EventKind::Listening(local_addr));
                     return Ok(());
+                }
+                // The next address of a name would be another port for clients: what listens here would get them.
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                    failure = error;
+                    break;
                 }
                 Err(error) => failure = error,
             }

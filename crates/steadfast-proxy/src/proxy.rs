@@ -3,14 +3,15 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_faults::toxic::{ActiveToxic, CloseMode, Toxic};
-use steadfast_machine::Seed;
+use steadfast_machine::{Instant, Seed};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::builder::Builder;
+use crate::builder::{Builder, DIAL_TIMEOUT};
 use crate::connection::ConnectionInfo;
 use crate::control::{Control, Settings};
 use crate::error::Error;
@@ -42,6 +43,8 @@ pub struct ProxyInfo {
     pub listen: String,
     /// The upstream as it was given.
     pub upstream: String,
+    /// How long the dial of the upstream may take.
+    pub dial_timeout: Duration,
     /// Whether it listens.
     pub is_enabled: bool,
     /// Toxics of the direction to the server and of both first, then those to the client, in order of creation.
@@ -57,6 +60,8 @@ pub struct Update {
     pub listen: Option<String>,
     /// The address to dial, with its port.
     pub upstream: Option<String>,
+    /// How long a dial may take, from the next one on; open connections stay.
+    pub dial_timeout: Option<Duration>,
     /// Whether to listen.
     pub is_enabled: Option<bool>,
 }
@@ -75,22 +80,27 @@ impl Proxy {
             listen: builder.listen.clone(),
             local_addr: None,
             upstream: builder.upstream.clone(),
+            dial_timeout: builder.dial_timeout.unwrap_or(DIAL_TIMEOUT),
             is_enabled: false,
         };
         let seed = builder.seed.map_or(owner.seed, Seed::new);
-        let limits = (builder.connections_max, builder.dial_timeout);
         let parts = (owner.clock, owner.publisher);
-        let control = Arc::new(Control::new(&builder.name, seed, limits, parts, settings));
+        let connections_max = builder.connections_max;
+        let control = Control::new(&builder.name, seed, connections_max, parts, settings);
+        let control = Arc::new(control);
         let toxics = builder.toxics.into_iter().map(ToxicRequest::Add).collect();
         control.change_toxics(toxics).map_err(|(_, error)| error)?;
         let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
         let mut listener = Listener::new(Arc::clone(&control), receiver);
+        check_loop(&builder.upstream, &resolved).await?;
         listener.change(Move {
             listen: Some((builder.listen, resolved)),
             upstream: None,
+            dial_timeout: None,
             is_enabled: Some(builder.is_enabled),
         })?;
-        check_loop(&control, &builder.upstream).await?;
+        // A free port is known only now.
+        check_loop(&builder.upstream, &[control.local_addr()]).await?;
         Ok(Self {
             control,
             commands: sender,
@@ -116,6 +126,7 @@ impl Proxy {
             name: self.name().to_owned(),
             listen: settings.listen,
             upstream: settings.upstream,
+            dial_timeout: settings.dial_timeout,
             is_enabled: settings.is_enabled,
             toxics: self.toxics(),
             seed: self.control.seed,
@@ -177,14 +188,28 @@ impl Proxy {
     /// Applies all changes of toxics at one instant, or none.
     pub(crate) fn change_all(&self, requests: Vec<ToxicRequest>) -> Result<Applied, BatchError> {
         let result = self.control.change_toxics(requests)?;
-        // A full queue is read soon, and the task then considers all toxics.
-        drop(self.commands.try_send(Command::ToxicsChanged));
+        self.wake();
         Ok(result)
     }
 
-    /// Checks whether all changes could be applied now.
-    pub(crate) fn check_all(&self, requests: Vec<ToxicRequest>) -> Result<(), BatchError> {
-        self.control.check_toxics(requests)
+    /// Applies all changes of toxics of several proxies at one instant, or none. Each proxy occurs once, in the order of
+    /// the names. The error has the place of the proxy in the list first.
+    pub(crate) fn change_all_of(
+        changes: Vec<(&Self, Vec<ToxicRequest>)>,
+        now: Instant,
+    ) -> Result<(), (usize, BatchError)> {
+        let proxies: Vec<&Self> = changes.iter().map(|(proxy, _)| *proxy).collect();
+        let changes = changes.into_iter();
+        let changes = changes.map(|(proxy, requests)| (&*proxy.control, requests));
+        Control::change_toxics_of_all(changes.collect(), now)?;
+        proxies.into_iter().for_each(Self::wake);
+        Ok(())
+    }
+
+    /// Lets the task consider the durations of the present toxics.
+    fn wake(&self) {
+        // A full queue is read soon, and the task then considers all toxics.
+        drop(self.commands.try_send(Command::ToxicsChanged));
     }
 
     /// Whether it has the addresses of these settings.
@@ -256,12 +281,14 @@ impl Proxy {
         };
         if let Some(upstream) = &update.upstream {
             address::validate_upstream(upstream)?;
-            check_loop(&self.control, upstream).await?;
         }
+        self.check_update(&listen, update.upstream.as_deref())
+            .await?;
         let (sender, receiver) = oneshot::channel();
         let change = Move {
             listen,
             upstream: update.upstream,
+            dial_timeout: update.dial_timeout,
             is_enabled: update.is_enabled,
         };
         let command = Command::Move(change, sender);
@@ -270,6 +297,22 @@ impl Proxy {
             .await
             .map_err(|_ended| Error::Ended)?;
         receiver.await.map_err(|_ended| Error::Ended)?
+    }
+
+    /// Refuses new addresses with which the proxy would dial itself.
+    async fn check_update(
+        &self,
+        listen: &Option<(String, Vec<SocketAddr>)>,
+        upstream: Option<&str>,
+    ) -> Result<(), Error> {
+        if listen.is_none() && upstream.is_none() {
+            return Ok(());
+        }
+        let settings = self.control.settings();
+        let upstream = upstream.unwrap_or(&settings.upstream);
+        let present = [self.control.local_addr()];
+        let listeners = listen.as_ref().map_or(&present[..], |(_, new)| new);
+        check_loop(upstream, listeners).await
     }
 
     /// Returns the open connections by number.
@@ -319,20 +362,19 @@ impl Owner {
     }
 }
 
-/// A seed that differs between processes and calls. It is no secret.
+/// A seed that differs between processes and calls. It is no secret. It has 53 bits, which every reader of JSON keeps.
 fn random_seed() -> Seed {
     use std::hash::{BuildHasher, RandomState};
-    Seed::new(RandomState::new().hash_one(Clock::wall().as_millis()))
+    Seed::new(RandomState::new().hash_one(Clock::wall().as_millis()) >> 11)
 }
 
-/// Refuses an upstream that is the listener of the proxy, under whatever name.
-async fn check_loop(control: &Control, upstream: &str) -> Result<(), Error> {
-    let listener = control.local_addr();
-    if dial::is_loop(upstream, listener).await {
-        return Err(Error::Loop {
+/// Refuses an upstream that is one of the addresses to listen on, under whatever name. Port 0 is no address yet.
+async fn check_loop(upstream: &str, listeners: &[SocketAddr]) -> Result<(), Error> {
+    match dial::reached(&dial::resolve(upstream).await, listeners) {
+        None => Ok(()),
+        Some(listener) => Err(Error::Loop {
             upstream: upstream.to_owned(),
             listen: listener.to_string(),
-        });
+        }),
     }
-    Ok(())
 }

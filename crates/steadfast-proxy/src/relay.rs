@@ -38,8 +38,8 @@ thread_local! {
 pub(crate) enum End {
     /// Both sides sent a FIN, which the other one received.
     Finished,
-    /// A socket failed.
-    Failed(String),
+    /// A socket failed; its peer would notice it in this direction.
+    Failed(String, Direction),
     /// A call requested it.
     Requested(Request),
     /// This toxic of this direction ended it.
@@ -55,6 +55,13 @@ struct Half {
     has_read_fin: bool,
     /// The receiver's socket was shut down.
     has_sent_fin: bool,
+}
+
+impl Half {
+    /// Whether the sender has finished, and the receiver knows it.
+    const fn is_finished(&self) -> bool {
+        self.has_read_fin && self.has_sent_fin
+    }
 }
 
 /// A connection between two sockets.
@@ -134,7 +141,8 @@ impl Relay {
         });
         match end {
             Err(end) => Poll::Ready(end),
-            Ok(()) if self.to_server.has_sent_fin && self.to_client.has_sent_fin => {
+            // A FIN of a toxic is not that of the sender: closing the sender's socket would reset it.
+            Ok(()) if self.to_server.is_finished() && self.to_client.is_finished() => {
                 Poll::Ready(End::Finished)
             }
             Ok(()) => Poll::Pending,
@@ -155,10 +163,12 @@ impl Relay {
         };
         loop {
             let now = self.control.now();
-            for direction in [Direction::ToServer, Direction::ToClient] {
-                let pipeline = path.pipeline_mut(direction);
-                let mut lane = self.lane(direction);
-                while lane.poll_machines(cx, buffer, pipeline, now)? {}
+            match self.poll_lanes(cx, buffer, &mut path, now) {
+                Err(End::Failed(_, direction)) if path.pipeline(direction).swallows_failures() => {
+                    self.lose_sender(direction, path.pipeline_mut(direction), now);
+                    continue;
+                }
+                moved => moved?,
             }
             let is_direct = path.is_empty();
             if is_direct {
@@ -178,6 +188,34 @@ impl Relay {
         }
         self.path = Some(path);
         Ok(())
+    }
+
+    fn poll_lanes(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        path: &mut Path,
+        now: Instant,
+    ) -> Result<(), End> {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let pipeline = path.pipeline_mut(direction);
+            let mut lane = self.lane(direction);
+            while lane.poll_machines(cx, buffer, pipeline, now)? {}
+        }
+        Ok(())
+    }
+
+    /// Gives up the socket of a sender that failed, without notice to its receiver, as on a network that loses the reset
+    /// too. For the machines the sender has finished, and what is for it is discarded.
+    fn lose_sender(&mut self, direction: Direction, pipeline: &mut Pipeline, now: Instant) {
+        let sender = self.lane(direction).half;
+        if !sender.has_read_fin {
+            sender.has_read_fin = true;
+            pipeline.finish(now);
+        }
+        let receiver = self.lane(direction.opposite()).half;
+        receiver.has_sent_fin = true;
+        receiver.pending = Bytes::new();
     }
 
     /// Waits until an instant; ready when it has passed.
@@ -345,7 +383,7 @@ impl Lane<'_> {
         let mut read = ReadBuf::new(buffer);
         match Pin::new(&mut *self.from).poll_read(cx, &mut read) {
             Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(Err(error)) => Err(failed(&error)),
+            Poll::Ready(Err(error)) => Err(failed(&error, self.direction)),
             Poll::Ready(Ok(())) => {
                 let len = read.filled().len();
                 self.half.has_read_fin = len == 0;
@@ -358,7 +396,7 @@ impl Lane<'_> {
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<Poll<usize>, End> {
         match Pin::new(&mut *self.to).poll_write(cx, bytes) {
             Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(Err(error)) => Err(failed(&error)),
+            Poll::Ready(Err(error)) => Err(failed(&error, self.direction.opposite())),
             Poll::Ready(Ok(written)) => {
                 self.meter().sent(convert::to_u64(written));
                 Ok(Poll::Ready(written))
@@ -374,7 +412,7 @@ impl Lane<'_> {
         match Pin::new(&mut *self.to).poll_shutdown(cx) {
             // A receiver that is gone already needs no FIN.
             Poll::Ready(Err(error)) if error.kind() != io::ErrorKind::NotConnected => {
-                Err(failed(&error))
+                Err(failed(&error, self.direction.opposite()))
             }
             Poll::Ready(_) | Poll::Pending => Ok(()),
         }
@@ -388,6 +426,6 @@ impl Lane<'_> {
     }
 }
 
-fn failed(error: &io::Error) -> End {
-    End::Failed(error.to_string())
+fn failed(error: &io::Error, direction: Direction) -> End {
+    End::Failed(error.to_string(), direction)
 }

@@ -1,12 +1,14 @@
 //! Several proxies by name, with changes that apply together.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use steadfast_faults::toxic::Toxic;
 use steadfast_machine::{Instant, Seed};
 
 use crate::builder::Builder;
+use crate::dial;
 use crate::error::Error;
 use crate::event::Events;
 use crate::locks::lock;
@@ -95,6 +97,9 @@ impl ProxySet {
             }
         }
         let proxy = Arc::new(Proxy::start(builder, self.owner.clone()).await?);
+        let upstream = proxy.info().upstream;
+        self.check_circle(&name, &upstream, proxy.local_addr())
+            .await?;
         lock(&self.proxies).insert(name, Arc::clone(&proxy));
         Ok(proxy)
     }
@@ -127,8 +132,8 @@ impl ProxySet {
     }
 
     /// Creates a proxy, or changes that of the same name to these settings: one with the same addresses keeps its
-    /// connections, takes over `is_enabled` if it is given, and replaces its toxics if `toxics` is given. One with other
-    /// addresses is replaced.
+    /// connections, takes over the timeout of dials and `is_enabled` if they are given, and replaces its toxics if
+    /// `toxics` is given. One with other addresses is replaced.
     ///
     /// # Errors
     ///
@@ -158,9 +163,12 @@ impl ProxySet {
             let result = proxy.change_all(requests.collect());
             result.map_err(|(_, error)| error)?;
         }
-        if let Some(is_enabled) = is_enabled {
-            proxy.set_enabled(is_enabled).await?;
-        }
+        let update = Update {
+            dial_timeout: builder.dial_timeout,
+            is_enabled,
+            ..Update::default()
+        };
+        proxy.update(update).await?;
         Ok(proxy)
     }
 
@@ -174,8 +182,44 @@ impl ProxySet {
         let proxy = self
             .get(name)
             .ok_or_else(|| Error::ProxyNotFound(name.to_owned()))?;
+        if let Some(upstream) = &update.upstream {
+            self.check_circle(name, upstream, proxy.local_addr())
+                .await?;
+        }
         proxy.update(update).await?;
         Ok(proxy)
+    }
+
+    /// Refuses an upstream that leads back to the proxy through others of the set: each connection would need as many
+    /// file descriptors as there are, so that the server could not be called any more.
+    async fn check_circle(
+        &self,
+        name: &str,
+        upstream: &str,
+        listener: SocketAddr,
+    ) -> Result<(), Error> {
+        let mut others = self.list();
+        others.retain(|proxy| proxy.name() != name);
+        let mut addresses = dial::resolve(upstream).await;
+        let mut through: Option<Arc<Proxy>> = None;
+        loop {
+            if let Some(through) = &through
+                && dial::reached(&addresses, &[listener]).is_some()
+            {
+                return Err(Error::Circle {
+                    upstream: upstream.to_owned(),
+                    through: through.name().to_owned(),
+                });
+            }
+            let is_next = |it: &Arc<Proxy>| dial::reached(&addresses, &[it.local_addr()]).is_some();
+            // Each proxy is passed once, which ends the loop.
+            let Some(index) = others.iter().position(is_next) else {
+                return Ok(());
+            };
+            let next = others.swap_remove(index);
+            addresses = dial::resolve(&next.info().upstream).await;
+            through = Some(next);
+        }
     }
 
     /// Enables every proxy and removes every toxic. Returns the first error after all proxies were tried.
@@ -196,8 +240,7 @@ impl ProxySet {
         first
     }
 
-    /// Applies all changes of one proxy at one instant, and those of several proxies one after the other, or none.
-    /// Returns the instant of the last.
+    /// Applies all changes at one instant, or none. Returns the instant.
     ///
     /// # Errors
     ///
@@ -215,20 +258,20 @@ impl ProxySet {
             indices.push(index);
             requests.push(request);
         }
-        let find = |name: &str| proxies.get(name);
-        for (name, (indices, requests)) in &groups {
-            let Some(proxy) = find(name) else { continue };
-            let result = proxy.check_all(requests.clone());
-            result.map_err(|(inner, error)| (original(indices, inner), error))?;
-        }
-        let mut at = self.now();
+        let mut all_indices = Vec::with_capacity(groups.len());
+        let mut all_requests = Vec::with_capacity(groups.len());
         for (name, (indices, requests)) in groups {
-            let Some(proxy) = find(&name) else { continue };
-            let result = proxy.change_all(requests);
-            at = result
-                .map_err(|(inner, error)| (original(&indices, inner), error))?
-                .at;
+            let Some(proxy) = proxies.get(&name) else {
+                continue;
+            };
+            all_indices.push(indices);
+            all_requests.push((&**proxy, requests));
         }
+        let at = self.now();
+        Proxy::change_all_of(all_requests, at).map_err(|(place, (inner, error))| {
+            let indices = all_indices.get(place).map(Vec::as_slice);
+            (original(indices.unwrap_or_default(), inner), error)
+        })?;
         Ok(at)
     }
 

@@ -37,11 +37,16 @@ pub(crate) struct ToxicTable {
 /// What a batch of changes did.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    /// The instant of all changes.
-    pub(crate) at: Instant,
     /// The toxics that were added, updated or removed.
     pub(crate) toxics: Vec<Arc<ActiveToxic>>,
     pub(crate) events: Vec<EventKind>,
+}
+
+/// Changes that can be applied: the toxics after them, and each change with its toxic.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    toxics: Vec<Arc<ActiveToxic>>,
+    changes: Vec<(ToxicChange, Arc<ActiveToxic>)>,
 }
 
 /// The index of the first change that cannot be applied, and why.
@@ -71,40 +76,28 @@ impl ToxicTable {
         (news, self.changes_count)
     }
 
-    /// Applies all changes or none.
-    pub(crate) fn apply(
-        &mut self,
+    /// Prepares all changes at one instant, without a change of the table.
+    pub(crate) fn prepare(
+        &self,
         at: Instant,
         requests: Vec<ToxicRequest>,
-    ) -> Result<Applied, BatchError> {
+    ) -> Result<Prepared, BatchError> {
         let mut toxics = self.toxics.clone();
-        let mut applied = Applied {
-            at,
-            toxics: Vec::new(),
-            events: Vec::new(),
-        };
         let mut changes = Vec::new();
         for (index, request) in requests.into_iter().enumerate() {
             let result = request.apply(&mut toxics, at);
-            for (change, active) in result.map_err(|error| (index, error))? {
-                applied.events.push(describe(&change));
-                applied.toxics.push(active);
-                changes.push(change);
-            }
+            changes.extend(result.map_err(|error| (index, error))?);
         }
-        self.toxics = toxics;
-        self.record(changes);
-        Ok(applied)
+        Ok(Prepared { toxics, changes })
     }
 
-    /// Checks whether changes could be applied now.
-    pub(crate) fn check(&self, at: Instant, requests: Vec<ToxicRequest>) -> Result<(), BatchError> {
-        let mut toxics = self.toxics.clone();
-        for (index, request) in requests.into_iter().enumerate() {
-            let applied = request.apply(&mut toxics, at);
-            applied.map_err(|error| (index, error))?;
-        }
-        Ok(())
+    /// Applies what was prepared since the last change of the table.
+    pub(crate) fn commit(&mut self, prepared: Prepared) -> Applied {
+        let (changes, toxics): (Vec<_>, Vec<_>) = prepared.changes.into_iter().unzip();
+        let events = changes.iter().map(describe).collect();
+        self.toxics = prepared.toxics;
+        self.record(changes);
+        Applied { toxics, events }
     }
 
     /// Removes and returns the toxics whose duration has passed.

@@ -1,13 +1,15 @@
 //! Several changes of toxics at one instant: all of them, or none.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::body::{ToxicBody, Unknown};
 use super::error::ApiError;
 use super::input::{self, InputError, Object};
-use super::operations::find;
 use super::view::micros;
+use crate::Toxic;
 use crate::set::{Change, ProxySet};
 
 /// The greatest number of changes.
@@ -25,7 +27,10 @@ pub(super) struct Applied {
     changes: usize,
 }
 
-/// Reads the changes; those of a toxic are merged into what it is now.
+/// The toxics of each proxy of a batch after the changes that were read.
+type Toxics = BTreeMap<String, Vec<Toxic>>;
+
+/// Reads the changes; those of a toxic are merged into what the changes before it make of it.
 pub(super) fn read(value: &RawValue, set: &ProxySet) -> Result<Vec<Change>, ApiError> {
     let object = Object::read(value).map_err(ApiError::bad_body)?;
     let Some(list) = object.get("changes") else {
@@ -37,9 +42,13 @@ pub(super) fn read(value: &RawValue, set: &ProxySet) -> Result<Vec<Change>, ApiE
         let message = format!("at most {CHANGES_MAX} changes; send another batch");
         return Err(ApiError::bad_body(InputError::new(list, message)));
     }
+    let mut toxics = Toxics::new();
     let changes = values.into_iter().enumerate();
     changes
-        .map(|(index, value)| change(value, set).map_err(|error| numbered(index, error)))
+        .map(|(index, value)| {
+            let change = change(value, set, &mut toxics);
+            change.map_err(|error| numbered(index, error))
+        })
         .collect()
 }
 
@@ -60,7 +69,7 @@ fn numbered(index: usize, error: ApiError) -> ApiError {
     error.in_part(&format!("change {}", index + 1))
 }
 
-fn change(value: &RawValue, set: &ProxySet) -> Result<Change, ApiError> {
+fn change(value: &RawValue, set: &ProxySet, all: &mut Toxics) -> Result<Change, ApiError> {
     let object = Object::read(value).map_err(ApiError::bad_body)?;
     let text = |field: &str| {
         let text = object.text(field).map_err(ApiError::bad_body)?;
@@ -71,20 +80,36 @@ fn change(value: &RawValue, set: &ProxySet) -> Result<Change, ApiError> {
     };
     let (operation, name) = (text("op")?, text("proxy")?);
     let proxy = set.get(&name).ok_or_else(ApiError::proxy_not_found)?;
+    let toxics = all.entry(name.clone()).or_insert_with(|| proxy.toxics());
     let body = || {
         let toxic = object.get("toxic").unwrap_or(value);
         ToxicBody::read(toxic, Unknown::Ignored)
     };
     Ok(match operation.as_str() {
         // The batch itself finds a name that exists, which an earlier change may have removed.
-        "add_toxic" => Change::AddToxic(name, body()?.create(|_| false)?),
+        "add_toxic" => {
+            let toxic = body()?.create(|_| false)?;
+            toxics.push(toxic.clone());
+            Change::AddToxic(name, toxic)
+        }
         "update_toxic" => {
             let body = body()?;
-            let toxic = find(&proxy, body.name.as_deref().unwrap_or_default())?;
-            Change::UpdateToxic(name, body.merge_into(toxic)?)
+            let found = toxics
+                .iter_mut()
+                .find(|toxic| body.name.as_ref() == Some(&toxic.name));
+            let toxic = found.ok_or_else(ApiError::toxic_not_found)?;
+            *toxic = body.merge_into(toxic.clone())?;
+            Change::UpdateToxic(name, toxic.clone())
         }
-        "remove_toxic" => Change::RemoveToxic(name, text("toxic")?),
-        "remove_toxics" => Change::RemoveToxics(name),
+        "remove_toxic" => {
+            let removed = text("toxic")?;
+            toxics.retain(|toxic| toxic.name != removed);
+            Change::RemoveToxic(name, removed)
+        }
+        "remove_toxics" => {
+            toxics.clear();
+            Change::RemoveToxics(name)
+        }
         _ => {
             let message = format!("`op` must be {OPERATIONS}, not `{operation}`");
             return Err(ApiError::bad_body(InputError::new(value, message)));

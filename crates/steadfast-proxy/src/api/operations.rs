@@ -132,8 +132,8 @@ impl Operations {
     }
 
     async fn update_proxy(&self, name: &str, body: &str) -> Result<Reply, ApiError> {
-        let proxy = self.proxy(name)?;
-        proxy.update(body::update(value(body)?)?).await?;
+        self.proxy(name)?;
+        let proxy = self.set.update(name, body::update(value(body)?)?).await?;
         Ok(Reply::json(StatusCode::OK, &ProxyView::of(&proxy)))
     }
 
@@ -273,7 +273,7 @@ fn invalid_mode() -> ApiError {
 }
 
 /// Finds a toxic of a proxy.
-pub(super) fn find(proxy: &Proxy, name: &str) -> Result<Toxic, ApiError> {
+fn find(proxy: &Proxy, name: &str) -> Result<Toxic, ApiError> {
     let toxics = proxy.toxics();
     let toxic = toxics.into_iter().find(|toxic| toxic.name == name);
     toxic.ok_or_else(ApiError::toxic_not_found)

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use steadfast_faults::toxic::{AttributeValue, ToxicKind};
 use steadfast_machine::{Instant, convert};
 
+use crate::builder::DIAL_TIMEOUT;
 use crate::connection::ConnectionInfo;
 use crate::proxy::{Proxy, ProxyInfo};
 use crate::traffic::Traffic;
@@ -15,6 +16,9 @@ pub(super) struct ProxyView {
     name: String,
     listen: String,
     upstream: String,
+    /// Left out for the default, as Toxiproxy does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dial_timeout_ms: Option<u64>,
     enabled: bool,
     toxics: ToxicList,
 }
@@ -25,6 +29,7 @@ impl ProxyView {
             name,
             listen,
             upstream,
+            dial_timeout,
             is_enabled,
             toxics,
             seed: _,
@@ -33,6 +38,8 @@ impl ProxyView {
             name,
             listen,
             upstream,
+            dial_timeout_ms: (dial_timeout != DIAL_TIMEOUT)
+                .then(|| convert::saturating(dial_timeout.as_millis())),
             enabled: is_enabled,
             toxics: ToxicList(toxics),
         }

@@ -6,6 +6,7 @@
     reason = "tests measure on the clock of the machine, and poll what the kernel does"
 )]
 
+mod batches;
 mod bodies;
 mod extensions;
 mod http;

@@ -1,6 +1,7 @@
 //! Calls: what they check, and that they never wait for data.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use steadfast_proxy::{Change, Error, Proxy, ProxySet, Toxic};
 
@@ -160,6 +161,69 @@ async fn a_batch_changes_all_or_nothing() {
     set.batch(vec![add("a", Toxic::stall()), add("b", Toxic::reset())])
         .unwrap();
     assert_eq!(set.get("b").unwrap().toxics(), [Toxic::reset()]);
+}
+
+/// A toxic that another call adds between the checks of a batch and its changes must not lead to half of them.
+#[test]
+fn a_batch_over_two_proxies_is_atomic_among_other_calls() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let set = ProxySet::new(Some(7));
+    let start = |name| {
+        let proxy = set.create(Proxy::to("127.0.0.1:1").name(name));
+        runtime.block_on(proxy).unwrap()
+    };
+    let (first, second) = (start("a"), start("b"));
+    let is_over = AtomicBool::new(false);
+    let (mut applied, mut refused) = (0, 0);
+
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                // It may be there already, as a part of the batch.
+                drop(second.add_toxic(Toxic::stall()));
+                drop(second.remove_toxic("stall_downstream"));
+            }
+        });
+        // A batch fails if the other thread's toxic exists at that instant, which is so for a good part of the time.
+        while applied < 200 || refused < 200 {
+            let add = |name: &str| Change::AddToxic(name.to_owned(), Toxic::stall());
+            if set.batch(vec![add("a"), add("b")]).is_ok() {
+                applied += 1;
+                first.remove_toxics();
+            } else {
+                refused += 1;
+                let toxics = first.toxics();
+                if !toxics.is_empty() {
+                    is_over.store(true, Ordering::Relaxed);
+                    panic!("half of a refused batch: {toxics:?}");
+                }
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_timeout_of_dials_changes_without_an_end_of_connections() {
+    let mut pair = pair([]);
+    assert_eq!(pair.proxy.info().dial_timeout, millis(10_000));
+
+    let update = steadfast_proxy::Update {
+        dial_timeout: Some(millis(50)),
+        ..Default::default()
+    };
+    pair.proxy.wait(pair.proxy.update(update)).unwrap();
+
+    assert_eq!(pair.proxy.info().dial_timeout, millis(50));
+    send(&mut pair.client, b"a");
+    assert_eq!(receive(&mut pair.server, 1), b"a");
+}
+
+#[test]
+fn a_drawn_seed_is_exact_in_every_reader_of_json() {
+    for _ in 0..100 {
+        assert!(ProxySet::new(None).seed().as_u64() < 1 << 53);
+    }
 }
 
 #[tokio::test]

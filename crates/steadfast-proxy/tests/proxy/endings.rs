@@ -1,10 +1,12 @@
 //! Toxics and calls that end connections.
 
+use std::net::Shutdown;
+
 use steadfast_proxy::{CloseMode, EndReason, EventKind, Toxic, ToxicKind};
 
 use crate::setup::{
-    assert_quiet, assert_reset, millis, pair, pattern, receive, receive_all, send, timed, wait_for,
-    wait_for_event,
+    assert_quiet, assert_reset, millis, pair, pattern, receive, receive_all, reset, send, timed,
+    wait_for, wait_for_event,
 };
 
 /// Number 2 of the defects of the original: idle connections are not reset, and live ones receive a FIN.
@@ -201,4 +203,69 @@ fn one_connection_is_closed_in_a_chosen_way() {
         error.to_string(),
         "connection 9 not found; it may have ended"
     );
+}
+
+/// On a network that loses everything, the reset of a client that gives up is lost too.
+#[test]
+fn a_black_hole_swallows_a_reset_until_it_is_removed() {
+    for is_removed in [true, false] {
+        let mut pair = pair([Toxic::black_hole()]);
+        send(&mut pair.client, b"lost");
+        wait_for(&pair.proxy, |open| open[0].to_server.received_bytes == 4);
+
+        reset(pair.client);
+
+        assert_quiet(&mut pair.server);
+        send(&mut pair.server, &pattern(4 << 20));
+        assert_quiet(&mut pair.server);
+        if is_removed {
+            pair.proxy.remove_toxics();
+        } else {
+            pair.proxy.close_connection(1, CloseMode::Rst).unwrap();
+        }
+        assert_reset(&mut pair.server);
+    }
+}
+
+/// The direction to the client is open: the client's own bytes meet the server's reset, and nothing returns.
+#[test]
+fn a_black_hole_to_the_client_swallows_the_reset_of_the_server() {
+    let mut pair = pair([Toxic::black_hole().downstream()]);
+    send(&mut pair.client, b"a");
+    assert_eq!(receive(&mut pair.server, 1), b"a");
+
+    reset(pair.server);
+
+    send(&mut pair.client, &pattern(4 << 20));
+    assert_quiet(&mut pair.client);
+}
+
+#[test]
+fn a_reset_passes_a_black_hole_of_the_other_direction() {
+    let mut pair = pair([Toxic::black_hole().downstream()]);
+    send(&mut pair.client, b"a");
+    assert_eq!(receive(&mut pair.server, 1), b"a");
+
+    reset(pair.client);
+
+    assert_reset(&mut pair.server);
+}
+
+/// The server has not finished, although the client has received the FIN of a toxic.
+#[test]
+fn a_half_closed_connection_ends_only_when_its_sender_finishes() {
+    let mut pair = pair([Toxic::half_close()]);
+    assert_eq!(receive_all(&mut pair.client), b"");
+    let request = pattern(100_000);
+    send(&mut pair.client, &request);
+    pair.client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(receive_all(&mut pair.server), request);
+
+    for _ in 0..1000 {
+        send(&mut pair.server, &request);
+    }
+
+    assert_eq!(pair.proxy.connections().len(), 1);
+    drop(pair.server);
+    wait_for(&pair.proxy, <[_]>::is_empty);
 }

@@ -169,3 +169,29 @@ fn events_report_what_happens_and_count_what_a_slow_reader_missed() {
     assert_eq!(count, 1024);
     assert!(missed >= 1200 - 1024, "{missed}");
 }
+
+/// Another address of the same name or of all interfaces would leave the clients with what listens on the first one.
+#[test]
+fn a_port_in_use_on_the_first_address_is_an_error_even_if_another_one_is_free() {
+    let Ok(used) = only_ipv6() else {
+        // Without IPv6 there is only one address.
+        assert!(std::net::TcpListener::bind("[::]:0").is_err());
+        return;
+    };
+    let port = used.local_addr().unwrap().port();
+
+    let proxy = Proxy::to("127.0.0.1:1").listen(format!(":{port}"));
+
+    let error = proxy.start_blocking().unwrap_err();
+    assert!(error.to_string().contains("in use"), "{error}");
+}
+
+fn only_ipv6() -> std::io::Result<std::net::TcpListener> {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
+    socket.set_only_v6(true)?;
+    let any = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
+    socket.bind(&any.into())?;
+    socket.listen(1)?;
+    Ok(socket.into())
+}

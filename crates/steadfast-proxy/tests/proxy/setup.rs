@@ -108,6 +108,13 @@ pub(crate) fn assert_reset(stream: &mut TcpStream) {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
+/// Closes a socket with a reset.
+pub(crate) fn reset(stream: TcpStream) {
+    let socket = socket2::SockRef::from(&stream);
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
 /// The bytes of a pattern in which no two parts are alike.
 pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len)

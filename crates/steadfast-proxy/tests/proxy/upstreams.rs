@@ -126,3 +126,27 @@ fn a_loop_over_two_proxies_ends_at_the_maximum_of_connections() {
     wait_for(&first, <[_]>::is_empty);
     wait_for(&second, <[_]>::is_empty);
 }
+
+#[test]
+fn a_listener_that_becomes_the_upstream_is_refused() {
+    let pair = pair([]);
+    let upstream = pair.listener.local_addr().unwrap();
+    let (probe, free) = listener();
+    drop(probe);
+
+    for update in [
+        steadfast_proxy::Update {
+            listen: Some(upstream.to_string()),
+            ..Default::default()
+        },
+        steadfast_proxy::Update {
+            listen: Some(free.to_string()),
+            upstream: Some(free.to_string()),
+            ..Default::default()
+        },
+    ] {
+        let error = pair.proxy.wait(pair.proxy.update(update)).unwrap_err();
+        assert!(matches!(error, Error::Loop { .. }), "{error}");
+    }
+    assert!(pair.proxy.info().is_enabled, "nothing changed");
+}
