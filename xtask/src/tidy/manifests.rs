@@ -11,12 +11,15 @@ const RUST_INDEX: &str = "registry+https://github.com/rust-lang/crates.io-index"
 const NPM_REGISTRY: &str = "https://registry.npmjs.org/";
 
 /// The crates that are published: the client library and what it depends on.
-pub(crate) const PUBLISHED: [&str; 5] = [
+pub(crate) const PUBLISHED: [&str; 8] = [
     "steadfast",
     "steadfast-clock",
     "steadfast-core",
+    "steadfast-faults",
     "steadfast-machine",
     "steadfast-protocol",
+    "steadfast-proxy",
+    "steadfast-toml",
 ];
 
 /// By what a registry finds a crate, and what it shows.
