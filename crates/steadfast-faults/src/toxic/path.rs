@@ -248,7 +248,8 @@ mod tests {
 
         fn take_steps(&mut self) {
             let pipeline = self.path.pipeline_mut(Direction::ToServer);
-            let is_end = |steps: &[(u64, Step)]| matches!(steps.last(), Some((_, Step::End { .. })));
+            let is_end =
+                |steps: &[(u64, Step)]| matches!(steps.last(), Some((_, Step::End { .. })));
             // Nothing follows the end of a connection.
             while !is_end(&self.steps)
                 && let Some(step) = pipeline.next(self.now)

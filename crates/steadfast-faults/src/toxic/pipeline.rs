@@ -228,9 +228,9 @@ impl Pipeline {
     /// toxic.
     pub(super) fn retain(&mut self, now: Instant, toxics: &[Arc<ActiveToxic>]) {
         let is_gone = |slot: &Slot| {
-            toxics.iter().all(|active| {
-                *active.toxic.name != *slot.toxic || active.added_at != slot.added_at
-            })
+            toxics
+                .iter()
+                .all(|active| *active.toxic.name != *slot.toxic || active.added_at != slot.added_at)
         };
         while let Some(index) = self.slots.iter().position(is_gone) {
             self.remove_at(index, now);

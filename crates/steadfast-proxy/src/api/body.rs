@@ -159,7 +159,9 @@ pub(super) fn update(value: &RawValue) -> Result<Update, ApiError> {
         Ok(Update {
             listen: object.text("listen")?.map(|listen| listen_address(&listen)),
             upstream: object.text("upstream")?.filter(|text| !text.is_empty()),
-            dial_timeout: object.integer("dial_timeout_ms")?.map(Duration::from_millis),
+            dial_timeout: object
+                .integer("dial_timeout_ms")?
+                .map(Duration::from_millis),
             is_enabled: object.boolean("enabled")?,
         })
     };

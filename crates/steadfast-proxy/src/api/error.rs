@@ -114,7 +114,9 @@ impl From<Error> for ApiError {
                 let text = format!("bad request body: {problem}");
                 return Self::new(StatusCode::BAD_REQUEST, text);
             }
-            Error::Address { .. } | Error::Loop { .. } | Error::Circle { .. } => StatusCode::BAD_REQUEST,
+            Error::Address { .. } | Error::Loop { .. } | Error::Circle { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Error::Full { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Listen { .. } | Error::Runtime(_) | Error::Ended => {
                 StatusCode::INTERNAL_SERVER_ERROR

@@ -20,7 +20,11 @@ fn a_change_is_merged_into_what_the_changes_before_it_made() {
     };
     let add = json!({"op": "add_toxic", "proxy": "a", "toxic": {"type": "latency", "name": "l"}});
 
-    let changes = json!([add, update(json!({"latency": 5})), update(json!({"jitter": 3}))]);
+    let changes = json!([
+        add,
+        update(json!({"latency": 5})),
+        update(json!({"jitter": 3}))
+    ]);
     let (status, body) = batch(&api, &changes);
 
     assert_eq!(status, 200, "{body}");
@@ -54,9 +58,8 @@ fn the_timeout_of_dials_is_shown_updated_and_populated() {
 
     let updated = api.send("PATCH", "/proxies/a", r#"{"dial_timeout_ms":70}"#);
     let entry = |rest: &str| {
-        let body = format!(
-            r#"[{{"name":"a","listen":"{listen}","upstream":"127.0.0.1:1"{rest}}}]"#
-        );
+        let body =
+            format!(r#"[{{"name":"a","listen":"{listen}","upstream":"127.0.0.1:1"{rest}}}]"#);
         api.send("POST", "/populate", &body)
     };
     let kept = entry("");
@@ -78,11 +81,17 @@ fn an_upstream_that_leads_back_through_other_proxies_is_rejected() {
 
     let body = json!({"upstream": third.to_string()}).to_string();
     let rejected = api.send("PATCH", "/proxies/a", &body);
-    let chained = api.send("PATCH", "/proxies/c", &json!({"upstream": first.to_string()}).to_string());
+    let chained = api.send(
+        "PATCH",
+        "/proxies/c",
+        &json!({"upstream": first.to_string()}).to_string(),
+    );
 
     assert_eq!(rejected.status, 400);
     assert!(
-        rejected.body.contains("leads back to the proxy through the proxy \\\"b\\\""),
+        rejected
+            .body
+            .contains("leads back to the proxy through the proxy \\\"b\\\""),
         "{}",
         rejected.body
     );
