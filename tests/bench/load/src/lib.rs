@@ -15,5 +15,6 @@ pub mod ledger;
 pub mod ping;
 pub mod poll;
 pub mod publish;
+pub mod relays;
 pub mod socket;
 pub mod storm;

@@ -1,100 +1,94 @@
 //! Measures the proxy without toxics in one run with the direct path and with a bare copy loop.
 //!
-//! Each round measures every path once, in rotated order, so that a slow minute of the machine affects all of them. The
-//! proxy and the copy loop are processes of their own with the same runtime, one thread of tokio.
+//! A process of one repeat: it measures every path once, in rotated order, and reports the samples as one line of JSON.
+//! The proxy and the copy loop are processes of their own with the same runtime, one thread of tokio.
 
 mod memory;
 mod redis;
 mod relay;
-mod table;
 mod throughput;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use load::relays::{Job, Path, Report, Row, Sample};
 
 use crate::relay::{Kind, Relay};
-use crate::table::{Path, Rows};
-
-const HELP: &str = "\
-Usage: proxy-bench [--rounds N] [--short]
-
-  --rounds N  measure each path N times; 5 by default
-  --short     one short round, to check that everything works
-";
-
-/// How much is measured.
-#[derive(Clone, Copy, Debug)]
-struct Scale {
-    rounds: usize,
-    is_short: bool,
-}
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve", kind, upstream] => relay::serve(Kind::parse(kind)?, upstream.parse()?),
-        [] => measure(Scale {
-            rounds: 5,
-            is_short: false,
-        }),
-        ["--short"] => measure(Scale {
-            rounds: 1,
-            is_short: true,
-        }),
-        ["--rounds", rounds] => measure(Scale {
-            rounds: rounds.parse().context("--rounds needs a number")?,
-            is_short: false,
-        }),
-        ["--help"] => print(HELP),
-        _ => bail!("unknown arguments {args:?}\n\n{HELP}"),
+        ["measure", job] => {
+            let report = measure(&serde_json::from_str(job)?)?;
+            let line = serde_json::to_string(&report)?;
+            Ok(writeln!(std::io::stdout().lock(), "{line}")?)
+        }
+        _ => bail!("`bench --only proxy` starts this program"),
     }
 }
 
-fn measure(scale: Scale) -> Result<()> {
-    raise_open_files()?;
+fn measure(job: &Job) -> Result<Report> {
+    let has = |row| job.rows.contains(&row);
+    let mut samples = Vec::new();
+    let mut skipped = None;
+    if has(Row::ProxyStream) || has(Row::ProxyStreams) {
+        streams(job, &mut samples)?;
+    }
+    if has(Row::ProxyRedis) || has(Row::ProxyRedis50) {
+        match redis::Server::start()? {
+            Some(server) => requests(job, &server, &mut samples)?,
+            None => skipped = Some(redis::MISSING.to_owned()),
+        }
+    }
+    if has(Row::ProxyMemory) {
+        for (path, kind) in [(Path::Copy, Kind::Copy), (Path::Proxy, Kind::Proxy)] {
+            samples.push(Sample {
+                row: Row::ProxyMemory,
+                path,
+                value: memory::run(kind, job.connections)?,
+            });
+        }
+    }
+    Ok(Report { samples, skipped })
+}
+
+fn streams(job: &Job, samples: &mut Vec<Sample>) -> Result<()> {
     let sink = throughput::Sink::start()?;
-    let redis = redis::Server::start()?;
-    let mut rows = Rows::default();
-    {
-        let to_sink = paths(sink.address())?;
-        let to_redis = redis.as_ref().map(|it| paths(it.address())).transpose()?;
-        for round in 0..scale.rounds {
-            for turn in 0..Path::ALL.len() {
-                let index = (round + turn) % Path::ALL.len();
-                let Some(path) = Path::ALL.get(index).copied() else {
-                    continue;
-                };
-                for connections in [1, 8] {
-                    let rate =
-                        throughput::run(to_sink.address(path), &sink, connections, scale.is_short)?;
-                    rows.add(format!("MB/s, {connections} connections"), path, rate);
-                }
-                if let Some(to_redis) = &to_redis {
-                    for clients in [1, 50] {
-                        let rate = redis::run(to_redis.address(path), clients, scale.is_short)?;
-                        rows.add(format!("redis GET/s, {clients} clients"), path, rate);
-                    }
-                }
+    let paths = Paths::start(sink.address())?;
+    let time = Duration::from_millis(job.stream_ms);
+    for path in rotated(job.repeat)? {
+        for (row, connections) in [(Row::ProxyStream, 1), (Row::ProxyStreams, 8)] {
+            if job.rows.contains(&row) {
+                let value = throughput::run(paths.address(path), &sink, connections, time)?;
+                samples.push(Sample { row, path, value });
             }
         }
     }
-    print(&rows.markdown())?;
-    if redis.is_none() {
-        print("\nSKIP redis: `redis-server` is not installed\n")?;
-    }
-    let connections = if scale.is_short { 200 } else { 5_000 };
-    for kind in [Kind::Copy, Kind::Proxy] {
-        let bytes = memory::run(kind, connections)?;
-        print(&format!(
-            "\nmemory of the {}: {bytes} bytes a connection at {connections} connections\n",
-            kind.name()
-        ))?;
+    Ok(())
+}
+
+fn requests(job: &Job, server: &redis::Server, samples: &mut Vec<Sample>) -> Result<()> {
+    let paths = Paths::start(server.address())?;
+    for path in rotated(job.repeat)? {
+        for (row, clients) in [(Row::ProxyRedis, 1), (Row::ProxyRedis50, 50)] {
+            if job.rows.contains(&row) {
+                let value = redis::run(paths.address(path), clients, job.requests)?;
+                samples.push(Sample { row, path, value });
+            }
+        }
     }
     Ok(())
+}
+
+/// All paths in the order of a repeat.
+fn rotated(repeat: u32) -> Result<[Path; 3]> {
+    let mut paths = Path::ALL;
+    paths.rotate_left(usize::try_from(repeat)? % Path::ALL.len());
+    Ok(paths)
 }
 
 /// The three paths to one server.
@@ -105,6 +99,14 @@ struct Paths {
 }
 
 impl Paths {
+    fn start(direct: SocketAddr) -> Result<Self> {
+        Ok(Self {
+            direct,
+            copy: Relay::start(Kind::Copy, direct).context("failed to start the copy loop")?,
+            proxy: Relay::start(Kind::Proxy, direct).context("failed to start the proxy")?,
+        })
+    }
+
     const fn address(&self, path: Path) -> SocketAddr {
         match path {
             Path::Direct => self.direct,
@@ -112,27 +114,4 @@ impl Paths {
             Path::Proxy => self.proxy.address(),
         }
     }
-}
-
-fn paths(direct: SocketAddr) -> Result<Paths> {
-    Ok(Paths {
-        direct,
-        copy: Relay::start(Kind::Copy, direct)?,
-        proxy: Relay::start(Kind::Proxy, direct)?,
-    })
-}
-
-/// Each connection needs two descriptors in each process.
-fn raise_open_files() -> Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")
-}
-
-fn print(text: &str) -> Result<()> {
-    std::io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use crate::relay::{Kind, Relay};
 
 /// Opens connections, each of which has moved a few bytes in both directions, and returns the resident bytes of each.
-pub(crate) fn run(kind: Kind, connections: usize) -> Result<u64> {
+pub(crate) fn run(kind: Kind, connections: u32) -> Result<f64> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let relay = Relay::start(kind, listener.local_addr()?)?;
     let echo = std::thread::spawn(move || -> std::io::Result<Vec<TcpStream>> {
@@ -33,7 +33,8 @@ pub(crate) fn run(kind: Kind, connections: usize) -> Result<u64> {
         .join()
         .map_err(|_panic| anyhow!("the server failed"))??;
     drop((open, servers));
-    Ok(after.saturating_sub(before) / u64::try_from(connections)?)
+    let kib = u32::try_from(after.saturating_sub(before) / 1024)?;
+    Ok(f64::from(kib) * 1024.0 / f64::from(connections))
 }
 
 fn exchange(relay: &Relay) -> Result<TcpStream> {

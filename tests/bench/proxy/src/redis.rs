@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+/// Why the rows of Redis are not measured, if they are not, and what to do.
+pub(crate) const MISSING: &str = "redis-server is not installed; run `make setup`";
+
 /// A running server without a data file.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -50,8 +53,7 @@ impl Drop for Server {
 }
 
 /// Returns GET requests per second.
-pub(crate) fn run(address: SocketAddr, clients: u32, is_short: bool) -> Result<f64> {
-    let requests = if is_short { "2000" } else { "40000" };
+pub(crate) fn run(address: SocketAddr, clients: u32, requests: u32) -> Result<f64> {
     let output = Command::new("redis-benchmark")
         .args(["-h", "127.0.0.1", "-p", &address.port().to_string()])
         .args([
@@ -60,7 +62,7 @@ pub(crate) fn run(address: SocketAddr, clients: u32, is_short: bool) -> Result<f
             "-c",
             &clients.to_string(),
             "-n",
-            requests,
+            &requests.to_string(),
             "--csv",
         ])
         .output()

@@ -46,14 +46,13 @@ fn count(mut stream: TcpStream, received: &AtomicU64) {
     }
 }
 
-/// Sends over all connections at once. Returns megabytes of 1,000,000 bytes per second, as the server receives them.
+/// Sends over all connections at once. Returns bytes per second, as the server receives them.
 pub(crate) fn run(
     address: SocketAddr,
     sink: &Sink,
     connections: usize,
-    is_short: bool,
+    time: Duration,
 ) -> Result<f64> {
-    let (warm, time) = if is_short { (50, 100) } else { (300, 2_000) };
     let is_over = Arc::new(AtomicBool::new(false));
     let mut senders = Vec::new();
     for _ in 0..connections {
@@ -62,17 +61,18 @@ pub(crate) fn run(
         senders.push(std::thread::spawn(move || send(stream, &is_over)));
     }
     let clock = Clock::start();
-    std::thread::sleep(Duration::from_millis(warm));
+    // The windows of TCP grow at first.
+    std::thread::sleep(time / 5);
     let (start, before) = (clock.now(), sink.received.load(Ordering::Relaxed));
-    std::thread::sleep(Duration::from_millis(time));
+    std::thread::sleep(time);
     let (end, after) = (clock.now(), sink.received.load(Ordering::Relaxed));
     is_over.store(true, Ordering::Relaxed);
     for sender in senders {
         let sent = sender.join().map_err(|_panic| anyhow!("a sender failed"))?;
         sent?;
     }
-    let megabytes = f64::from(u32::try_from((after - before) / 1_000)?) / 1_000.0;
-    Ok(megabytes / end.saturating_since(start).as_secs_f64())
+    let kilobytes = u32::try_from((after - before) / 1_000)?;
+    Ok(f64::from(kilobytes) * 1_000.0 / end.saturating_since(start).as_secs_f64())
 }
 
 fn send(mut stream: TcpStream, is_over: &AtomicBool) -> std::io::Result<()> {

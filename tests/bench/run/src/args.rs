@@ -9,19 +9,20 @@ use crate::bystander;
 use crate::client;
 use crate::page::Part;
 use crate::plan::{Plan, Row};
+use crate::proxy;
 use crate::servers::Server;
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
-Measures the gateway compared with other servers, and the client library compared with other clients, on two cores of
-this machine.
+Measures the gateway compared with other servers, the client library compared with other clients, and the fault proxy
+compared with a plain copy loop, on two cores of this machine.
 
 Usage: bench [OPTIONS]
 
   --smoke            one short repeat without third-party servers; fails below half of the required values
   --again            print the last results again, without measuring
   --write-docs       write the tables to docs/performance.md
-  --only PART        measure only server, client or bystander; the tables of the other parts are not changed
+  --only PART        measure only server, client, bystander or proxy; the tables of the other parts are not changed
   --gateway PATH     gateway binary to measure [default: a build of the project with the profile of this program]
   --base PATH        another gateway binary, measured in alternation with the gateway and compared with it
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
@@ -31,7 +32,8 @@ Usage: bench [OPTIONS]
   --rows A,B         servers: fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm,
                      storm-killed, ping, durable-1, durable-32, durable-64; client: calls, session, recovery,
                      recovery-late; bystander: log-file, log-stalled, log-closed, log-full-disk, silent-300,
-                     silent-1000, joins-and-leaves, large-publications. A part without a row is not measured
+                     silent-1000, joins-and-leaves, large-publications; proxy: proxy-stream, proxy-streams, proxy-redis,
+                     proxy-redis-50, proxy-memory. A part without a row is not measured
   --servers A,B      bare, gateway-memory, gateway-durable, ws, bun, jetstream, s2-lite; with --base also
                      base-memory, base-durable
   -h, --help         print this text
@@ -51,6 +53,8 @@ pub(crate) struct Args {
     pub(crate) client: client::plan::Plan,
     /// The rows of the bystanders.
     pub(crate) bystander: bystander::plan::Plan,
+    /// The rows of the proxy.
+    pub(crate) proxy: proxy::plan::Plan,
     pub(crate) is_smoke: bool,
     pub(crate) is_reprint: bool,
     pub(crate) is_writing_docs: bool,
@@ -102,6 +106,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
                     .context("invalid --repeats: must be a number")?;
                 args.client.repeats = args.plan.repeats;
                 args.bystander.repeats = args.plan.repeats;
+                args.proxy.repeats = args.plan.repeats;
             }
             "--retries" => {
                 args.plan.noise_retries = value()?
@@ -134,23 +139,26 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
 impl Args {
     /// Returns the options of a run without arguments.
     fn new(is_smoke: bool) -> Self {
-        let (plan, client, bystander) = if is_smoke {
+        let (plan, client, bystander, proxy) = if is_smoke {
             (
                 Plan::smoke(),
                 client::plan::Plan::smoke(),
                 bystander::plan::Plan::smoke(),
+                proxy::plan::Plan::smoke(),
             )
         } else {
             (
                 Plan::full(),
                 client::plan::Plan::full(),
                 bystander::plan::Plan::full(),
+                proxy::plan::Plan::full(),
             )
         };
         Self {
             plan,
             client,
             bystander,
+            proxy,
             is_smoke,
             is_reprint: false,
             is_writing_docs: false,
@@ -166,6 +174,7 @@ impl Args {
             Part::Server => !self.plan.rows.is_empty(),
             Part::Client => !self.client.rows.is_empty(),
             Part::Bystander => !self.bystander.rows.is_empty(),
+            Part::Proxy => !self.proxy.rows.is_empty(),
         }
     }
 
@@ -174,7 +183,10 @@ impl Args {
             "server" => Part::Server,
             "client" => Part::Client,
             "bystander" => Part::Bystander,
-            unknown => bail!("invalid --only `{unknown}`: must be server, client or bystander"),
+            "proxy" => Part::Proxy,
+            unknown => {
+                bail!("invalid --only `{unknown}`: must be server, client, bystander or proxy")
+            }
         };
         if part != Part::Server {
             self.plan.rows.clear();
@@ -185,6 +197,9 @@ impl Args {
         if part != Part::Bystander {
             self.bystander.rows.clear();
         }
+        if part != Part::Proxy {
+            self.proxy.rows.clear();
+        }
         Ok(())
     }
 
@@ -193,8 +208,16 @@ impl Args {
         let (client_rows, rest): (Vec<&str>, Vec<&str>) =
             list.split(',').partition(|word| names.contains(word));
         let names = bystander::plan::Row::ALL.map(bystander::plan::Row::name);
-        let (bystander_rows, server_rows): (Vec<&str>, Vec<&str>) =
+        let (bystander_rows, rest): (Vec<&str>, Vec<&str>) =
             rest.into_iter().partition(|word| names.contains(word));
+        let names = load::relays::Row::ALL.map(load::relays::Row::name);
+        let (proxy_rows, server_rows): (Vec<&str>, Vec<&str>) =
+            rest.into_iter().partition(|word| names.contains(word));
+        self.proxy.rows = select(
+            &proxy_rows,
+            &load::relays::Row::ALL,
+            load::relays::Row::name,
+        )?;
         self.bystander.rows = select(
             &bystander_rows,
             &bystander::plan::Row::ALL,
@@ -258,6 +281,8 @@ mod tests {
         assert!(!client.has(Part::Server) && client.has(Part::Client));
         assert!(!client.has(Part::Bystander) && !calls.has(Part::Bystander));
         assert!(args("--rows silent-300").has(Part::Bystander));
+        assert!(args("--only proxy").has(Part::Proxy) && !client.has(Part::Proxy));
+        assert!(args("--rows proxy-memory").has(Part::Proxy) && !join.has(Part::Proxy));
         assert!(calls.has(Part::Server) && calls.has(Part::Client));
         assert!(join.has(Part::Server) && !join.has(Part::Client));
     }

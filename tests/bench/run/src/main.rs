@@ -1,8 +1,8 @@
 //! The benchmark: starts each server on the first core, drives it from the second, prints the tables and stores the
 //! results.
 //!
-//! It has three parts, each with rows, results and tables: the servers, the client library (`client`), and clients
-//! while others disturb the gateway (`bystander`).
+//! It has four parts, each with rows, results and tables: the servers, the client library (`client`), clients while
+//! others disturb the gateway (`bystander`), and the fault proxy (`proxy`).
 //!
 //! Determines the order of the runs. Each repeat runs every server once, in rotated order, so that a slow minute of the
 //! machine affects all of them.
@@ -15,6 +15,7 @@ mod measure;
 mod page;
 mod paths;
 mod plan;
+mod proxy;
 mod results;
 mod results_file;
 mod servers;
@@ -39,6 +40,7 @@ use crate::targets::TARGETS;
 const RESULTS: &str = "results.json";
 const CLIENT_RESULTS: &str = "client-results.json";
 const BYSTANDER_RESULTS: &str = "bystander-results.json";
+const PROXY_RESULTS: &str = "proxy-results.json";
 
 /// Maximum number of attempts of a smoke run that misses its targets: the cores of a test run are busy.
 const SMOKE_ATTEMPTS: u32 = 3;
@@ -53,47 +55,76 @@ fn main() -> Result<ExitCode> {
     };
     raise_open_files()?;
     if args.is_reprint {
-        let output = paths::output()?;
-        if args.has(Part::Server) {
-            let results = results_file::read(&output.join(RESULTS))?;
-            show(&args, Part::Server, &table::markdown(&results))?;
-        }
-        if args.has(Part::Client) {
-            let results = results_file::read(&output.join(CLIENT_RESULTS))?;
-            show(&args, Part::Client, &client::table::markdown(&results))?;
-        }
-        if args.has(Part::Bystander) {
-            let results = results_file::read(&output.join(BYSTANDER_RESULTS))?;
-            let table = bystander::table::markdown(&results);
-            show(&args, Part::Bystander, &table)?;
-        }
+        reprint(&args)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let paths = Paths::prepare(
-        args.gateway.clone(),
-        args.base.clone(),
-        args.has(Part::Client),
-    )?;
+    let paths = Paths::prepare(args.gateway.clone(), args.base.clone(), |part| {
+        args.has(part)
+    })?;
     if args.is_smoke {
-        return smoke(&args, &paths);
+        smoke(&args, &paths)
+    } else {
+        full(&args, &paths)
     }
+}
+
+/// Prints the last results again.
+fn reprint(args: &Args) -> Result<()> {
+    let output = paths::output()?;
     if args.has(Part::Server) {
-        let results = run(&args, &paths)?;
-        results_file::write(&paths.output.join(RESULTS), &results)?;
-        show(&args, Part::Server, &table::markdown(&results))?;
+        let results = results_file::read(&output.join(RESULTS))?;
+        show(args, Part::Server, &table::markdown(&results))?;
     }
     if args.has(Part::Client) {
-        let results = client::measure::run(&args.client, &paths, machine()?)?;
-        results_file::write(&paths.output.join(CLIENT_RESULTS), &results)?;
-        show(&args, Part::Client, &client::table::markdown(&results))?;
+        let results = results_file::read(&output.join(CLIENT_RESULTS))?;
+        show(args, Part::Client, &client::table::markdown(&results))?;
     }
     if args.has(Part::Bystander) {
-        let results = bystander::measure::run(&args.bystander, &paths, machine()?)?;
+        let results = results_file::read(&output.join(BYSTANDER_RESULTS))?;
+        let table = bystander::table::markdown(&results);
+        show(args, Part::Bystander, &table)?;
+    }
+    if args.has(Part::Proxy) {
+        let results = results_file::read(&output.join(PROXY_RESULTS))?;
+        show(args, Part::Proxy, &proxy::table::markdown(&results))?;
+    }
+    Ok(())
+}
+
+/// Measures all parts, and stores and prints their results. Fails if the proxy misses a required value, which is a ratio
+/// within one run or memory, and so does not depend on the machine.
+fn full(args: &Args, paths: &Paths) -> Result<ExitCode> {
+    let mut missed = Vec::new();
+    if args.has(Part::Server) {
+        let results = run(args, paths)?;
+        results_file::write(&paths.output.join(RESULTS), &results)?;
+        show(args, Part::Server, &table::markdown(&results))?;
+    }
+    if args.has(Part::Client) {
+        let results = client::measure::run(&args.client, paths, machine()?)?;
+        results_file::write(&paths.output.join(CLIENT_RESULTS), &results)?;
+        show(args, Part::Client, &client::table::markdown(&results))?;
+    }
+    if args.has(Part::Bystander) {
+        let results = bystander::measure::run(&args.bystander, paths, machine()?)?;
         results_file::write(&paths.output.join(BYSTANDER_RESULTS), &results)?;
         let table = bystander::table::markdown(&results);
-        show(&args, Part::Bystander, &table)?;
+        show(args, Part::Bystander, &table)?;
     }
-    Ok(ExitCode::SUCCESS)
+    if args.has(Part::Proxy) {
+        let results = proxy::measure::run(&args.proxy, paths, machine()?)?;
+        results_file::write(&paths.output.join(PROXY_RESULTS), &results)?;
+        show(args, Part::Proxy, &proxy::table::markdown(&results))?;
+        missed = proxy::targets::misses(&results, 1.0);
+    }
+    for miss in &missed {
+        print(&format!("missed: {miss}\n"))?;
+    }
+    Ok(if missed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn show(args: &Args, part: Part, table: &str) -> Result<()> {
@@ -117,6 +148,13 @@ fn smoke(args: &Args, paths: &Paths) -> Result<ExitCode> {
             let results = client::measure::run(&args.client, paths, machine()?)?;
             let misses = client::targets::misses(&results);
             Ok((client::table::markdown(&results), misses))
+        })?;
+    }
+    if args.has(Part::Proxy) {
+        is_good &= attempt(|| {
+            let results = proxy::measure::run(&args.proxy, paths, machine()?)?;
+            let misses = proxy::targets::misses(&results, 0.5);
+            Ok((proxy::table::markdown(&results), misses))
         })?;
     }
     if is_good {

@@ -13,6 +13,8 @@ pub(crate) enum Part {
     Client,
     /// The rows of the bystanders.
     Bystander,
+    /// The rows of the proxy.
+    Proxy,
 }
 
 impl Part {
@@ -21,6 +23,7 @@ impl Part {
             Self::Server => "bench",
             Self::Client => "client bench",
             Self::Bystander => "bystander bench",
+            Self::Proxy => "proxy bench",
         }
     }
 }

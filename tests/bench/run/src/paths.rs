@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::page::Part;
+
 /// All paths that the benchmark uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Paths {
@@ -17,6 +19,8 @@ pub(crate) struct Paths {
     pub(crate) bare: PathBuf,
     /// The binary of the client processes, if clients are measured.
     clients: Option<PathBuf>,
+    /// The binary of the proxy rows, if they are measured.
+    proxy: Option<PathBuf>,
     /// The binary of the gateway.
     pub(crate) gateway: PathBuf,
     /// The binary of the base gateway, if one is measured.
@@ -27,17 +31,20 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// Builds the binaries that are not up to date. If `gateway` is given, that binary is used without a build.
+    /// Builds the binaries that the measured parts need and that are not up to date. If `gateway` is given, that binary is used without a build.
     pub(crate) fn prepare(
         gateway: Option<PathBuf>,
         base: Option<PathBuf>,
-        with_clients: bool,
+        has: impl Fn(Part) -> bool,
     ) -> Result<Self> {
         let (root, output) = (root()?, output()?);
         let profile = Profile::of_this_program()?;
         let bench = root.join("tests/bench");
         let bare = profile.build(&bench, "bare", Some(&profile.target))?;
-        let clients = with_clients
+        let proxy = has(Part::Proxy)
+            .then(|| profile.build(&bench, "proxy-bench", Some(&profile.target)))
+            .transpose()?;
+        let clients = has(Part::Client)
             .then(|| profile.build(&bench, "clients", Some(&profile.target)))
             .transpose()?;
         let gateway = match gateway {
@@ -52,6 +59,7 @@ impl Paths {
             output,
             bare,
             clients,
+            proxy,
             gateway,
             base,
         })
@@ -62,6 +70,13 @@ impl Paths {
         self.clients
             .as_deref()
             .context("the client processes were not built")
+    }
+
+    /// Returns the binary of the proxy rows.
+    pub(crate) fn proxy(&self) -> Result<&Path> {
+        self.proxy
+            .as_deref()
+            .context("the process of the proxy rows was not built")
     }
 
     /// Returns the path of a file of a third-party server.
