@@ -30,6 +30,7 @@ pub enum Direction {
 
 impl Direction {
     /// Returns the other one.
+    #[must_use]
     pub const fn opposite(self) -> Self {
         match self {
             Self::ToServer => Self::ToClient,

@@ -282,7 +282,7 @@ impl Proxy {
         if let Some(upstream) = &update.upstream {
             address::validate_upstream(upstream)?;
         }
-        self.check_update(&listen, update.upstream.as_deref())
+        self.check_update(listen.as_ref(), update.upstream.as_deref())
             .await?;
         let (sender, receiver) = oneshot::channel();
         let change = Move {
@@ -302,7 +302,7 @@ impl Proxy {
     /// Refuses new addresses with which the proxy would dial itself.
     async fn check_update(
         &self,
-        listen: &Option<(String, Vec<SocketAddr>)>,
+        listen: Option<&(String, Vec<SocketAddr>)>,
         upstream: Option<&str>,
     ) -> Result<(), Error> {
         if listen.is_none() && upstream.is_none() {
@@ -311,7 +311,7 @@ impl Proxy {
         let settings = self.control.settings();
         let upstream = upstream.unwrap_or(&settings.upstream);
         let present = [self.control.local_addr()];
-        let listeners = listen.as_ref().map_or(&present[..], |(_, new)| new);
+        let listeners = listen.map_or(present.as_slice(), |(_, new)| new);
         check_loop(upstream, listeners).await
     }
 
