@@ -29,6 +29,9 @@ enum Measured {
 
 /// The value of a metric as one number; `None` when there are no samples.
 pub(super) fn evaluate(query: &MetricQuery, ledger: &Ledger) -> Option<Measurement> {
+    if selects_nothing(&query.filter, ledger) {
+        return None;
+    }
     let quantity = match (
         measure(query.metric, &query.filter, ledger),
         query.aggregate,
@@ -44,6 +47,16 @@ pub(super) fn evaluate(query: &MetricQuery, ledger: &Ledger) -> Option<Measureme
         (Measured::Times(_) | Measured::Counts(_), None) | (Measured::Missing, _) => None,
     };
     quantity.map(Measurement::known)
+}
+
+/// Whether the filter names clients or faults that the run does not have. Zero of nothing would satisfy any upper bound.
+fn selects_nothing(filter: &MetricFilter, ledger: &Ledger) -> bool {
+    let has_faults = filter.step.as_ref().is_none_or(|step| {
+        let mut faults = ledger.faults.iter();
+        faults.any(|fault| fault.planned.step == *step)
+    });
+    let names_clients = filter.load.is_some() || filter.kind.is_some();
+    !has_faults || names_clients && clients(filter, ledger).next().is_none()
 }
 
 /// The value of a metric that is a number, for the whole run; `None` when there is no data, or it has many values.

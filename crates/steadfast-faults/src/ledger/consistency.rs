@@ -3,6 +3,7 @@
 //! Both sides of each sum are counted independently. An inconsistency is a bug of the harness or of the ledger, never
 //! of the system under test.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use steadfast_machine::{Instant, convert};
@@ -163,17 +164,20 @@ fn deliveries(ledger: &Ledger, found: &mut Vec<String>) {
 }
 
 /// No client succeeds on a connection whose process has exited: a client that reports such a success has hidden a
-/// reconnect. A program that reports one connection for the whole run has clients without connections of their own, such
-/// as those that send each request over a new one.
+/// reconnect. A program that reports one connection of each client for the whole run has clients without connections of
+/// their own, such as those that send each request over a new one.
 fn hidden_reconnects(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<String>) {
     let process_faults = ledger
         .faults
         .iter()
         .filter(|it| it.is_effective() && it.planned.action.ends_process());
+    let disconnected = ledger.clients.iter();
+    let disconnected = disconnected.filter(|it| !it.connections.disconnects.is_empty());
+    let with_connections: BTreeSet<&str> = disconnected.map(|it| it.client.load.as_str()).collect();
     for fault in process_faults {
         for stats in &ledger.clients {
-            let is_connectionless =
-                stats.client.kind == ClientKind::Exec && stats.connections.disconnects.is_empty();
+            let is_connectionless = stats.client.kind == ClientKind::Exec
+                && !with_connections.contains(stats.client.load.as_str());
             // At most one: a connection that was open before the fault and long after it.
             let intervals = stats.connections.intervals.iter();
             let mut across = intervals.filter(|it| lasts_across(fault, it));

@@ -73,7 +73,7 @@ impl FaultStats {
     }
 
     /// Whether it took effect and yet tested nothing: it should have ended connections and ended none, or no client was
-    /// connected over its links. A service without clients of the run, such as a store of the gateways, has no
+    /// connected over its links or to its suspended process. A service without clients of the run, such as a store of the gateways, has no
     /// connections that count here. Clients without connections of their own notice a fault by their requests.
     pub const fn has_no_impact(&self) -> bool {
         if !self.is_effective() || self.disturbed_requests > 0 {
@@ -82,7 +82,8 @@ impl FaultStats {
         match self.planned.action.link_fault() {
             Some(fault) if fault.is_instantaneous() => self.disconnects == 0,
             Some(_) => self.connected == 0,
-            None => self.planned.action.ends_process() && self.clients > 0 && self.disconnects == 0,
+            None if self.planned.action.ends_process() => self.clients > 0 && self.disconnects == 0,
+            None => self.clients > 0 && self.connected == 0,
         }
     }
 
@@ -168,7 +169,10 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
                     stats.confirmed = stats.confirmed.or(Some(*at));
                     stats.evidence = Some(evidence.clone()).filter(|it| !it.is_empty());
                 }
-                FaultEvent::Ineffective(reason) => stats.ineffective = Some(reason.clone()),
+                // What follows is a consequence of the first reason.
+                FaultEvent::Ineffective(reason) => {
+                    stats.ineffective.get_or_insert_with(|| reason.clone());
+                }
                 FaultEvent::Healed => stats.healed = stats.healed.or(Some(*at)),
             }
         }
@@ -232,4 +236,41 @@ pub(super) fn services(
         }
     }
     stats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::FaultId;
+
+    #[test]
+    fn a_suspended_process_without_connected_clients_tested_nothing() {
+        let planned = PlannedFault {
+            id: FaultId(0),
+            step: "freeze".to_owned(),
+            occurrence: 1,
+            at: Duration::ZERO,
+            action: FaultAction::Pause,
+            targets: vec![InstanceId(0)],
+            loads: Vec::new(),
+            role: None,
+            heal_at: Duration::from_secs(1),
+        };
+        let at = |event| (Instant::START, event);
+        let events = [
+            at(FaultEvent::Injected),
+            at(FaultEvent::Confirmed("it is stopped".to_owned())),
+        ];
+        let mut timeline = Timeline::default();
+        let events = events.iter().map(|(at, event)| (*at, event));
+        timeline.faults.insert(FaultId(0), events.collect());
+        let mut stats = open(&[planned], &timeline).remove(0);
+
+        stats.clients = 4;
+        assert!(stats.is_effective() && stats.has_no_impact());
+        stats.connected = 1;
+        assert!(!stats.has_no_impact());
+        (stats.clients, stats.connected) = (0, 0);
+        assert!(!stats.has_no_impact(), "a store without clients of the run");
+    }
 }

@@ -6,7 +6,7 @@ use steadfast_machine::convert;
 
 use crate::counted::{counted, counted_len, grouped};
 use crate::ledger::event::RunPhase;
-use crate::ledger::{ClientStats, Ledger};
+use crate::ledger::{ClientStats, Ledger, RequestClass};
 use crate::quantity::{Quantity, Unit};
 use crate::samples::{Aggregate, Samples};
 use crate::scenario::model::{ControlRun, Load, Scenario, Traffic};
@@ -41,7 +41,7 @@ type Rule = fn(&Scenario, &Ledger) -> Option<String>;
 
 /// Every guard, in the order of reports.
 pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) -> Vec<Guard> {
-    const RULES: [(&str, Concern, Rule); 10] = [
+    const RULES: [(&str, Concern, Rule); 11] = [
         ("the harness did not fail", Concern::Harness, failed),
         ("all event records were kept", Concern::Harness, dropped),
         ("the ledger is consistent", Concern::Harness, inconsistent),
@@ -59,6 +59,7 @@ pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>
             Concern::Harness,
             nothing_in_flight,
         ),
+        ("every fault was healed", Concern::System, unhealed),
         ("no process exited unexpectedly", Concern::System, exited),
     ];
     let guards = RULES.into_iter().map(|(name, concern, rule)| Guard {
@@ -202,12 +203,25 @@ fn ineffective(_: &Scenario, ledger: &Ledger) -> Option<String> {
     ))
 }
 
+/// A process that is not ready again leaves its recovery untested.
+fn unhealed(_: &Scenario, ledger: &Ledger) -> Option<String> {
+    let mut faults = ledger.faults.iter();
+    let fault = faults.find(|it| it.is_effective() && it.healed.is_none())?;
+    let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
+    Some(format!(
+        "{step} {occurrence} was in effect until the end of the run"
+    ))
+}
+
 fn without_impact(_: &Scenario, ledger: &Ledger) -> Option<String> {
     let fault = ledger.faults.iter().find(|it| it.has_no_impact())?;
     let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
-    let is_of_links = fault.planned.action.link_fault().is_some();
+    let action = &fault.planned.action;
+    let is_of_links = action.link_fault().is_some();
     Some(if is_of_links && fault.connected == 0 {
         format!("{step} {occurrence}: no client was connected over its links")
+    } else if !is_of_links && !action.ends_process() {
+        format!("{step} {occurrence}: no client was connected to its targets")
     } else {
         format!("{step} {occurrence} ended no connection and disturbed no request")
     })
@@ -269,6 +283,8 @@ fn control_guards(scenario: &Scenario, control: Option<&Ledger>) -> Vec<Guard> {
         let stalls = counted_len(stalls, "stall", "stalls");
         format!("{stalls} without a fault")
     });
+    let exited = control.and_then(|control| exited(scenario, control));
+    let lost = control.and_then(requests_lost);
     vec![
         Guard {
             name: "the control run was completed",
@@ -285,5 +301,28 @@ fn control_guards(scenario: &Scenario, control: Option<&Ledger>) -> Vec<Guard> {
             concern: Concern::System,
             violation: stalled,
         },
+        Guard {
+            name: "no process exited in the control run",
+            concern: Concern::System,
+            violation: exited,
+        },
+        Guard {
+            name: "no request was lost in the control run",
+            concern: Concern::System,
+            violation: lost,
+        },
     ]
+}
+
+/// Clients without connections of their own notice a disturbance by their requests alone. An error of the application is a
+/// reply, and no disturbance.
+fn requests_lost(control: &Ledger) -> Option<String> {
+    let clients = control.clients.iter().map(|it| &it.requests);
+    let lost = clients
+        .map(|it| it.of_class(RequestClass::NotSent) + it.of_class(RequestClass::MaybeExecuted));
+    let lost: u64 = lost.sum();
+    (lost > 0).then(|| {
+        let lost = counted(lost, "request had", "requests had");
+        format!("{lost} no reply without a fault")
+    })
 }

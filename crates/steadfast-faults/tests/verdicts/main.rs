@@ -14,12 +14,14 @@ mod run;
 
 use std::time::Duration;
 
+use steadfast_faults::check::CheckOutcome;
 use steadfast_faults::ledger::event::{
-    ClientEvent, FaultEvent, HarnessEvent, LossCause, ProcessEvent, ProcessExit, RunEvent, RunPhase,
+    ClientEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, ProcessEvent, ProcessExit,
+    RunEvent, RunPhase,
 };
 use steadfast_faults::ledger::event_log::EventLog;
 use steadfast_faults::ledger::{ClientOutcome, Ledger};
-use steadfast_faults::topology::{ClientId, InstanceId};
+use steadfast_faults::topology::{ClientId, ClientKind, InstanceId};
 use steadfast_faults::verdict::{Verdict, evaluate};
 use steadfast_protocol::message::Position;
 
@@ -223,6 +225,89 @@ fn a_stall_in_the_control_run_is_inconclusive() {
 
     let guard = "no client stalled in the control run";
     check(&run, Verdict::Inconclusive, &[guard]);
+}
+
+#[test]
+fn an_exit_in_the_control_run_is_inconclusive() {
+    let mut run = healthy();
+    let at = run.begin(RunPhase::Quiet);
+    let event = RunEvent::Process {
+        instance: InstanceId(0),
+        event: ProcessEvent::Exited(ProcessExit::Code(1)),
+    };
+    let control = run.control.as_mut().unwrap();
+    control.push(EventRecord { at, event });
+
+    let guard = "no process exited in the control run";
+    check(&run, Verdict::Inconclusive, &[guard]);
+}
+
+#[test]
+fn a_run_without_its_control_run_is_inconclusive() {
+    let mut run = healthy();
+    run.control = None;
+
+    check(
+        &run,
+        Verdict::Inconclusive,
+        &["the control run was completed"],
+    );
+}
+
+#[test]
+fn a_fault_that_ended_before_its_heal_is_inconclusive() {
+    let mut run = healthy();
+    let fault = run.plan.faults()[0].id;
+    let at = run.begin(RunPhase::Quiet);
+    let event = FaultEvent::Ineffective("it ran again before the heal".to_owned());
+    run.push(at, RunEvent::Fault { fault, event });
+
+    check(&run, Verdict::Inconclusive, &["every fault took effect"]);
+}
+
+#[test]
+fn a_scenario_without_a_required_check_is_inconclusive() {
+    let mut run = healthy();
+    let text = include_str!("../../../../scenarios/gateway-kill.toml");
+    let text = text.replace("level = \"should\"\n", "");
+    let text = text.replace("[[check]]\n", "[[check]]\nlevel = \"should\"\n");
+    run.use_scenario("gateway-kill", &text);
+
+    check(
+        &run,
+        Verdict::Inconclusive,
+        &["no required check was applicable"],
+    );
+}
+
+#[test]
+fn a_fault_that_is_never_healed_is_inconclusive() {
+    let mut run = healthy();
+    let last = run.plan.faults().last().unwrap().id;
+    run.records.retain(|record| {
+        !matches!(record.event, RunEvent::Fault { fault, event: FaultEvent::Healed } if fault == last)
+    });
+
+    check(&run, Verdict::Inconclusive, &["every fault was healed"]);
+}
+
+#[test]
+fn a_filter_that_selects_no_client_does_not_hold() {
+    let mut run = healthy();
+    let text = include_str!("../../../../scenarios/gateway-kill.toml");
+    let check_of_nobody =
+        "\n[[check]]\nid = \"nobody\"\nthat = \"delivery.lost{kind=steadfast} == 0\"\n";
+    run.use_scenario("gateway-kill", &format!("{text}{check_of_nobody}"));
+    check(&run, Verdict::Pass, &[]);
+    let mut ledger = run.ledger();
+    for stats in &mut ledger.clients {
+        stats.client.kind = ClientKind::HttpPoll;
+    }
+
+    let evaluation = evaluate(&run.scenario, &ledger, None);
+
+    let nobody = evaluation.checks.iter().find(|it| it.id == "nobody");
+    assert_eq!(nobody.unwrap().outcome, CheckOutcome::Unknown);
 }
 
 #[test]
@@ -462,7 +547,7 @@ fn a_missing_or_disturbed_control_run_is_inconclusive() {
         client: ClientId(0),
         event: ClientEvent::ConnectionLost(LossCause::Fin),
     };
-    control.push(steadfast_faults::ledger::event::EventRecord { at, event: lost });
+    control.push(EventRecord { at, event: lost });
 
     let guard = "the control run was completed";
     check(&missing, Verdict::Inconclusive, &[guard]);

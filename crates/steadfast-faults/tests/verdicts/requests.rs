@@ -243,6 +243,59 @@ fn each_violation_fails_its_own_check() {
 }
 
 #[test]
+fn a_request_that_is_lost_in_the_control_run_is_inconclusive() {
+    let guard = |evaluation: &Evaluation| {
+        let mut guards = evaluation.guards.iter();
+        let found = guards.find(|it| it.name == "no request was lost in the control run");
+        found.unwrap().violation.clone()
+    };
+    let run = healthy();
+    let mut control = healthy();
+    for whom in 0..4 {
+        control.change(ClientId(whom), |_, event| {
+            if let ClientEvent::Settled { outcome, .. } = event {
+                *outcome = RequestOutcome::Ok;
+            }
+            true
+        });
+    }
+
+    let undisturbed = evaluate(&run.scenario, &run.ledger(), Some(&control.ledger()));
+    control.settle_first(RequestOutcome::TimedOut);
+    let disturbed = evaluate(&run.scenario, &run.ledger(), Some(&control.ledger()));
+
+    assert_eq!(guard(&undisturbed), None);
+    let expected = "1 request had no reply without a fault";
+    assert_eq!(guard(&disturbed).as_deref(), Some(expected));
+    assert_eq!(disturbed.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn a_client_that_hides_the_reconnect_that_others_of_its_load_report_is_inconclusive() {
+    let mut run = healthy();
+    let mut connections = 0;
+    run.change(ClientId(2), |_, event| {
+        connections += u32::from(matches!(event, ClientEvent::Connected));
+        let is_of_the_loss = matches!(
+            event,
+            ClientEvent::ConnectionLost(_) | ClientEvent::AttemptFailed | ClientEvent::Attempting
+        );
+        let is_second = connections > 1 && matches!(event, ClientEvent::Connected);
+        !(is_of_the_loss || is_second)
+    });
+    assert_eq!(connections, 2, "it is a victim too");
+
+    let evaluation = run.evaluate();
+
+    assert_eq!(evaluation.verdict, Verdict::Inconclusive);
+    let reason = &evaluation.reasons[0];
+    assert!(
+        reason.contains("api-3: success on a connection that kill 1 had ended"),
+        "{reason}"
+    );
+}
+
+#[test]
 fn without_effect_logs_the_executions_are_unknown_and_not_zero() {
     let mut run = healthy();
     run.records
