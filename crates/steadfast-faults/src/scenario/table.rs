@@ -135,6 +135,19 @@ impl<'a> Table<'a> {
             .ok_or_else(|| self.expected(key, "a list of strings"))
     }
 
+    /// A list of numbers, or what [`Self::names`] reads.
+    pub(super) fn numbers(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
+        let items = self.entries.get(key).and_then(|it| it.get_ref().as_array());
+        let read = |item: &Spanned<DeValue<'_>>| match Scalar::read(item.get_ref()) {
+            Some(Scalar::Integer(number)) => Some(number.to_string()),
+            Some(Scalar::Text(_) | Scalar::Flag(_)) | None => None,
+        };
+        match items.map(|items| items.iter().map(read).collect()) {
+            Some(Some(numbers)) => Ok(Some(numbers)),
+            Some(None) | None => self.names(key),
+        }
+    }
+
     /// A list of strings, in which parameters are substituted.
     pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
         let Some(value) = self.entries.get(key) else {

@@ -109,7 +109,19 @@ fn is_valid_name(name: &str) -> bool {
 fn ids_are_unique(scenario: &Scenario) -> Option<ValidationError> {
     let steps = scenario.steps().iter().map(|it| it.id.as_str());
     let checks = scenario.checks().iter().map(|it| it.id.as_str());
-    repeated("step", steps).or_else(|| repeated("check", checks))
+    let invalid = unprintable("step", steps.clone());
+    let invalid = invalid.or_else(|| unprintable("check", checks.clone()));
+    let invalid = invalid.or_else(|| repeated("step", steps));
+    invalid.or_else(|| repeated("check", checks))
+}
+
+/// Ids are printed in reports, of which XML permits no control characters.
+fn unprintable<'a>(group: &str, ids: impl Iterator<Item = &'a str>) -> Option<ValidationError> {
+    let mut ids = ids.zip(1_usize..);
+    let (_, number) = ids.find(|(id, _)| id.trim().is_empty() || id.contains(char::is_control))?;
+    let message = format!("the id of a {group} must be text without control characters");
+    let error = ValidationError::new(format!("{group}.{number}.id"), message);
+    Some(error.with_help("for example id = \"kill\"".to_owned()))
 }
 
 fn repeated<'a>(group: &str, ids: impl Iterator<Item = &'a str>) -> Option<ValidationError> {
@@ -206,6 +218,11 @@ fn checks_reference_existing_names(scenario: &Scenario) -> Option<ValidationErro
         .collect();
     let mut checks = scenario.checks().iter().zip(1_usize..);
     checks.find_map(|(check, number)| {
+        if check.that.metric_queries().is_empty() {
+            let message = "the condition contains no metric, so no run can violate it".to_owned();
+            let error = ValidationError::new(format!("check.{number}.that"), message);
+            return Some(error.with_help("for example delivery.lost == 0".to_owned()));
+        }
         let unknown = check.that.metric_queries().into_iter().find_map(|query| {
             let filter = &query.filter;
             let kind = filter.kind.map(ClientKind::name);

@@ -132,7 +132,7 @@ fn block(with: Option<&Table<'_>>) -> Result<Block, FileError> {
         let help = Some("a new connection begins with a packet to the service".to_owned());
         return Err(with.error(key, message, help));
     }
-    for port in with.names("ports")?.unwrap_or_default() {
+    for port in with.numbers("ports")?.unwrap_or_default() {
         let number = port.parse::<u16>().ok().filter(|number| *number > 0);
         let invalid = || format!("invalid port `{port}`: must be between 1 and 65535");
         block

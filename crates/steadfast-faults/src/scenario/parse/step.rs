@@ -129,7 +129,12 @@ fn heal_after(table: &Table<'_>, action: &FaultAction) -> Result<Option<Duration
         return Err(table.error(other, message, Some(help.to_owned())));
     }
     if supported == "for" {
-        return table.duration("for");
+        let lasting = table.duration("for")?;
+        if lasting.is_some_and(|it| it.is_zero()) {
+            let message = "must be above 0: the fault would be healed before it is confirmed";
+            return Err(table.error("for", message.to_owned(), None));
+        }
+        return Ok(lasting);
     }
     let Some(then) = table.table("then")? else {
         return Ok(None);
