@@ -6,6 +6,7 @@
 //!
 //! [`runner::run`] is the entry point.
 
+mod address;
 mod backend;
 pub mod driver;
 mod effects;

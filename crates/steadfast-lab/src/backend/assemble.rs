@@ -10,11 +10,12 @@ use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::topology::InstanceId;
 
 use super::Backend;
-use super::composite::{CompositeBackend, authority_of, ways};
+use super::composite::{CompositeBackend, ways};
 use super::network::NetworkBackend;
 use super::placebo::PlaceboBackend;
 use super::processes::{Folders, ProcessBackend};
 use super::proxies::{ProxiedLink, ProxyBackend};
+use crate::address::authority_of;
 use crate::error::LabError;
 use crate::network::{Layout, Namespaces};
 use crate::runner::inbox::HarnessMessage;

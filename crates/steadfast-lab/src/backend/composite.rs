@@ -14,6 +14,7 @@ use super::Backend;
 use super::network::NetworkBackend;
 use super::processes::ProcessBackend;
 use super::proxies::ProxyBackend;
+use crate::address::{port_of, with_authority};
 use crate::network::Layout;
 
 /// The processes, and the links to them.
@@ -42,27 +43,6 @@ impl CompositeBackend {
 pub(crate) fn ways(routes: &[Route]) -> BTreeMap<String, Via> {
     let ways = routes.iter().map(|it| (it.load.clone(), it.via));
     ways.collect()
-}
-
-/// Replaces the host and the port of a URL.
-pub(crate) fn with_authority(url: &str, authority: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return authority.to_owned();
-    };
-    let path = rest.find('/').and_then(|start| rest.get(start..));
-    format!("{scheme}://{authority}{}", path.unwrap_or_default())
-}
-
-/// The host and the port of a URL.
-pub(crate) fn authority_of(url: &str) -> Option<String> {
-    let (_, rest) = url.split_once("://")?;
-    rest.split('/').next().map(str::to_owned)
-}
-
-/// The port of a URL with an explicit one.
-pub(crate) fn port_of(url: &str) -> Option<u16> {
-    let authority = authority_of(url)?;
-    authority.rsplit_once(':')?.1.parse().ok()
 }
 
 impl Backend for CompositeBackend {
@@ -156,23 +136,5 @@ impl Backend for CompositeBackend {
 
     fn kill_remaining(&self) -> Option<String> {
         self.processes.kill_remaining()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_keeps_its_scheme_and_path_when_its_address_is_replaced() {
-        let url = "ws://127.0.0.1:20001/connection/websocket";
-
-        assert_eq!(
-            with_authority(url, "198.19.3.2:20001"),
-            "ws://198.19.3.2:20001/connection/websocket"
-        );
-        assert_eq!(with_authority("redis://a:1", "b:2"), "redis://b:2");
-        assert_eq!(port_of(url), Some(20_001));
-        assert_eq!(port_of("http://example/"), None);
     }
 }

@@ -13,7 +13,7 @@ use steadfast_faults::topology::{InstanceId, Topology};
 use steadfast_machine::convert;
 
 use super::Backend;
-use super::composite::port_of;
+use crate::address::port_of;
 use crate::error::LabError;
 use crate::network::Namespaces;
 use crate::runner::inbox::HarnessMessage;

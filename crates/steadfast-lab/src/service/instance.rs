@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::probe::Probe;
 use super::setup::ServiceSetup;
 use super::sockets;
 use super::supervisor::{Supervisor, Waiting};
+use crate::address::port_of;
 use crate::error::LabError;
 use crate::runner::inbox::HarnessMessage;
 
@@ -49,6 +51,8 @@ pub(crate) struct Service {
     clock: Clock,
     output: Output,
     waiting: Arc<Waiting>,
+    /// The id of the process; 0 while there is none.
+    process: Arc<AtomicU32>,
 }
 
 impl Service {
@@ -72,7 +76,9 @@ impl Service {
         let (name, url, leader) = (setup.name(), setup.url.clone(), setup.leader.clone());
         let effects = setup.effects.clone();
         let waiting = Arc::new(Waiting::default());
-        let supervisor = Supervisor::new(setup, clock, inbox, output.clone(), Arc::clone(&waiting));
+        let process = Arc::new(AtomicU32::new(0));
+        let shared = (output.clone(), Arc::clone(&waiting), Arc::clone(&process));
+        let supervisor = Supervisor::new(setup, clock, inbox, shared);
         let thread = thread::Builder::new()
             .name(name)
             .spawn(move || supervisor.run(&received))
@@ -86,6 +92,7 @@ impl Service {
             clock,
             output,
             waiting,
+            process,
         })
     }
 
@@ -107,7 +114,12 @@ impl Service {
 
     /// The number of connections that clients have to it; `None` if the kernel does not list them, or no URL has a port.
     pub(crate) fn connections(&self) -> Option<u32> {
-        sockets::established(sockets::port_of(&self.url)?).ok()
+        let port = port_of(&self.url)?;
+        match self.process.load(Ordering::Relaxed) {
+            // Nothing is connected to a process that does not run.
+            0 => Some(0),
+            process => sockets::established(process, port).ok(),
+        }
     }
 
     /// The file in which it logs its effects.

@@ -70,6 +70,11 @@ impl Process {
         Ok(Self { child, clock })
     }
 
+    /// Its id as a number.
+    pub(super) fn number(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Requests the exit.
     pub(super) fn request_stop(&self, by: StopSignal) -> io::Result<()> {
         Ok(kill_process(self.id()?, signal(by))?)

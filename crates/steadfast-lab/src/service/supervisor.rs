@@ -4,6 +4,7 @@ mod faults;
 mod readiness;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(super) struct Supervisor {
     inbox: SyncSender<HarnessMessage>,
     output: Output,
     waiting: Arc<Waiting>,
+    /// The id of the process for other threads; 0 while there is none.
+    process_id: Arc<AtomicU32>,
     process: Option<Process>,
     /// Reads the output of the process.
     reader: Option<JoinHandle<()>>,
@@ -50,12 +53,11 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) const fn new(
+    pub(super) fn new(
         setup: ServiceSetup,
         clock: Clock,
         inbox: SyncSender<HarnessMessage>,
-        output: Output,
-        waiting: Arc<Waiting>,
+        (output, waiting, process_id): (Output, Arc<Waiting>, Arc<AtomicU32>),
     ) -> Self {
         Self {
             setup,
@@ -63,6 +65,7 @@ impl Supervisor {
             inbox,
             output,
             waiting,
+            process_id,
             process: None,
             reader: None,
             starting: None,
@@ -81,6 +84,8 @@ impl Supervisor {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.poll();
+            let id = self.process.as_ref().map_or(0, Process::number);
+            self.process_id.store(id, Ordering::Relaxed);
         }
         self.end();
     }
