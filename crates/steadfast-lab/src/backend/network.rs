@@ -115,6 +115,8 @@ struct ActiveFault {
     action: LinkFault,
     links: Vec<LinkPlace>,
     is_confirmed: bool,
+    /// The rules of a block as the kernel listed them at the injection.
+    rules: Vec<String>,
 }
 
 /// The state of the thread.
@@ -181,12 +183,18 @@ impl Worker {
             self.send(id, FaultEvent::Healed);
             return;
         }
+        let rules = if let LinkFault::Block(block) = &action {
+            self.rules(id, block, &links)
+        } else {
+            Vec::new()
+        };
         self.active.insert(
             id,
             ActiveFault {
                 action,
                 links,
                 is_confirmed,
+                rules,
             },
         );
     }
@@ -195,6 +203,9 @@ impl Worker {
         let Some(fault) = self.active.remove(&id) else {
             return;
         };
+        if let Some(reason) = self.lost_effect(id, &fault) {
+            self.ineffective(id, format!("it had ended before the heal: {reason}"));
+        }
         let healed = match &fault.action {
             LinkFault::Block(block) => self.unblock(id, block, &fault.links).map(Some),
             LinkFault::Down => self.bring_up(&fault.links).map(|()| None),
@@ -216,6 +227,24 @@ impl Worker {
                 self.send(id, FaultEvent::Healed);
             }
             Err(reason) => self.report_failure(format!("failed to heal a link: {reason}")),
+        }
+    }
+
+    /// Why a fault that is about to be healed is no longer in effect.
+    fn lost_effect(&self, id: FaultId, fault: &ActiveFault) -> Option<String> {
+        match &fault.action {
+            LinkFault::Block(block) => {
+                let is_same = self.rules(id, block, &fault.links) == fault.rules;
+                (!is_same).then(|| "its rules were changed".to_owned())
+            }
+            LinkFault::Down => self.device_up(&fault.links),
+            LinkFault::Bandwidth { directions, .. } => {
+                self.device_unlimited(*directions, &fault.links)
+            }
+            LinkFault::Reset
+            | LinkFault::Latency { .. }
+            | LinkFault::Freeze { .. }
+            | LinkFault::Toxic(_) => None,
         }
     }
 

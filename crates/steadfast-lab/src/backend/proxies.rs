@@ -261,6 +261,9 @@ impl Worker {
 
     /// What shows that a fault has an effect on each of its links; `None` if nothing does yet.
     fn evidence(&self, fault: &ActiveFault) -> Option<String> {
+        if fault.links.is_empty() {
+            return None;
+        }
         let mut total = toxics::Effect::default();
         for (link, to_server, to_client) in &fault.links {
             let proxy = self.proxies.get(link)?;

@@ -43,10 +43,54 @@ pub(crate) fn adopt_orphans() {
 
 /// Kills every process of an instance; returns those that were found.
 pub(super) fn kill(folder: &Path) -> Vec<Killed> {
-    let mut expected = OsString::from(VARIABLE);
-    expected.push("=");
-    expected.push(folder);
+    let expected = variable(folder);
     kill_all(|process| has_variable(process, expected.as_bytes()))
+}
+
+/// Suspends every process of an instance. Returns whether all of them were suspended already, so a caller repeats it: a
+/// process can start another one while it is being suspended.
+pub(super) fn suspend(folder: &Path) -> bool {
+    let running: Vec<i32> = of_instance(folder).filter(|id| is_running(*id)).collect();
+    for id in &running {
+        send(*id, Signal::STOP);
+    }
+    running.is_empty()
+}
+
+/// Whether every process of an instance is suspended.
+pub(super) fn are_suspended(folder: &Path) -> bool {
+    !of_instance(folder).any(is_running)
+}
+
+/// Resumes every process of an instance.
+pub(super) fn resume(folder: &Path) {
+    for id in of_instance(folder) {
+        send(id, Signal::CONT);
+    }
+}
+
+fn of_instance(folder: &Path) -> impl Iterator<Item = i32> {
+    let expected = variable(folder);
+    processes().filter(move |id| has_variable(*id, expected.as_bytes()))
+}
+
+fn send(id: i32, signal: Signal) {
+    // A process that has ended needs no signal.
+    if let Some(process) = open(id) {
+        let _ = pidfd_send_signal(&process, signal);
+    }
+}
+
+/// Neither suspended, nor ended.
+fn is_running(id: i32) -> bool {
+    Stat::read(id).is_some_and(|it| !matches!(it.state, 'T' | 't' | 'Z' | 'X'))
+}
+
+fn variable(folder: &Path) -> OsString {
+    let mut variable = OsString::from(VARIABLE);
+    variable.push("=");
+    variable.push(folder);
+    variable
 }
 
 /// Kills the adopted orphans, after all services have ended. Processes in the lab's own group are its drivers.
@@ -198,5 +242,33 @@ mod tests {
         // A child may be found before it becomes `sleep`.
         assert_eq!(names.len(), 2, "{names:?}");
         assert_eq!(kill(folder), []);
+    }
+
+    #[test]
+    fn a_process_in_a_session_of_its_own_is_suspended_and_resumed() {
+        let folder = Path::new("/nonexistent/lab-3");
+        let status = Command::new("sh")
+            .args(["-c", "setsid sleep 600 &"])
+            .env(VARIABLE, folder)
+            .stdin(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        assert!(!are_suspended(folder));
+
+        // A round finds the processes that the last one has suspended.
+        let is_suspended = (0..ROUNDS_MAX).any(|_| {
+            thread::park_timeout(ROUND);
+            suspend(folder)
+        });
+        assert!(is_suspended && are_suspended(folder));
+        resume(folder);
+        let is_resumed = (0..ROUNDS_MAX).any(|_| {
+            thread::park_timeout(ROUND);
+            !are_suspended(folder)
+        });
+
+        assert_eq!(kill(folder).len(), 1);
+        assert!(is_resumed);
     }
 }

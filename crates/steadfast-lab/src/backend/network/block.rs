@@ -68,6 +68,19 @@ impl Worker {
         Ok(describe(block, packets))
     }
 
+    /// The rules of a fault as the kernel lists them, without what they counted, for each receiver.
+    pub(super) fn rules(&self, id: FaultId, block: &Block, links: &[LinkPlace]) -> Vec<String> {
+        let table = rules::table(id);
+        let directions = BOTH.into_iter();
+        let directions = directions.filter(|it| block.directions.includes(*it));
+        let receivers = directions.flat_map(|it| by_receiver(links, it).into_keys());
+        let listings = receivers.map(|receiver| {
+            let words = ["nft", "-s", "list", "table", "ip", &table];
+            self.nft(receiver, &words, "").unwrap_or_default()
+        });
+        listings.collect()
+    }
+
     /// Sends probes over all links until the counter of each has grown; returns the sum of the counters.
     fn count_probes(
         &self,

@@ -54,6 +54,34 @@ impl Worker {
         Ok(())
     }
 
+    /// A link that was taken down and is up.
+    pub(super) fn device_up(&self, links: &[LinkPlace]) -> Option<String> {
+        let mut devices = links.iter().map(LinkPlace::service_device);
+        let device = devices.find(|device| {
+            let words = ["ip", "-j", "link", "show", "dev", device];
+            self.namespaces
+                .in_router(&words)
+                .map_or(true, |listing| is_up(&listing))
+        })?;
+        Some(format!("{device} was set up"))
+    }
+
+    /// A link that was limited and has no queue with a limited rate.
+    pub(super) fn device_unlimited(
+        &self,
+        directions: Directions,
+        links: &[LinkPlace],
+    ) -> Option<String> {
+        let mut devices = links.iter().flat_map(|link| devices(link, directions));
+        let device = devices.find(|device| self.times_over_limit(device).is_none())?;
+        Some(format!("the limit of {device} was removed"))
+    }
+
+    fn times_over_limit(&self, device: &str) -> Option<u64> {
+        let words = ["tc", "-s", "-j", "qdisc", "show", "dev", device];
+        over_limit(&self.namespaces.in_router(&words).ok()?)
+    }
+
     /// Adds a queue with a limited rate for each direction.
     pub(super) fn limit(
         &self,
@@ -99,10 +127,8 @@ impl Worker {
     fn delayed(&self, directions: Directions, links: &[LinkPlace]) -> Option<String> {
         let mut sum = 0;
         for link in links {
-            let counts = devices(link, directions).into_iter().filter_map(|device| {
-                let words = ["tc", "-s", "-j", "qdisc", "show", "dev", &device];
-                over_limit(&self.namespaces.in_router(&words).ok()?)
-            });
+            let devices = devices(link, directions).into_iter();
+            let counts = devices.filter_map(|device| self.times_over_limit(&device));
             let count: u64 = counts.sum();
             if count == 0 {
                 return None;
@@ -128,6 +154,15 @@ fn devices(link: &LinkPlace, directions: Directions) -> Vec<String> {
     devices
 }
 
+/// Whether a device is up, from the output of `ip -j link show`; what is no such output shows no device that is down.
+fn is_up(listing: &str) -> bool {
+    let listing: Option<Value> = serde_json::from_str(listing).ok();
+    let flags = listing
+        .as_ref()
+        .and_then(|it| it.get(0)?.get("flags")?.as_array());
+    flags.is_none_or(|flags| flags.iter().any(|flag| flag == "UP"))
+}
+
 /// How often a queue was over its limit, from the output of `tc -s -j qdisc show`.
 fn over_limit(listing: &str) -> Option<u64> {
     let listing: Value = serde_json::from_str(listing).ok()?;
@@ -139,6 +174,16 @@ fn over_limit(listing: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_is_down_only_if_its_flags_say_so() {
+        assert!(is_up(
+            r#"[{"ifname":"service0","flags":["BROADCAST","UP","LOWER_UP"]}]"#
+        ));
+        assert!(!is_up(r#"[{"ifname":"service0","flags":["BROADCAST"]}]"#));
+        assert!(is_up("[]"));
+        assert!(is_up(""));
+    }
 
     #[test]
     fn only_a_queue_with_a_limited_rate_counts() {

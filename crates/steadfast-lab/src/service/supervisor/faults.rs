@@ -82,7 +82,8 @@ impl Supervisor {
             return self.report_ineffective(fault, &error.to_string());
         }
         let deadline = self.clock.now() + CONFIRM_TIMEOUT;
-        while !process.is_stopped() {
+        // What left the group is part of the instance too.
+        while !descendants::suspend(&self.setup.folder) || !process.is_stopped() {
             if self.clock.now() >= deadline {
                 return self.report_ineffective(fault, "not stopped by SIGSTOP");
             }
@@ -99,6 +100,10 @@ impl Supervisor {
                 self.start();
             }
             Some(process) => {
+                if !process.is_stopped() || !descendants::are_suspended(&self.setup.folder) {
+                    self.report_ineffective(fault, "it ran again before the heal");
+                }
+                descendants::resume(&self.setup.folder);
                 if let Err(error) = process.resume() {
                     self.report_failure(format!("failed to resume {}: {error}", self.setup.name()));
                 }
