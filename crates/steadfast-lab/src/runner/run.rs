@@ -331,13 +331,15 @@ impl<'a> Run<'a> {
     }
 
     /// The targets of a fault by role are found, or there are none.
-    fn on_targets(&mut self, at: Instant, id: FaultId, targets: Result<Vec<InstanceId>, String>) {
+    fn on_targets(&mut self, id: FaultId, targets: Result<Vec<InstanceId>, String>) {
         let plan = self.plan;
         let Some(fault) = plan.faults().iter().find(|fault| fault.id == id) else {
             return;
         };
-        let is_late =
-            self.baseline_start + self.scenario.run().begins(RunPhase::Steps) + fault.heal_at <= at;
+        // The heal of a lasting fault was due before, so nothing would heal it.
+        let heal_at =
+            self.baseline_start + self.scenario.run().begins(RunPhase::Steps) + fault.heal_at;
+        let is_late = !fault.action.is_instantaneous() && heal_at <= self.clock.now();
         let event = match targets {
             Ok(_) if is_late => {
                 FaultEvent::Ineffective("its targets were found too late".to_owned())

@@ -29,7 +29,7 @@ impl Run<'_> {
                 }
                 self.record(at, event);
             }
-            MessagePayload::Targets(fault, targets) => self.on_targets(at, fault, targets),
+            MessagePayload::Targets(fault, targets) => self.on_targets(fault, targets),
             MessagePayload::Notice(what) => self.on_notice(what),
             MessagePayload::Failure(what) => self.fail(what),
             MessagePayload::Driver(driver, line) => self.on_line(at, driver, line),
