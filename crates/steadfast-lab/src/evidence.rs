@@ -1,7 +1,7 @@
 //! What an instance printed during a part of a run, from the files that the run left.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,10 +13,13 @@ pub(crate) const FILE: &str = "service.log";
 /// The beginning of the line that says how much is missing.
 pub(crate) const CUT: &str = "--- cut";
 
+/// The bytes of a line that are returned: the stamp, and about as much as a page shows.
+const LINE_BYTES_MAX: u64 = 4 << 10;
+
 /// Lines of an instance with the instants at which the lab received them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Excerpt {
-    /// Each line, without its end.
+    /// Each line, without its end; at most 4 KiB of it.
     pub lines: Vec<(Instant, String)>,
     /// Lines of the same time that were not returned because there were too many.
     pub omitted: u64,
@@ -47,8 +50,8 @@ pub(crate) fn lines_of(
     max: usize,
 ) -> io::Result<Excerpt> {
     let mut excerpt = Excerpt::default();
-    for line in BufReader::new(File::open(folder.join(FILE))?).split(b'\n') {
-        let line = line?;
+    let mut file = BufReader::new(File::open(folder.join(FILE))?);
+    while let Some(line) = next_line(&mut file)? {
         let line = String::from_utf8_lossy(&line);
         let Some((at, text)) = parse(&line).filter(|(at, _)| (from..=to).contains(at)) else {
             continue;
@@ -60,6 +63,25 @@ pub(crate) fn lines_of(
         }
     }
     Ok(excerpt)
+}
+
+/// The beginning of the next line, without its end; `None` at the end of the file.
+fn next_line(file: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    if file
+        .by_ref()
+        .take(LINE_BYTES_MAX)
+        .read_until(b'\n', &mut line)?
+        == 0
+    {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else {
+        file.skip_until(b'\n')?;
+    }
+    Ok(Some(line))
 }
 
 /// The beginning of a line: seconds since the start of the run.
@@ -74,4 +96,22 @@ fn parse(line: &str) -> Option<(Instant, &str)> {
     let (seconds, micros) = (seconds.parse().ok()?, micros.parse().ok()?);
     let since = Duration::from_secs(seconds).checked_add(Duration::from_micros(micros))?;
     Some((Instant::START + since, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_and_the_next_one_is_complete() {
+        let long = "x".repeat(100_000);
+        let mut file = format!("0.000001 {long}\n0.000002 short\n0.000003 end").into_bytes();
+        file.insert(20, 0xff);
+        let mut file = file.as_slice();
+
+        let lengths: Vec<usize> =
+            std::iter::from_fn(|| next_line(&mut file).unwrap().map(|it| it.len())).collect();
+
+        assert_eq!(lengths, [4_096, 14, 12]);
+    }
 }
