@@ -8,10 +8,23 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What a run in namespaces needs, tried in namespaces that end at once. `nft` is tried because it needs the kernel's
-/// packet filter.
-const TRIAL: &str = "ip link set lo up && ip link add lab0 type veth peer name lab1 && nft list tables \
-                     && tc qdisc show && ss -H -t && nsenter --net=/proc/self/ns/net true";
+/// What a run in namespaces needs, each with a command that tries it in namespaces that end at once. `nft` is tried because
+/// it needs the kernel's packet filter.
+const NEEDS: [(&str, &str); 7] = [
+    ("namespaces of network, mounts and processes", "true"),
+    ("ip: devices can be configured", "ip link set lo up"),
+    (
+        "ip: pairs of devices can be created",
+        "ip link add lab0 type veth peer name lab1",
+    ),
+    ("nft: the packet filter can be used", "nft list tables"),
+    ("tc: queues can be listed", "tc qdisc show"),
+    ("ss: connections can be listed", "ss -H -t"),
+    (
+        "nsenter: a namespace can be entered",
+        "nsenter --net=/proc/self/ns/net true",
+    ),
+];
 
 /// The options of `unshare`. All processes end with the first one, which ends with its parent.
 const OPTIONS: [&str; 6] = [
@@ -61,10 +74,32 @@ impl Isolation {
     }
 
     fn attempt(&self) -> Result<(), String> {
+        let commands: Vec<&str> = NEEDS.iter().map(|(_, command)| *command).collect();
+        self.attempt_command(&commands.join(" && "))
+    }
+
+    /// What a run in namespaces needs, and for each why it is missing here. What root has may be missing for other users.
+    pub fn needs(search: &OsStr) -> Vec<(&'static str, Result<(), String>)> {
+        let mut search = search.to_owned();
+        search.push(":/usr/sbin:/sbin");
+        let is_root = rustix::process::geteuid().is_root();
+        let isolation = |has_user_namespace| Self {
+            has_user_namespace,
+            search: search.clone(),
+        };
+        // The same order as in `examine`: root takes a user namespace only if it must.
+        let needs_user = !is_root || isolation(false).attempt_command("true").is_err();
+        let isolation = isolation(needs_user);
+        let needs = NEEDS.iter();
+        let needs = needs.map(|(name, command)| (*name, isolation.attempt_command(command)));
+        needs.collect()
+    }
+
+    fn attempt_command(&self, words: &str) -> Result<(), String> {
         let mut command = Command::new("unshare");
         self.configure(&mut command);
         let output = command
-            .args(["sh", "-c", TRIAL])
+            .args(["sh", "-c", words])
             .stdin(Stdio::null())
             .output()
             .map_err(|error| format!("failed to start unshare: {error}"))?;

@@ -67,6 +67,13 @@ fn describe_needs(scenario: &Scenario) -> String {
         Some(Err(_)) => "not usable",
     };
     let mut lines = vec![format!("namespaces  {namespaces}")];
+    if examination.isolation.is_some() {
+        let needs = machine::namespace_needs().into_iter();
+        lines.extend(needs.map(|(name, outcome)| match outcome {
+            Ok(()) => format!("  yes       {name}"),
+            Err(reason) => format!("  no        {name}: {reason}"),
+        }));
+    }
     match &examination.routes {
         Ok(routes) => {
             let links = machine::describe(routes).into_iter();

@@ -1,6 +1,7 @@
 //! What this machine can do for a scenario, and the way that each link takes.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use steadfast_faults::scenario::model::{Network, Scenario, Via};
@@ -28,8 +29,7 @@ impl Examination {
 /// Examines the machine. Within the namespaces of a run they are known to be possible.
 pub(super) fn examine(scenario: &Scenario, is_isolated: bool) -> Examination {
     let may_isolate = may_isolate(scenario);
-    let search = env::join_paths(crate::env::search_path()).unwrap_or_default();
-    let isolation = (may_isolate && !is_isolated).then(|| Isolation::examine(&search));
+    let isolation = (may_isolate && !is_isolated).then(|| Isolation::examine(&search_path()));
     let mut machine = Machine {
         programs_missing: missing_programs(&scenario.requires().programs),
         is_root: rustix::process::geteuid().is_root(),
@@ -47,6 +47,15 @@ pub(super) fn examine(scenario: &Scenario, is_isolated: bool) -> Examination {
         }
     }
     Examination { routes, isolation }
+}
+
+/// What a run in namespaces needs from this machine, each with the reason why it is missing.
+pub(super) fn namespace_needs() -> Vec<(&'static str, Result<(), String>)> {
+    Isolation::needs(&search_path())
+}
+
+fn search_path() -> OsString {
+    env::join_paths(crate::env::search_path()).unwrap_or_default()
 }
 
 /// The way of each link, and why it is not a better one.
