@@ -50,6 +50,66 @@ fn every_fault_of_a_link_is_confirmed_and_nothing_is_lost() {
 }
 
 #[test]
+fn links_are_selected_by_role_and_a_block_can_concern_a_port_or_new_connections() {
+    if is_impossible() {
+        return;
+    }
+    let folder = open_folder("roles").unwrap();
+
+    let output = lab(&folder, "roles", &[]).unwrap().output().unwrap();
+
+    let report = report(&output).unwrap();
+    assert_eq!(report["verdict"], "PASS", "{report:#}");
+    let targets = |step: &str| {
+        let faults = report["faults"].as_array().unwrap();
+        let fault = faults.iter().find(|it| it["step"] == step);
+        fault.unwrap()["targets"].to_string()
+    };
+    assert_eq!(targets("leader"), r#"["chat->gateway:1"]"#);
+    assert_eq!(targets("port"), r#"["chat->gateway:2"]"#);
+    assert_eq!(targets("reset-leader"), r#"["chat->gateway:1"]"#);
+}
+
+#[test]
+fn services_in_networks_of_their_own_are_reached_and_their_connections_counted() {
+    if is_impossible() {
+        return;
+    }
+    let folder = open_folder("own").unwrap();
+
+    let output = lab(&folder, "own", &[]).unwrap().output().unwrap();
+
+    let report = report(&output).unwrap();
+    assert_eq!(report["verdict"], "PASS", "{report:#}");
+}
+
+#[test]
+fn a_block_that_ends_before_its_heal_is_inconclusive() {
+    if is_impossible() {
+        return;
+    }
+    let folder = open_folder("forgetful").unwrap();
+    // Confirmed at the injection, and without rules a second later.
+    let forgetful = "#!/bin/sh\n\
+        PATH=/usr/sbin:/sbin:/usr/bin:/bin\n\
+        nft \"$@\"\n\
+        code=$?\n\
+        if [ \"$1\" = -f ]; then\n\
+        (sleep 1; nft flush table ip lab_fault_0) < /dev/null > /dev/null 2>&1 &\n\
+        fi\n\
+        exit $code\n";
+    let path = with_program(&folder, "nft", forgetful).unwrap();
+    let mut command = lab(&folder, "roles", &[]).unwrap();
+
+    let output = command.env("PATH", path).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let reasons = report(&output).unwrap()["reasons"].to_string();
+    let expected = "leader 1: it had ended before the heal: its rules were changed";
+    assert!(reasons.contains(expected), "{reasons}");
+}
+
+#[test]
 fn every_fault_of_a_proxied_link_is_confirmed_without_any_privilege() {
     let folder = open_folder("proxied").unwrap();
     let command = lab(&folder, "proxied", &[]).unwrap();
@@ -71,12 +131,7 @@ fn a_packet_filter_that_does_nothing_and_a_placebo_are_inconclusive() {
         return;
     }
     let folder = open_folder("no-filter").unwrap();
-    let program = folder.join("nft");
-    fs::write(&program, "#!/bin/sh\nexit 0\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut path = folder.clone().into_os_string();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap());
+    let path = with_program(&folder, "nft", "#!/bin/sh\nexit 0\n").unwrap();
     let mut without_filter = lab(&folder, "links", &[]).unwrap();
     let without_filter = spawn(without_filter.env("PATH", path)).unwrap();
 
@@ -117,6 +172,10 @@ fn without_user_namespaces_a_scenario_is_skipped_or_takes_the_proxy() {
     let proxied = check("proxied", "netns,proxy");
 
     assert!(
+        skipped.contains("  no        namespaces of network, mounts and processes: "),
+        "{skipped}"
+    );
+    assert!(
         skipped.contains(
             "SKIP        link chat->gateway: netns: network namespaces cannot be created"
         ),
@@ -155,6 +214,29 @@ fn a_lab_that_is_killed_during_a_partition_leaves_nothing() {
     assert_eq!(heal(&folder).unwrap(), "nothing to heal\n");
 }
 
+#[test]
+fn the_next_run_heals_one_that_was_killed() {
+    if is_impossible() {
+        return;
+    }
+    let folder = open_folder("next").unwrap();
+    let mut command = lab(&folder, "links", &[]).unwrap();
+    let mut killed = spawn(&mut command).unwrap();
+    let run = await_partition(&folder).unwrap();
+    let namespaces = recorded_namespaces(&run).unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+
+    let next = lab(&folder, "own", &[]).unwrap().output().unwrap();
+
+    let next = text(&next);
+    assert!(next.contains("the lab ended early"), "{next}");
+    assert!(next.contains("undone: net.block chat->gateway:1"), "{next}");
+    assert_eq!(members(&namespaces), Vec::<String>::new());
+    assert_eq!(processes_of(&run), Vec::<String>::new());
+    assert_eq!(heal(&folder).unwrap(), "nothing to heal\n");
+}
+
 /// Whether namespaces cannot be created here. In CI a missing permission must not go unnoticed.
 fn is_impossible() -> bool {
     let reason = namespaces::unavailable();
@@ -171,6 +253,17 @@ fn open_folder(name: &str) -> Result<PathBuf> {
     fs::create_dir_all(&folder)?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
     Ok(folder)
+}
+
+/// A search path that begins with a script of this name.
+fn with_program(folder: &Path, name: &str, script: &str) -> Result<OsString> {
+    let program = folder.join(name);
+    fs::write(&program, script)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let mut path = folder.as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").context("no search path")?);
+    Ok(path)
 }
 
 fn scenario(name: &str) -> PathBuf {
