@@ -32,7 +32,7 @@ use crate::ledger::timeline::Timeline;
 use crate::samples::Sample;
 use crate::scenario::model::{Load, Scenario, Traffic};
 use crate::scenario::plan::Plan;
-use crate::topology::Client;
+use crate::topology::{Client, ClientActivity};
 
 pub use connections::{ClientOutcome, ConnectionInterval, ConnectionStats};
 pub use delivery::{DeliveryStats, OffsetStats, PublicationStats};
@@ -192,6 +192,8 @@ fn reconcile_client(
         ClientOutcome::NeverConnected | ClientOutcome::GaveUp | ClientOutcome::DownAtEnd => false,
     };
     let healed = timeline.begin(RunPhase::Quiet);
+    // Without traffic, a connection that works cannot be distinguished from one that does not.
+    let expects_traffic = client.activity != ClientActivity::Idle;
     let has_succeeded = events
         .iter()
         .any(|(at, event)| event.is_success() && healed.is_none_or(|healed| *at >= healed));
@@ -203,7 +205,7 @@ fn reconcile_client(
         requests: requests::reconcile(client, timeline, faults, sources.effects),
         subscribed,
         stalls,
-        is_silent: is_connected && !has_succeeded,
+        is_silent: is_connected && expects_traffic && !has_succeeded,
     }
 }
 

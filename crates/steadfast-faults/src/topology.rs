@@ -3,6 +3,7 @@
 //! The plan creates the topology, which does not change during a run. Event records name participants by the small ids
 //! that are assigned here; reports turn the ids back into names.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use steadfast_machine::convert;
@@ -124,6 +125,17 @@ pub struct Channel {
     pub name: String,
 }
 
+/// What a client exchanges over its connection while nothing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientActivity {
+    /// It sends or receives what its load says: of a chat, it publishes and receives.
+    Full,
+    /// It only receives what the other clients of its channel publish.
+    Receives,
+    /// Nobody publishes to its channel: nothing but heartbeats passes over its connection.
+    Idle,
+}
+
 /// A simulated client: it connects to one instance, subscribes to one channel there and publishes to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -139,6 +151,8 @@ pub struct Client {
     pub instance: InstanceId,
     /// The channel that it subscribes and publishes to.
     pub channel: ChannelId,
+    /// Whether it publishes, and whether it can expect to receive something.
+    pub activity: ClientActivity,
 }
 
 /// All participants of a run. Ids count from 0 in the order of these lists.
@@ -215,8 +229,36 @@ impl Topology {
             kind,
             instance,
             channel,
+            activity: ClientActivity::Full,
         });
         Some(id)
+    }
+
+    /// Lets only some clients of a load publish: this many, spread evenly over its channels. A channel without a publisher
+    /// is idle.
+    pub fn limit_publishers(&mut self, load: &str, publishers: u32) {
+        let mut of_load: Vec<(ChannelId, ClientId)> = self
+            .clients
+            .iter()
+            .filter(|it| it.load == load)
+            .map(|it| (it.channel, it.id))
+            .collect();
+        of_load.sort_unstable();
+        let (len, publishers) = (convert::to_u64(of_load.len()), u64::from(publishers));
+        let share = |index: u64| (index * publishers).checked_div(len).unwrap_or_default();
+        let (publishing, others): (Vec<_>, Vec<_>) = (0_u64..)
+            .zip(of_load)
+            .partition(|(index, _)| share(index + 1) > share(*index));
+        let busy: BTreeSet<ChannelId> = publishing.iter().map(|(_, (it, _))| *it).collect();
+        for (_, (channel, id)) in others {
+            if let Some(client) = self.clients.get_mut(convert::to_usize(id.0)) {
+                client.activity = if busy.contains(&channel) {
+                    ClientActivity::Receives
+                } else {
+                    ClientActivity::Idle
+                };
+            }
+        }
     }
 }
 

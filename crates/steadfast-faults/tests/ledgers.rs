@@ -6,7 +6,8 @@
 //! fault of their link if it is `link FAULT OPTIONS`. Phases and the first connections are implicit: both clients are
 //! subscribed at offset 0 before the steps, which last from 0 to 60,000. With a line `stalls`, periods of more than 8 s
 //! without a success are reported. With a line `requests` the clients send requests; with `streams` or `resumed
-//! streams` they receive streams, which the server resumes or not.
+//! streams` they receive streams, which the server resumes or not; with `idle` they
+//! publish nothing.
 
 #![expect(
     clippy::unwrap_used,
@@ -64,7 +65,8 @@ that = "delivery.lost == 0"
 "#;
 
 /// The first line of a file, and the load that it selects.
-const LOADS: [(&str, &str); 3] = [
+const LOADS: [(&str, &str); 4] = [
+    ("idle", "driver = \"gateway-chat\"\npublishers = 0"),
     (
         "requests",
         "driver = \"exec\"\ncmd = \"driver\"\nsend = { every = \"200ms\" }",
@@ -137,6 +139,9 @@ fn reconcile(events: &str) -> Ledger {
     for client in [ClientId(0), ClientId(1)] {
         let events = match load {
             None => vec![ClientEvent::Connected, subscribed("e", 0, false, false)],
+            Some((name, _)) if *name == "idle" => {
+                vec![ClientEvent::Connected, subscribed("e", 0, false, false)]
+            }
             Some(_) => vec![ClientEvent::Opened, ClientEvent::Connected],
         };
         for event in events {

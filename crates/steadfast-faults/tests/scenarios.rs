@@ -17,7 +17,7 @@ use steadfast_faults::ledger::event::RunPhase;
 use steadfast_faults::scenario::ScenarioOptions;
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
-use steadfast_faults::topology::ClientKind;
+use steadfast_faults::topology::{ClientActivity, ClientKind};
 
 const SEPARATOR: &str = "\n--------\n";
 
@@ -199,7 +199,17 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
         let instance = topology.instance(client.instance).unwrap();
         let channel = &topology.channel(client.channel).unwrap().name;
         let kind = client.kind.name();
-        writeln!(text, "{} {kind} {instance} {channel}", client.name).unwrap();
+        let activity = match client.activity {
+            ClientActivity::Full => "",
+            ClientActivity::Receives => " receives",
+            ClientActivity::Idle => " idle",
+        };
+        writeln!(
+            text,
+            "{} {kind} {instance} {channel}{activity}",
+            client.name
+        )
+        .unwrap();
     }
     for fault in plan.faults() {
         let targets = fault.target_names(topology);

@@ -8,7 +8,7 @@ use crate::ledger::event::{ClientEvent, LossCause};
 use crate::ledger::faults::{self, FaultStats};
 use crate::ledger::incidents::{Disconnect, Incident};
 use crate::samples::Sample;
-use crate::topology::Client;
+use crate::topology::{Client, ClientActivity};
 
 /// The state of a client at the end of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -255,7 +255,13 @@ impl ConnectionTracker<'_> {
 
     fn on_subscribed(&mut self, at: Instant) {
         match &mut self.state {
-            ClientState::Recovering { is_subscribed, .. } => *is_subscribed = true,
+            ClientState::Recovering { is_subscribed, .. } => {
+                *is_subscribed = true;
+                // Nothing else is to come.
+                if self.client.activity == ClientActivity::Idle {
+                    self.on_success(at);
+                }
+            }
             ClientState::Up { .. } => {}
             ClientState::NotYetConnected | ClientState::Down | ClientState::GaveUp => {
                 self.contradict(at, "subscribed while not connected");

@@ -12,7 +12,7 @@ use crate::ledger::event::RunPhase;
 use crate::ledger::faults::FaultStats;
 use crate::ledger::timeline::Timeline;
 use crate::samples::Sample;
-use crate::topology::{Client, FaultId};
+use crate::topology::{Client, ClientActivity, FaultId};
 
 /// A period in which a connected client had no acknowledgement and no delivery, longer than the scenario's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Stall {
 }
 
 /// The stalls of a client while the load was sent: from the baseline, or its subscription if that was later, until the
-/// senders stopped.
+/// senders stopped. An idle client has nothing to wait for.
 pub(super) fn stalls(
     client: &Client,
     subscribed: Option<Instant>,
@@ -48,7 +48,7 @@ pub(super) fn stalls(
     faults: &[FaultStats],
     timeline: &Timeline<'_>,
 ) -> Vec<Stall> {
-    let Some(subscribed) = subscribed else {
+    let Some(subscribed) = subscribed.filter(|_| client.activity != ClientActivity::Idle) else {
         return Vec::new();
     };
     let observed_until = timeline

@@ -12,7 +12,7 @@ use crate::scenario::model::{FaultAction, Load, Scenario, Step, StepSchedule, Tr
 use crate::scenario::publish_schedule::PublishSchedule;
 use crate::scenario::role::RoleSelection;
 use crate::scenario::select::{InstanceSet, occurrence_seed};
-use crate::topology::{Client, ClientId, FaultId, InstanceId, Topology};
+use crate::topology::{Client, ClientActivity, ClientId, FaultId, InstanceId, Topology};
 
 /// The maximum number of faults of one plan; one per second for more than 2.5 hours.
 pub const FAULTS_MAX: usize = 10_000;
@@ -137,15 +137,16 @@ impl Plan {
     }
 
     /// When this client publishes or sends a request, relative to the start of the baseline, until the end of the quiet
-    /// phase; `None` if it only receives.
+    /// phase; `None` if it only receives or is idle.
     pub fn publish_schedule(
         &self,
         scenario: &Scenario,
         client: ClientId,
     ) -> Option<PublishSchedule> {
-        let name = &self.topology.client(client)?.load;
-        let load = scenario.loads().iter().find(|load| load.name == *name)?;
-        if load.traffic == Traffic::Streams {
+        let sender = self.topology.client(client)?;
+        let mut loads = scenario.loads().iter();
+        let load = loads.find(|load| load.name == sender.load)?;
+        if load.traffic == Traffic::Streams || sender.activity != ClientActivity::Full {
             return None;
         }
         let run = scenario.run();
@@ -169,6 +170,7 @@ fn build_topology(scenario: &Scenario) -> Topology {
     for load in scenario.loads() {
         let instances = instances.get(load.to.as_str()).cloned().unwrap_or_default();
         assign_load(load, &instances, &mut topology);
+        topology.limit_publishers(&load.name, load.publishers);
     }
     topology
 }

@@ -289,6 +289,18 @@ impl<'a> Table<'a> {
             .ok_or_else(|| self.expected(key, "a percentage such as \"50%\""))
     }
 
+    /// A percentage; `None` if the value is an integer or missing.
+    pub(super) fn percent_if_text(&self, key: &str) -> Result<Option<u32>, FileError> {
+        let percent = match self.scalar(key)? {
+            None | Some(Scalar::Integer(_)) => return Ok(None),
+            Some(Scalar::Text(text)) => units::percent(&text),
+            Some(Scalar::Flag(_)) => None,
+        };
+        percent
+            .map(Some)
+            .ok_or_else(|| self.expected(key, "an integer, or a percentage such as \"50%\""))
+    }
+
     /// A rate in bytes per second, above 0.
     pub(super) fn rate(&self, key: &str) -> Result<Option<u64>, FileError> {
         let Some(text) = self.text(key)? else {

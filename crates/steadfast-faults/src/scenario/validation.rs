@@ -270,7 +270,7 @@ fn stall_limit_exceeds_the_publication_period(scenario: &Scenario) -> Option<Val
     let rare = scenario
         .loads()
         .iter()
-        .find(|load| load.send.every.saturating_mul(2) > stall)?;
+        .find(|load| load.publishers > 0 && load.send.every.saturating_mul(2) > stall)?;
     let (name, every) = (&rare.name, rare.send.every);
     let message =
         format!("{stall:?} is less than two publication periods of `{name}` ({every:?} each)");

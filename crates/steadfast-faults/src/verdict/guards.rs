@@ -148,13 +148,18 @@ fn idle(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
 }
 
 fn too_few(load: &Load, scenario: &Scenario, ledger: &Ledger) -> Option<String> {
+    let senders = match load.traffic {
+        Traffic::Publications if load.publishers == 0 => return None,
+        Traffic::Publications => load.publishers,
+        Traffic::Requests | Traffic::Streams => load.clients,
+    };
     let each = scenario
         .run()
         .baseline
         .as_nanos()
         .checked_div(load.send.every.as_nanos())
         .unwrap_or_default();
-    let planned = each.saturating_mul(u128::from(load.clients));
+    let planned = each.saturating_mul(u128::from(senders));
     let needed = planned.saturating_mul(u128::from(load.min_rate_percent)) / 100;
     let of_load = ledger
         .clients
@@ -230,7 +235,7 @@ fn without_impact(_: &Scenario, ledger: &Ledger) -> Option<String> {
 fn nothing_in_flight(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
     // Clients that only receive have nothing in flight.
     let mut loads = scenario.loads().iter();
-    if loads.all(|load| load.traffic == Traffic::Streams) {
+    if loads.all(|load| load.traffic == Traffic::Streams || load.publishers == 0) {
         return None;
     }
     let process_faults: Vec<_> = ledger

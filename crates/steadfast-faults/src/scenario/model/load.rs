@@ -19,6 +19,8 @@ pub struct Load {
     pub kinds: Vec<ClientKind>,
     /// The number of clients, all kinds together.
     pub clients: u32,
+    /// The clients of a chat that publish, spread evenly over its channels; the others only receive. 0: an idle load.
+    pub publishers: u32,
     /// The service to which they connect; clients are assigned to its instances round-robin.
     pub to: String,
     /// Clients that begin to connect in one second at the start of a run; `None`: all at once.

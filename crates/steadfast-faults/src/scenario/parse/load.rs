@@ -23,7 +23,7 @@ const LOAD: [&str; 8] = [
     "timers",
 ];
 /// The keys of loads whose clients publish.
-const PUBLICATIONS: [&str; 2] = ["kinds", "ordered"];
+const PUBLICATIONS: [&str; 3] = ["kinds", "ordered", "publishers"];
 /// The keys of loads whose clients send requests.
 const REQUESTS: [&str; 1] = ["guarantee"];
 /// The keys of loads whose clients only receive.
@@ -59,11 +59,13 @@ pub(super) fn load((name, table): (String, Table<'_>)) -> Result<Load, FileError
         Some(kind) => vec![kind],
         None => kinds(&table)?,
     };
+    let clients = table.count("clients", CLIENTS)?.unwrap_or(1);
     Ok(Load {
         name,
         traffic,
         kinds,
-        clients: table.count("clients", CLIENTS)?.unwrap_or(1),
+        clients,
+        publishers: publishers(clients, &table)?,
         to: table.required("to", table.text("to")?)?,
         connect_rate: connect_rate(&table)?,
         send: sending(&driver, traffic, &table)?,
@@ -125,6 +127,15 @@ fn guarantee(driver: &LoadDriver, table: &Table<'_>) -> Result<Guarantee, FileEr
     let known = Guarantee::ALL.map(|it| (it.name(), it));
     let guarantee = table.one_of("guarantee", &known)?;
     Ok(guarantee.unwrap_or(Guarantee::BestEffort))
+}
+
+/// A number of clients, or a part of all such as `25%`, which is rounded up.
+fn publishers(clients: u32, table: &Table<'_>) -> Result<u32, FileError> {
+    let key = "publishers";
+    match table.percent_if_text(key)? {
+        Some(percent) => Ok(clients.saturating_mul(percent).div_ceil(100)),
+        None => Ok(table.count(key, 0..=clients)?.unwrap_or(clients)),
+    }
 }
 
 /// Connections per second, for example `100/s`.
