@@ -1,5 +1,6 @@
 //! The state of a session, and the events that an application receives about it.
 
+mod connection;
 mod dial;
 mod migration;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
+pub use connection::ConnectionErrorKind;
 pub use dial::{DialErrorKind, DialStage};
 pub use migration::{MigrationError, MigrationReason};
 
@@ -174,8 +176,13 @@ pub enum DisconnectCause {
         /// The reason text, possibly empty.
         reason: String,
     },
-    /// The connection failed without a close frame.
-    ConnectionFailed(String),
+    /// The connection ended without a close frame.
+    ConnectionFailed {
+        /// How it ended.
+        kind: ConnectionErrorKind,
+        /// A human-readable description.
+        text: String,
+    },
     /// Nothing was received from the peer for this time.
     PongTimeout(Duration),
     /// No byte of the send buffer was written for this time.
@@ -189,7 +196,7 @@ pub enum DisconnectCause {
 impl fmt::Display for DisconnectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dial { text, .. } | Self::ConnectionFailed(text) => f.write_str(text),
+            Self::Dial { text, .. } | Self::ConnectionFailed { text, .. } => f.write_str(text),
             Self::Credentials(text) => write!(f, "failed to fetch the credentials: {text}"),
             Self::LocalNetwork(text) => write!(f, "no local network: {text}"),
             Self::ConnectTimeout => f.write_str("connection attempt timed out"),

@@ -17,7 +17,7 @@ use steadfast_clock::Clock;
 use steadfast_core::Session;
 use steadfast_core::dialect::Dialect;
 use steadfast_core::event::{
-    DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
+    ConnectionErrorKind, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 use steadfast_core::io::{Attempt, ConnectionLoss, Input, Output, SubscriptionId};
 use steadfast_machine::{Instant, Machine};
@@ -365,7 +365,10 @@ impl<D: Dialect> Driver<D> {
         self.parts.exchange.close();
         self.handle_input(immediate_close());
         for attempt in self.transports.attempts() {
-            let loss = ConnectionLoss::Failed("the client was closed".to_owned());
+            let loss = ConnectionLoss::Failed {
+                kind: ConnectionErrorKind::Other,
+                text: "the client was closed".to_owned(),
+            };
             self.handle_input(Input::Lost { attempt, loss });
         }
         // Remaining commands are handled without a connection, so that none of them counts as sent.
@@ -444,8 +447,10 @@ impl<D: Dialect> Drop for Driver<D> {
             it.state = SessionState::Disconnected;
             it.phase = SessionPhase::Idle;
             it.next_attempt_at = None;
-            let text = "the driver of the client panicked".to_owned();
-            it.cause = Some(DisconnectCause::ConnectionFailed(text));
+            it.cause = Some(DisconnectCause::ConnectionFailed {
+                kind: ConnectionErrorKind::Other,
+                text: "the driver of the client panicked".to_owned(),
+            });
         });
         self.end_waits();
     }

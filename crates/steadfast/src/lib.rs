@@ -49,8 +49,8 @@ pub use overflow::Overflow;
 pub use receipt::Receipt;
 pub use steadfast_core::dialect;
 pub use steadfast_core::event::{
-    ConnectionEpoch, DialErrorKind, DialStage, DisconnectCause, MigrationError, MigrationReason,
-    SessionEvent, SessionPhase, SessionSnapshot, SessionState,
+    ConnectionEpoch, ConnectionErrorKind, DialErrorKind, DialStage, DisconnectCause,
+    MigrationError, MigrationReason, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 pub use steadfast_core::io::{
     CallError, CallResult, ConnectionLoss, CredentialsError, Frame, RenewalReason, SendError,

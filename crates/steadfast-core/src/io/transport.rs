@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{DialErrorKind, DialStage, DisconnectCause};
+use crate::event::{ConnectionErrorKind, DialErrorKind, DialStage, DisconnectCause};
 
 /// Why a transport did not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +46,13 @@ pub enum ConnectionLoss {
         /// The reason text, possibly empty.
         reason: String,
     },
-    /// The connection ended without a close frame; the text is a human-readable description.
-    Failed(String),
+    /// The connection ended without a close frame.
+    Failed {
+        /// How it ended.
+        kind: ConnectionErrorKind,
+        /// A human-readable description.
+        text: String,
+    },
     /// The server sent a message above the limit of this client, which ends the connection; the text describes it. The
     /// server sends it again to a client that recovers the same position.
     MessageTooLarge(String),
@@ -59,9 +64,11 @@ pub(crate) const NO_CODE: u16 = 1005;
 impl From<ConnectionLoss> for DisconnectCause {
     fn from(loss: ConnectionLoss) -> Self {
         match loss {
-            ConnectionLoss::Failed(text) | ConnectionLoss::MessageTooLarge(text) => {
-                Self::ConnectionFailed(text)
-            }
+            ConnectionLoss::Failed { kind, text } => Self::ConnectionFailed { kind, text },
+            ConnectionLoss::MessageTooLarge(text) => Self::ConnectionFailed {
+                kind: ConnectionErrorKind::Other,
+                text,
+            },
             ConnectionLoss::CloseFrame { code, reason } => Self::Closed {
                 code: code.unwrap_or(NO_CODE),
                 reason,

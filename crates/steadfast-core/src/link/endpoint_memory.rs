@@ -52,7 +52,7 @@ impl Link {
             | DisconnectCause::ConnectRejected { .. }
             | DisconnectCause::HandshakeRejected(_)
             | DisconnectCause::Closed { .. }
-            | DisconnectCause::ConnectionFailed(_)
+            | DisconnectCause::ConnectionFailed { .. }
             | DisconnectCause::PongTimeout(_)
             | DisconnectCause::WriteTimeout(_)
             | DisconnectCause::Protocol(_)
@@ -88,7 +88,7 @@ impl Link {
             | DisconnectCause::ConnectRejected { .. }
             | DisconnectCause::HandshakeRejected(_)
             | DisconnectCause::Closed { .. }
-            | DisconnectCause::ConnectionFailed(_)
+            | DisconnectCause::ConnectionFailed { .. }
             | DisconnectCause::AttemptsExhausted(_) => false,
         };
         if is_faulty || pace == Pace::Overloaded {

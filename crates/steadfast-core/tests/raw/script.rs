@@ -7,7 +7,7 @@ use steadfast_core::dialect::raw::{
     Handshake, HandshakeRule, Input, Outgoing, Output, Raw, RawSettings, SendResult, Session,
     SubscriptionEvent,
 };
-use steadfast_core::event::{SessionEvent, SessionSnapshot};
+use steadfast_core::event::{ConnectionErrorKind, SessionEvent, SessionSnapshot};
 use steadfast_core::io::{
     Attempt, ConnectionLoss, CredentialsSource, DialFailure, Frame, MessageId, SubscribeOptions,
     SubscriptionId,
@@ -194,7 +194,10 @@ impl Script {
     }
 
     pub(crate) fn lose(&mut self) {
-        self.lose_as(ConnectionLoss::Failed("reset".to_owned()));
+        self.lose_as(ConnectionLoss::Failed {
+            kind: ConnectionErrorKind::Reset,
+            text: "reset".to_owned(),
+        });
     }
 
     pub(crate) fn lose_with(&mut self, code: Option<u16>) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use steadfast_core::dialect::centrifuge::{Call, Input};
-use steadfast_core::event::{SessionPhase, SessionState};
+use steadfast_core::event::{ConnectionErrorKind, SessionPhase, SessionState};
 use steadfast_core::io::{Attempt, CallId, ConnectionLoss, DialFailure, Frame, SubscriptionId};
 use steadfast_core::policy::FailbackSettings;
 use steadfast_protocol::codes::ErrorCode;
@@ -287,7 +287,10 @@ fn late(script: &mut Script, number: u16) {
         },
         _ => Input::Lost {
             attempt,
-            loss: ConnectionLoss::Failed("late".to_owned()),
+            loss: ConnectionLoss::Failed {
+                kind: ConnectionErrorKind::Other,
+                text: "late".to_owned(),
+            },
         },
     });
 }

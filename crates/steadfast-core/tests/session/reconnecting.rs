@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::{Input, Item, SubscriptionEvent};
-use steadfast_core::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
+use steadfast_core::event::{
+    ConnectionErrorKind, DisconnectCause, SessionEvent, SessionPhase, SessionState,
+};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame};
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
@@ -95,7 +97,13 @@ impl Client for Script {
     }
 
     fn late_timeout(&mut self) {
-        let (attempt, loss) = (Attempt(1), ConnectionLoss::Failed("late".to_owned()));
+        let (attempt, loss) = (
+            Attempt(1),
+            ConnectionLoss::Failed {
+                kind: ConnectionErrorKind::Other,
+                text: "late".to_owned(),
+            },
+        );
         self.handle(Input::Lost { attempt, loss });
     }
 

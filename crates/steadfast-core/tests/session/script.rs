@@ -8,7 +8,8 @@ use steadfast_core::dialect::centrifuge::{
     Session, SubscribeOptions, SubscriptionEvent,
 };
 use steadfast_core::event::{
-    DialErrorKind, DialStage, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
+    ConnectionErrorKind, DialErrorKind, DialStage, SessionEvent, SessionPhase, SessionSnapshot,
+    SessionState,
 };
 use steadfast_core::io::{
     Attempt, CallId, ConnectionLoss, CredentialsSource, DialFailure, FetchId, Frame, MessageId,
@@ -353,7 +354,10 @@ impl Script {
     }
 
     pub(crate) fn lose(&mut self, attempt: Attempt) {
-        let loss = ConnectionLoss::Failed("reset".to_owned());
+        let loss = ConnectionLoss::Failed {
+            kind: ConnectionErrorKind::Reset,
+            text: "reset".to_owned(),
+        };
         self.handle(Input::Lost { attempt, loss });
     }
 
@@ -368,7 +372,10 @@ impl Script {
     }
 
     pub(crate) fn lose_connection(&mut self) {
-        self.lose_as(ConnectionLoss::Failed("reset".to_owned()));
+        self.lose_as(ConnectionLoss::Failed {
+            kind: ConnectionErrorKind::Reset,
+            text: "reset".to_owned(),
+        });
     }
 
     pub(crate) fn receive_too_large_message(&mut self) {

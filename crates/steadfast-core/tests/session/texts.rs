@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use steadfast_core::dialect::centrifuge::SendError;
-use steadfast_core::event::{DialErrorKind, DialStage, DisconnectCause, MigrationReason};
+use steadfast_core::event::{
+    ConnectionErrorKind, DialErrorKind, DialStage, DisconnectCause, MigrationReason,
+};
 use steadfast_core::io::Frame;
 
 #[test]
@@ -50,7 +52,13 @@ fn each_cause_says_what_happened() {
             closed("restart"),
             "closed by the server with code 1001: restart",
         ),
-        (DisconnectCause::ConnectionFailed(text("reset")), "reset"),
+        (
+            DisconnectCause::ConnectionFailed {
+                kind: ConnectionErrorKind::Reset,
+                text: text("reset"),
+            },
+            "reset",
+        ),
         (
             DisconnectCause::PongTimeout(time),
             "no data received for 2.5 s",

@@ -50,7 +50,7 @@ pub(crate) fn check_loss(
         | DisconnectCause::ConnectTimeout
         | DisconnectCause::ConnectRejected { .. }
         | DisconnectCause::Closed { .. }
-        | DisconnectCause::ConnectionFailed(_)
+        | DisconnectCause::ConnectionFailed { .. }
         | DisconnectCause::AttemptsExhausted(_)
         | _ => {}
     }

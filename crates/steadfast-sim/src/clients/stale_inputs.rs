@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::dialect::centrifuge::{Input, Session};
-use steadfast_core::event::{DialErrorKind, DialStage};
+use steadfast_core::event::{ConnectionErrorKind, DialErrorKind, DialStage};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame};
 use steadfast_machine::Machine;
 
@@ -46,7 +46,10 @@ impl LateInput {
             Self::SendBuffer => Input::SendBuffer { attempt, bytes: 1 },
             Self::Lost => Input::Lost {
                 attempt,
-                loss: ConnectionLoss::Failed("late".to_owned()),
+                loss: ConnectionLoss::Failed {
+                    kind: ConnectionErrorKind::Other,
+                    text: "late".to_owned(),
+                },
             },
             Self::Received(message) => Input::Received {
                 attempt,

@@ -5,7 +5,8 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use steadfast::{
-    BackoffRange, BackoffSettings, DialErrorKind, DialStage, DisconnectCause, Instant, defaults,
+    BackoffRange, BackoffSettings, ConnectionErrorKind, DialErrorKind, DialStage, DisconnectCause,
+    Instant, defaults,
 };
 use steadfast_core::io::DialFailure;
 use steadfast_core::link::{Link, LinkOutput};
@@ -119,7 +120,10 @@ impl Client {
                 let attempt = link.attempt();
                 let text = "the server is away".to_owned();
                 if link.is_connected() {
-                    let cause = DisconnectCause::ConnectionFailed(text);
+                    let cause = DisconnectCause::ConnectionFailed {
+                        kind: ConnectionErrorKind::Reset,
+                        text,
+                    };
                     link.lost(now, attempt, cause, RetryAdvice::RETRY);
                 } else {
                     let failure = DialFailure {

@@ -15,7 +15,7 @@ use steadfast_protocol::websocket::MessageKind;
 use crate::connector::{Connector, DialError, DialPlan};
 use crate::dial_limit::{DialLimit, Permit};
 use crate::endpoint::Endpoint;
-use crate::transport::websocket::{Arrival, WebSocket};
+use crate::transport::websocket::{self, Arrival, WebSocket};
 
 /// Maximum number of reads in one loop iteration.
 const READS_PER_ITERATION: usize = 16;
@@ -233,7 +233,8 @@ fn receive<D: Dialect>(
             return Err(if error.is_message_too_large() {
                 ConnectionLoss::MessageTooLarge(text)
             } else {
-                ConnectionLoss::Failed(text)
+                let kind = error.kind();
+                ConnectionLoss::Failed { kind, text }
             });
         }
     }
@@ -261,7 +262,10 @@ fn send<D: Dialect>(
     }
     let sent = match socket.poll_send(context) {
         Poll::Ready(Ok(_)) => true,
-        Poll::Ready(Err(error)) => return Err(ConnectionLoss::Failed(error.to_string())),
+        Poll::Ready(Err(error)) => {
+            let (kind, text) = (websocket::kind_of(&error), error.to_string());
+            return Err(ConnectionLoss::Failed { kind, text });
+        }
         Poll::Pending => false,
     };
     let unsent = socket.queued_total() - socket.written_total();

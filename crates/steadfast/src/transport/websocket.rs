@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use steadfast_core::event::ConnectionErrorKind;
 use steadfast_machine::convert;
 use steadfast_protocol::websocket::{
     CodecError, Decoder, EndpointEvent, Frame, MessageKind, Opcode, Role, WebSocketEndpoint,
@@ -66,12 +67,35 @@ pub(crate) enum ReadError {
 }
 
 impl ReadError {
+    /// How the connection ended.
+    pub(crate) fn kind(&self) -> ConnectionErrorKind {
+        match self {
+            Self::EndOfStream => ConnectionErrorKind::EndOfStream,
+            Self::Io(error) => kind_of(error),
+            Self::Codec(_) => ConnectionErrorKind::Other,
+        }
+    }
+
     /// Whether the peer sent a message above the limit.
     pub(crate) const fn is_message_too_large(&self) -> bool {
         matches!(
             self,
             Self::Codec(CodecError::FrameTooLong | CodecError::MessageTooLong)
         )
+    }
+}
+
+/// How a connection with this error of the system ended.
+pub(crate) fn kind_of(error: &io::Error) -> ConnectionErrorKind {
+    match error.kind() {
+        // TLS without the message that ends it.
+        io::ErrorKind::UnexpectedEof => ConnectionErrorKind::EndOfStream,
+        // A write after a reset is a broken pipe; the system aborts what it resets itself.
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionAborted => ConnectionErrorKind::Reset,
+        io::ErrorKind::TimedOut => ConnectionErrorKind::TimedOut,
+        _ => ConnectionErrorKind::Other,
     }
 }
 

@@ -95,7 +95,10 @@ fn a_driver_that_panics_ends_all_waits_and_the_session() {
     let snapshot = client.state().borrow().clone();
     assert_eq!(snapshot.state, SessionState::Disconnected);
     assert!(
-        matches!(snapshot.cause, Some(DisconnectCause::ConnectionFailed(_))),
+        matches!(
+            snapshot.cause,
+            Some(DisconnectCause::ConnectionFailed { .. })
+        ),
         "{snapshot:?}"
     );
     let (outcome, event) = runtime.block_on(async { (receipt.await, subscription.next().await) });

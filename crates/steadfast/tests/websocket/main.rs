@@ -6,6 +6,7 @@
 )]
 
 mod connecting;
+mod endings;
 mod example;
 #[cfg(target_os = "linux")]
 mod local_network;

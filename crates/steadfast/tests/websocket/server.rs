@@ -104,6 +104,16 @@ impl Connection {
         self.socket.write_all(&frame).await.unwrap();
     }
 
+    /// Sends these bytes as they are.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).await.unwrap();
+    }
+
+    /// Aborts the connection: the kernel sends RST.
+    pub(crate) fn reset(self) {
+        self.socket.set_zero_linger().unwrap();
+    }
+
     pub(crate) async fn send_text(&mut self, text: &str) {
         self.send(Frame::from(text)).await;
     }

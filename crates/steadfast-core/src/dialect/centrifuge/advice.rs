@@ -14,7 +14,7 @@ const TRY_AGAIN_LATER: u16 = 1013;
 /// What the end of a connection requires.
 pub(super) fn for_loss(loss: &ConnectionLoss) -> RetryAdvice {
     match loss {
-        ConnectionLoss::Failed(_) | ConnectionLoss::MessageTooLarge(_) => RetryAdvice::RETRY,
+        ConnectionLoss::Failed { .. } | ConnectionLoss::MessageTooLarge(_) => RetryAdvice::RETRY,
         ConnectionLoss::CloseFrame { code, reason } => {
             let code = code.unwrap_or(NO_CODE);
             let action = if code == DisconnectCode::ConnectionExpired.code() {

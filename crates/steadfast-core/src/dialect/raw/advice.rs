@@ -36,7 +36,7 @@ pub(super) fn for_loss(
     of_codes: &BTreeMap<u16, RetryAdvice>,
 ) -> RetryAdvice {
     match loss {
-        ConnectionLoss::Failed(_) => RetryAdvice::RETRY,
+        ConnectionLoss::Failed { .. } => RetryAdvice::RETRY,
         // The server may send it again soon.
         ConnectionLoss::MessageTooLarge(_) => RetryAdvice::RETRY.at(Pace::Slowed),
         ConnectionLoss::CloseFrame { code, .. } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::dialect::centrifuge::{ENCODING, Input};
-use steadfast_core::event::{DialErrorKind, DialStage};
+use steadfast_core::event::{ConnectionErrorKind, DialErrorKind, DialStage};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame};
 use steadfast_faults::link::{Direction, StreamEnd};
 use steadfast_machine::convert;
@@ -285,7 +285,8 @@ impl Driver {
                     Received::Lost(ConnectionLoss::CloseFrame { code, reason })
                 }
                 EndpointEvent::Failed { error, .. } => {
-                    Received::Lost(ConnectionLoss::Failed(error.to_string()))
+                    let (kind, text) = (ConnectionErrorKind::Other, error.to_string());
+                    Received::Lost(ConnectionLoss::Failed { kind, text })
                 }
             });
         }
@@ -300,11 +301,15 @@ impl Driver {
         connection: ConnectionId,
         end: StreamEnd,
     ) {
-        let reason = match end {
-            StreamEnd::Closed => "the connection ended without a close frame",
-            StreamEnd::Reset => "the connection was reset",
+        let (kind, text) = match end {
+            StreamEnd::Closed => (
+                ConnectionErrorKind::EndOfStream,
+                "the connection ended without a close frame",
+            ),
+            StreamEnd::Reset => (ConnectionErrorKind::Reset, "the connection was reset"),
         };
-        let loss = ConnectionLoss::Failed(reason.to_owned());
+        let text = text.to_owned();
+        let loss = ConnectionLoss::Failed { kind, text };
         self.on_lost(ctx, network, connection, loss);
     }
 

@@ -5,11 +5,11 @@ use steadfast::DisconnectCause;
 /// A short text of the cause, and the code if there is one; `is_killed` if the demo has killed the gateway.
 pub(super) fn describe(cause: &DisconnectCause, is_killed: bool) -> (String, Option<u16>) {
     match cause {
-        DisconnectCause::ConnectionFailed(_) if is_killed => {
+        DisconnectCause::ConnectionFailed { .. } if is_killed => {
             ("connection ended (the gateway was killed)".to_owned(), None)
         }
         DisconnectCause::Closed { code, reason } => (reason.clone(), Some(*code)),
-        DisconnectCause::ConnectionFailed(text)
+        DisconnectCause::ConnectionFailed { text, .. }
         | DisconnectCause::Dial { text, .. }
         | DisconnectCause::Credentials(text)
         | DisconnectCause::HandshakeRejected(text)

@@ -1,5 +1,7 @@
 //! Tests of the live report.
 
+use steadfast::ConnectionErrorKind;
+
 use super::*;
 
 #[test]
@@ -104,7 +106,10 @@ fn a_gateway_that_does_not_respond_has_no_connections_until_it_does() {
 #[test]
 fn a_kill_is_the_cause_of_connections_that_end_until_the_next_start() {
     let stats = LiveStats::new(1);
-    let ended = DisconnectCause::ConnectionFailed("reset".to_owned());
+    let ended = DisconnectCause::ConnectionFailed {
+        kind: ConnectionErrorKind::Reset,
+        text: "reset".to_owned(),
+    };
     let last_cause = || stats.to_json()["disconnects"][0]["cause"].clone();
 
     stats.record_disconnect(0, &ended);

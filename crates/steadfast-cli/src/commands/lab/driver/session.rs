@@ -1,7 +1,9 @@
 //! Reports the connections of a client of the library: attempts, the open transport, connected, and how each ended.
 
 use serde_json::json;
-use steadfast::{DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot};
+use steadfast::{
+    ConnectionErrorKind, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot,
+};
 use steadfast_faults::counted::counted;
 use tokio::sync::{broadcast, watch};
 
@@ -13,10 +15,6 @@ const CODE_TRANSPORT_CLOSED: u32 = 1;
 const CODE_NO_PING: u32 = 2;
 /// Code for what the client itself requested: connect or close.
 const CODE_REQUESTED: u32 = 0;
-/// How the library describes a connection that ended without a close frame.
-const FIN_TEXT: &str = "the connection ended without a close frame";
-/// How the system describes a connection that the peer has reset.
-const RESET_TEXTS: [&str; 2] = ["Connection reset by peer", "Broken pipe"];
 
 /// Reports until the client is closed. Waiting for an attempt other than the first reports the failure of the previous
 /// attempt.
@@ -133,7 +131,7 @@ const fn code(cause: &DisconnectCause) -> u32 {
         DisconnectCause::Dial { .. }
         | DisconnectCause::LocalNetwork(_)
         | DisconnectCause::ConnectTimeout
-        | DisconnectCause::ConnectionFailed(_)
+        | DisconnectCause::ConnectionFailed { .. }
         | DisconnectCause::Protocol(_)
         | DisconnectCause::AttemptsExhausted(_)
         | _ => CODE_TRANSPORT_CLOSED,
@@ -145,19 +143,18 @@ fn cause_name(cause: &DisconnectCause) -> &'static str {
     match cause {
         DisconnectCause::Closed { .. } => "code",
         DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) => "timeout",
-        DisconnectCause::ConnectionFailed(text) if text.contains(FIN_TEXT) => "fin",
-        DisconnectCause::ConnectionFailed(text)
-            if RESET_TEXTS.iter().any(|reset| text.contains(reset)) =>
-        {
-            "rst"
-        }
+        DisconnectCause::ConnectionFailed { kind, .. } => match kind {
+            ConnectionErrorKind::EndOfStream => "fin",
+            ConnectionErrorKind::Reset => "rst",
+            ConnectionErrorKind::TimedOut => "timeout",
+            ConnectionErrorKind::Other | _ => "unknown",
+        },
         DisconnectCause::Dial { .. }
         | DisconnectCause::Credentials(_)
         | DisconnectCause::LocalNetwork(_)
         | DisconnectCause::ConnectTimeout
         | DisconnectCause::ConnectRejected { .. }
         | DisconnectCause::HandshakeRejected(_)
-        | DisconnectCause::ConnectionFailed(_)
         | DisconnectCause::Protocol(_)
         | DisconnectCause::AttemptsExhausted(_)
         | _ => "unknown",
