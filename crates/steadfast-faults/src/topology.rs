@@ -132,7 +132,7 @@ pub enum ClientActivity {
     Full,
     /// It only receives what the other clients of its channel publish.
     Receives,
-    /// Nobody publishes to its channel: nothing but heartbeats passes over its connection.
+    /// No client publishes to its channel: nothing but heartbeats passes over its connection.
     Idle,
 }
 

@@ -7,7 +7,7 @@
 //! subscribed at offset 0 before the steps, which last from 0 to 60,000. With a line `stalls`, periods of more than 8 s
 //! without a success are reported. With a line `requests` the clients send requests; with `streams` or `resumed
 //! streams` they receive streams, which the server resumes or not; with `idle` they
-//! publish nothing.
+//! publish nothing. With `balanced` they reach the gateway over a load balancer.
 
 #![expect(
     clippy::unwrap_used,
@@ -62,6 +62,15 @@ WITH
 
 [[check]]
 that = "delivery.lost == 0"
+"#;
+
+/// The load, if a load balancer is between it and the gateway.
+const BALANCED: &str = r#"to = "lb"
+
+[service.lb]
+use = "builtin:haproxy"
+options = { to = "gateway" }
+
 "#;
 
 /// The first line of a file, and the load that it selects.
@@ -128,6 +137,11 @@ fn reconcile(events: &str) -> Ledger {
         .replace("LINK", link)
         .replace("STALL", stall)
         .replace("LOAD", load.map_or(chat, |(_, load)| load));
+    let text = if events.lines().any(|it| it == "balanced") {
+        text.replace("to = \"gateway\"\n\n", BALANCED)
+    } else {
+        text
+    };
     let scenario = Scenario::parse("events.toml", &text, &ScenarioOptions::default()).unwrap();
     let plan = Plan::new(&scenario, 1).unwrap();
     let mut log = EventLog::new(10_000);
@@ -158,7 +172,9 @@ fn reconcile(events: &str) -> Ledger {
     }
     let lines = events
         .lines()
-        .filter(|line| !["pause", "stalls"].contains(line) && !line.starts_with("link "))
+        .filter(|line| {
+            !["pause", "stalls", "balanced"].contains(line) && !line.starts_with("link ")
+        })
         .filter(|line| LOADS.iter().all(|(name, _)| name != line));
     for line in lines.filter(|line| !line.starts_with('#')) {
         let (at, event) = parse_event(line);

@@ -224,6 +224,15 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
             fault.heal_at
         )
         .unwrap();
+        let over: Vec<&str> = topology
+            .clients()
+            .iter()
+            .filter(|it| fault.is_forwarded(it))
+            .map(|it| it.name.as_str())
+            .collect();
+        if !over.is_empty() {
+            writeln!(text, "   perhaps {}", over.join(" ")).unwrap();
+        }
     }
     text
 }

@@ -99,7 +99,7 @@ fn tests() -> Vec<Step> {
         // `lab`, `documents`, `proxy-clients` and `demo`.
         step(
             "unit",
-"cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::lab_services)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links)|binary_id(steadfast-e2e::failover)|binary_id(steadfast-e2e::documents)|binary_id(steadfast-e2e::proxy_clients))",
+"cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::lab_services)|binary_id(steadfast-e2e::lab_scenarios)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links)|binary_id(steadfast-e2e::failover)|binary_id(steadfast-e2e::documents)|binary_id(steadfast-e2e::proxy_clients))",
         )
         // The runner is installed by `setup`, and the program embeds the page: a later page would compile it again.
         .after(&["setup", "web-build"]),
@@ -121,7 +121,7 @@ fn tests() -> Vec<Step> {
         end_to_end("demo", "demo"),
         // They mostly wait, for scheduled faults and for programs, so more of them run at a time than the machine has cores.
         end_to_end("lab", "lab")
-            .and(["--test", "lab_services", "--test", "documents", "--test-threads", "4"].map(str::to_owned).to_vec()),
+            .and(["--test", "lab_services", "--test", "lab_scenarios", "--test", "documents", "--test-threads", "4"].map(str::to_owned).to_vec()),
         bench_smoke().alone(),
     ]
 }

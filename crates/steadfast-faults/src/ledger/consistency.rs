@@ -182,7 +182,7 @@ fn hidden_reconnects(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<S
             let intervals = stats.connections.intervals.iter();
             let mut across = intervals.filter(|it| lasts_across(fault, it));
             let is_hidden = !is_connectionless
-                && fault.planned.hits(&stats.client)
+                && fault.hits(stats.client.instance)
                 && across.any(|interval| {
                     let events = timeline.of_client(stats.client.id);
                     events

@@ -22,6 +22,9 @@ const RECORDING_SLACK: Duration = Duration::from_millis(100);
 /// and pong timeout, and a margin.
 const PAUSE_AFTEREFFECT: Duration = Duration::from_secs(35);
 
+/// How long a load balancer may take to end the connections of its clients to a process that has exited.
+const FORWARDED_AFTEREFFECT: Duration = Duration::from_secs(5);
+
 /// The course of a planned fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultStats {
@@ -101,6 +104,16 @@ impl FaultStats {
             let begins_in_time = self.healed.is_none_or(|healed| connection.from <= healed);
             begins_in_time && connection.to.is_none_or(|to| to >= injected)
         })
+    }
+
+    /// Whether this end of a connection over a load balancer comes too late for a process that has exited. A client of
+    /// another instance never has to notice, so that its later disconnects have other causes.
+    fn is_too_late(&self, client: &Client, lost: Instant) -> bool {
+        self.planned.is_forwarded(client)
+            && self.planned.action.ends_process()
+            && self
+                .confirmed
+                .is_some_and(|confirmed| lost > confirmed + FORWARDED_AFTEREFFECT)
     }
 
     /// Whether the end of a connection to one of its targets is attributed to this fault.
@@ -191,7 +204,8 @@ pub(super) fn attributed<'a>(
 ) -> Option<&'a FaultStats> {
     let candidates = faults
         .iter()
-        .filter(|fault| fault.planned.hits(client) && fault.is_cause_of(connected, lost, cause));
+        .filter(|fault| fault.planned.hits(client) && fault.is_cause_of(connected, lost, cause))
+        .filter(|fault| !fault.is_too_late(client, lost));
     candidates.max_by_key(|fault| (fault.injected, fault.planned.id))
 }
 

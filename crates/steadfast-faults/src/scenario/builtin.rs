@@ -79,6 +79,7 @@ pub(super) fn base(name: &str, replicas: u32, program: Program, ready: ProbeKind
         network: Network::Host,
         effects: None,
         url: None,
+        forwards_to: None,
     }
 }
 

@@ -41,6 +41,9 @@ pub struct PlannedFault {
     /// The instances that it hits, or of a selection by role all that it may hit; for a fault of links, those at their
     /// ends.
     pub targets: Vec<InstanceId>,
+    /// For a fault of a process: the instances that forward connections to its targets. Which of their clients it hits is
+    /// not known before.
+    pub forwarders: Vec<InstanceId>,
     /// For a fault of links: the loads at the other ends. Empty when the instances themselves are the targets.
     pub loads: Vec<String>,
     /// Selects among the targets when the fault is injected; `None`: it hits all of them.
@@ -53,7 +56,13 @@ impl PlannedFault {
     /// Whether it can affect the connections of this client.
     pub fn hits(&self, client: &Client) -> bool {
         let is_of_load = self.loads.is_empty() || self.loads.contains(&client.load);
-        is_of_load && self.targets.contains(&client.instance)
+        is_of_load && (self.targets.contains(&client.instance) || self.is_forwarded(client))
+    }
+
+    /// Whether it can only affect this client over a load balancer, which may have chosen another target. Until a role is
+    /// resolved, nothing is a target.
+    pub fn is_forwarded(&self, client: &Client) -> bool {
+        !self.targets.is_empty() && self.forwarders.contains(&client.instance)
     }
 
     /// The names of its targets, for example `gateway:2` or `chat->gateway:2`.
@@ -268,6 +277,7 @@ fn fault_schedule(
             at,
             action: step.action.clone(),
             targets,
+            forwarders: forwarders_of(scenario, step, topology),
             loads: loads_of(scenario, step),
             role,
             heal_at: heal_at.min(end),
@@ -286,6 +296,30 @@ fn loads_of(scenario: &Scenario, step: &Step) -> Vec<String> {
         load.to == step.on.service && is_meant
     });
     loads.map(|load| load.name.clone()).collect()
+}
+
+/// The instances over which clients reach the service of a step, whatever the number of services in between.
+fn forwarders_of(scenario: &Scenario, step: &Step, topology: &Topology) -> Vec<InstanceId> {
+    if step.action.link_fault().is_some() {
+        return Vec::new();
+    }
+    let mut reached = vec![step.on.service.as_str()];
+    // A service forwards to one that is defined without it, so each round adds one of them or is the last.
+    for _ in scenario.services() {
+        let more = scenario.services().iter().filter(|it| {
+            let is_forwarder = it
+                .forwards_to
+                .as_deref()
+                .is_some_and(|to| reached.contains(&to));
+            is_forwarder && !reached.contains(&it.name.as_str())
+        });
+        let more: Vec<&str> = more.map(|it| it.name.as_str()).collect();
+        reached.extend(more);
+    }
+    let instances = topology.instances().iter();
+    let forwarders = instances
+        .filter(|it| it.service != step.on.service && reached.contains(&it.service.as_str()));
+    forwarders.map(|it| it.id).collect()
 }
 
 fn replicas_of(scenario: &Scenario, service: &str) -> u32 {

@@ -57,6 +57,7 @@ pub(super) fn service(
         template(&configuration(options, to)),
     )];
     service.ports = auto(&["client", "health"]);
+    service.forwards_to = Some(to.name.clone());
     service.url = Some(template(&format!(
         "{}${{self.address}}:${{self.port.client}}{}",
         scheme(to),

@@ -30,6 +30,7 @@ pub(super) fn service(name: &str, replicas: u32, to: &Service) -> Service {
     service.ports = auto(&["api"]);
     let clients = (1..=to.replicas).map(|number| (format!("client-{number}"), Port::Auto));
     service.ports.extend(clients);
+    service.forwards_to = Some(to.name.clone());
     service.url = to.url.as_ref().map(|url| {
         let text = url.to_string();
         let first = to.port_names().first().map(|it| format!("port.{it}"));

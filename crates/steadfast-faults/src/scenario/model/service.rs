@@ -41,6 +41,8 @@ pub struct Service {
     pub effects: Option<Template>,
     /// How clients reach an instance.
     pub url: Option<Template>,
+    /// The service to which it forwards the connections of its clients, as a load balancer does.
+    pub forwards_to: Option<String>,
 }
 
 /// The program of a service.
