@@ -36,7 +36,13 @@ const SCENARIOS: [(&str, &[&str]); 5] = [
     ),
     (
         "idle-proxy",
-        &["idle=1s", "duration=2s", "quiet=2s", "recovery_max=2s"],
+        &[
+            "idle=500ms",
+            "restart=1s",
+            "duration=2s",
+            "quiet=2s",
+            "recovery_max=2s",
+        ],
     ),
 ];
 
