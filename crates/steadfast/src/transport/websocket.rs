@@ -87,15 +87,18 @@ impl ReadError {
 
 /// How a connection with this error of the system ended.
 pub(crate) fn kind_of(error: &io::Error) -> ConnectionErrorKind {
-    match error.kind() {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    let kind = error.kind();
+    if kind == UnexpectedEof {
         // TLS without the message that ends it.
-        io::ErrorKind::UnexpectedEof => ConnectionErrorKind::EndOfStream,
+        ConnectionErrorKind::EndOfStream
+    } else if [ConnectionReset, BrokenPipe, ConnectionAborted].contains(&kind) {
         // A write after a reset is a broken pipe; the system aborts what it resets itself.
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::ConnectionAborted => ConnectionErrorKind::Reset,
-        io::ErrorKind::TimedOut => ConnectionErrorKind::TimedOut,
-        _ => ConnectionErrorKind::Other,
+        ConnectionErrorKind::Reset
+    } else if kind == TimedOut {
+        ConnectionErrorKind::TimedOut
+    } else {
+        ConnectionErrorKind::Other
     }
 }
 
