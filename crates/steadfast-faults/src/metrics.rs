@@ -134,6 +134,7 @@ metrics! {
     RecoveryStall "recovery.stall" TIMES Incidents "From the last success before a stall until the first one after it."
     AttemptsCount "attempts.count" NUMBER Clients "Connection attempts, successful or not."
     AttemptsPerRecovery "attempts.per_recovery" COUNTS Incidents "Connection attempts per incident."
+    AttemptsRatePeak "attempts.rate_peak" NUMBER Clients "Most connection attempts in 100 ms by clients of one load after their first disconnects."
     ConnectFirst "connect.first" TIMES Clients "From the request to connect until a client is connected for the first time, with all attempts."
     ConnectAgain "connect.again" TIMES Clients "From the begin of an attempt until connected, for each later connection of drivers that report when an attempt begins."
     ConnectionsDuration "connections.duration" TIMES Clients "From connected until the client noticed the end of the connection."

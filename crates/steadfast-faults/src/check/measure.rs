@@ -1,5 +1,6 @@
 //! Computes each metric from the ledger.
 
+mod attempts;
 mod requests;
 
 use steadfast_machine::convert;
@@ -118,6 +119,7 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::DisconnectsByTimeout => disconnects(|it| it.cause == LossCause::Timeout),
         Metric::DisconnectsByCode => disconnects(|it| it.cause.code().is_some()),
         Metric::AttemptsCount => all(|it| it.connections.attempts),
+        Metric::AttemptsRatePeak => attempts::rate_peak(clients(filter, ledger)),
         Metric::DeliveryExpected => all(|it| it.delivery.expected),
         Metric::DeliveryDelivered => all(|it| it.delivery.delivered),
         Metric::DeliveryLost => all(|it| it.delivery.lost),
@@ -147,7 +149,9 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::RecoveryStall => {
             return Measured::Times(stalls(filter, ledger).map(Stall::duration).collect());
         }
-        Metric::AttemptsPerRecovery => return Measured::Counts(attempts(filter, ledger)),
+        Metric::AttemptsPerRecovery => {
+            return Measured::Counts(attempts::per_recovery(incidents(filter, ledger)));
+        }
         Metric::ServiceRestartTime => return Measured::Times(ledger.services.restarts.clone()),
         Metric::LabLag => return Measured::Times(ledger.harness.lag.clone()),
         Metric::RequestsSent => return requests::sent(filter, ledger),
@@ -170,14 +174,6 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::ConnectionsBalance => return requests::balance(ledger),
     };
     Measured::Number(value)
-}
-
-fn attempts(filter: &MetricFilter, ledger: &Ledger) -> Vec<Sample> {
-    let samples = incidents(filter, ledger).map(|it| Sample {
-        is_censored: it.recovered.is_none(),
-        value: it.attempts,
-    });
-    samples.collect()
 }
 
 fn clients<'a>(

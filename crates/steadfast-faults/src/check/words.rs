@@ -264,6 +264,7 @@ const fn wording(metric: Metric) -> Wording {
         M::StallsTotal => Count("stall", "stalls"),
         M::StallsUnattributed => PartOf(Total::Stalls, "unattributed"),
         M::AttemptsCount | M::AttemptsPerRecovery => Count("attempt", "attempts"),
+        M::AttemptsRatePeak => Count("attempt in 100 ms", "attempts in 100 ms"),
         M::DeliveryExpected => Count("expected delivery", "expected deliveries"),
         M::DeliveryDelivered => PartOf(Total::ExpectedDeliveries, "completed"),
         M::DeliveryLost => PartOf(Total::ExpectedDeliveries, "lost"),

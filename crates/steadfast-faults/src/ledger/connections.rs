@@ -56,6 +56,8 @@ pub struct ConnectionStats {
     pub intervals: Vec<ConnectionInterval>,
     /// All connection attempts.
     pub attempts: u64,
+    /// When each attempt after the first disconnect began, in order; when it ended, if the driver does not report that.
+    pub retries: Vec<Instant>,
     /// The time from the request to connect until it was first connected, with all attempts; `None` if it was never
     /// requested.
     pub first_connect: Option<Sample>,
@@ -115,6 +117,7 @@ pub(super) fn reconstruct(
             outcome: ClientOutcome::NeverConnected,
             intervals: Vec::new(),
             attempts: 0,
+            retries: Vec::new(),
             first_connect: None,
             reconnects: Vec::new(),
             disconnects: Vec::new(),
@@ -170,12 +173,12 @@ impl ConnectionTracker<'_> {
     }
 
     fn on_attempt_failed(&mut self, at: Instant) {
-        self.attempting = None;
+        let began = self.attempting.take().unwrap_or(at);
         if let Some(incident) = self.stats.incidents.last_mut() {
             incident.opened = incident.opened.filter(|_| incident.connected.is_some());
         }
         match self.state {
-            ClientState::NotYetConnected | ClientState::Down => self.count_attempt(),
+            ClientState::NotYetConnected | ClientState::Down => self.count_attempt(began),
             ClientState::Up { .. } | ClientState::Recovering { .. } | ClientState::GaveUp => {
                 self.contradict(at, "attempt failed while none was in progress");
             }
@@ -185,7 +188,7 @@ impl ConnectionTracker<'_> {
     fn on_connected(&mut self, at: Instant) {
         match self.state {
             ClientState::NotYetConnected => {
-                self.count_attempt();
+                self.count_attempt(at);
                 self.attempting = None;
                 self.stats.first_connect = self.opened.map(|opened| Sample::time(at - opened));
                 self.stats
@@ -194,8 +197,8 @@ impl ConnectionTracker<'_> {
                 self.state = ClientState::Up { connected: at };
             }
             ClientState::Down => {
-                self.count_attempt();
                 let attempting = self.attempting.take();
+                self.count_attempt(attempting.unwrap_or(at));
                 self.stats
                     .reconnects
                     .extend(attempting.map(|began| Sample::time(at - began)));
@@ -321,10 +324,11 @@ impl ConnectionTracker<'_> {
         disconnect
     }
 
-    fn count_attempt(&mut self) {
+    fn count_attempt(&mut self, began: Instant) {
         self.stats.attempts += 1;
         if let Some(incident) = self.stats.incidents.last_mut() {
             incident.attempts += 1;
+            self.stats.retries.push(began);
         }
     }
 
