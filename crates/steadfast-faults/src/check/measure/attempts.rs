@@ -50,19 +50,20 @@ mod tests {
 
     #[test]
     fn the_fullest_window_counts() {
-        let at = |millis: &[u64]| {
-            let instants = millis.iter();
-            let instants = instants.map(|it| Instant::default() + Duration::from_millis(*it));
+        let at = |millis: Vec<u64>| {
+            let instants = millis.into_iter();
+            let instants = instants.map(|it| Instant::default() + Duration::from_millis(it));
             instants.collect::<Vec<_>>()
         };
         for (attempts, most) in [
-            (&[] as &[u64], 0),
-            (&[500], 1),
-            (&[0, 100, 200], 1),
-            (&[0, 99, 100, 150, 199, 200], 4),
-            (&[7, 7, 7, 300], 3),
+            (vec![], 0),
+            (vec![500], 1),
+            (vec![0, 100, 200], 1),
+            (vec![0, 99, 100, 150, 199, 200], 4),
+            (vec![7, 7, 7, 300], 3),
         ] {
-            assert_eq!(most_within(&at(attempts), PEAK_WINDOW), most, "{attempts:?}");
+            let attempts = at(attempts);
+            assert_eq!(most_within(&attempts, PEAK_WINDOW), most, "{attempts:?}");
         }
     }
 }
