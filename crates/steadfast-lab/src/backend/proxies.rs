@@ -3,6 +3,8 @@
 //! The proxies run in this process, on a thread of their own. A fault of a link becomes toxics, whose victims depend on the
 //! seed and the names alone. It counts when the proxy affected an open connection.
 
+#[cfg(test)]
+mod tests;
 mod toxics;
 
 use std::collections::BTreeMap;
@@ -238,8 +240,15 @@ impl Worker {
                 continue;
             };
             for toxic in &fault.toxics {
-                // A toxic that could not be added was reported then.
-                drop(proxy.remove_toxic(toxic));
+                // A fault that was never confirmed does not count anyway.
+                if let Err(error) = proxy.remove_toxic(toxic)
+                    && fault.is_confirmed
+                {
+                    self.send(
+                        id,
+                        FaultEvent::Ineffective(format!("before its heal {error}")),
+                    );
+                }
             }
         }
         self.send(id, FaultEvent::Healed);
