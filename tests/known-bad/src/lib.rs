@@ -1,7 +1,10 @@
-//! The code that the known-bad builds share: starts a gateway with a wrapper around its log.
+//! The code that the known-bad builds share.
 //!
-//! A known-bad build is the real gateway with one planted bug, in the wrapper. The product has no setting for planted
-//! bugs. Each build is a binary in `src/bin`; `tests/e2e` starts it like `steadfast serve` and must detect the bug.
+//! A known-bad gateway is the real one with one planted bug, in a wrapper around its log. The product has no setting for
+//! planted bugs. Each is a binary in `src/bin`; `tests/e2e` starts it like `steadfast serve` and must detect the bug.
+//! [`client`] has the planted bugs of clients, and `nft` those of a packet filter.
+
+pub mod client;
 
 use std::convert::Infallible;
 use std::env;

@@ -1,4 +1,4 @@
-//! Tests the ledger with known-bad builds: the ledger must detect each of them, for the right reason.
+//! Gateways with a planted bug: the ledger must detect each of them, for the right reason.
 
 use anyhow::Result;
 use steadfast_e2e::binaries;

@@ -1,0 +1,47 @@
+//! The bugs that can be planted.
+
+use anyhow::{Context as _, Result};
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// The delay before an attempt is not random: all clients reconnect in the same instants.
+    NoJitter,
+    /// The delay is reset when TCP connects, and not when the server replies.
+    GrowthUndoneOnConnect,
+    /// Every second client stops after the first attempt that fails, and reports nothing.
+    AbandonsReconnect,
+    /// Each send restarts the timer of the next ping.
+    ProbeStarvedBySends,
+    /// A write that succeeds counts as a sign of life of the server.
+    LivenessBySends,
+    /// The late close event of a former connection ends its successor.
+    OldSocketEndsSession,
+    /// Requests without a reply are sent again over the next connection.
+    ResendsLostRequests,
+    /// Requests that were sent and have no reply are reported as not sent.
+    LostReportedAsNotSent,
+}
+
+impl Bug {
+    const ALL: [(&str, Self); 8] = [
+        ("no-jitter", Self::NoJitter),
+        ("growth-undone-on-connect", Self::GrowthUndoneOnConnect),
+        ("abandons-reconnect", Self::AbandonsReconnect),
+        ("probe-starved-by-sends", Self::ProbeStarvedBySends),
+        ("liveness-by-sends", Self::LivenessBySends),
+        ("old-socket-ends-session", Self::OldSocketEndsSession),
+        ("resends-lost-requests", Self::ResendsLostRequests),
+        ("lost-reported-as-not-sent", Self::LostReportedAsNotSent),
+    ];
+
+    /// The bug with this name.
+    pub(super) fn from_name(name: &str) -> Result<Self> {
+        let mut all = Self::ALL.iter();
+        let found = all.find(|(known, _)| *known == name);
+        found.map(|(_, bug)| *bug).with_context(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|(name, _)| *name).collect();
+            format!("unknown bug `{name}`; the bugs are {}", names.join(", "))
+        })
+    }
+}
