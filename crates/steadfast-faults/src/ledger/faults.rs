@@ -267,6 +267,7 @@ mod tests {
             action: FaultAction::Pause,
             targets: vec![InstanceId(0)],
             loads: Vec::new(),
+            forwarders: Vec::new(),
             role: None,
             heal_at: Duration::from_secs(1),
         };

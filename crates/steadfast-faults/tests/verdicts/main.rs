@@ -295,9 +295,9 @@ fn a_fault_that_is_never_healed_is_inconclusive() {
 fn a_filter_that_selects_no_client_does_not_hold() {
     let mut run = healthy();
     let text = include_str!("../../../../scenarios/gateway-kill.toml");
-    let check_of_nobody =
-        "\n[[check]]\nid = \"nobody\"\nthat = \"delivery.lost{kind=steadfast} == 0\"\n";
-    run.use_scenario("gateway-kill", &format!("{text}{check_of_nobody}"));
+    let check_of_unselected =
+        "\n[[check]]\nid = \"unselected\"\nthat = \"delivery.lost{kind=steadfast} == 0\"\n";
+    run.use_scenario("gateway-kill", &format!("{text}{check_of_unselected}"));
     check(&run, Verdict::Pass, &[]);
     let mut ledger = run.ledger();
     for stats in &mut ledger.clients {
@@ -306,8 +306,8 @@ fn a_filter_that_selects_no_client_does_not_hold() {
 
     let evaluation = evaluate(&run.scenario, &ledger, None);
 
-    let nobody = evaluation.checks.iter().find(|it| it.id == "nobody");
-    assert_eq!(nobody.unwrap().outcome, CheckOutcome::Unknown);
+    let unselected = evaluation.checks.iter().find(|it| it.id == "unselected");
+    assert_eq!(unselected.unwrap().outcome, CheckOutcome::Unknown);
 }
 
 #[test]

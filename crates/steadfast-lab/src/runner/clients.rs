@@ -291,7 +291,7 @@ fn checksum(message: MessageId) -> u32 {
 #[cfg(test)]
 mod tests {
     use steadfast_faults::ledger::event::Subscribed;
-    use steadfast_faults::topology::{ChannelId, InstanceId};
+    use steadfast_faults::topology::{ChannelId, ClientActivity, InstanceId};
 
     use super::*;
 
@@ -361,6 +361,7 @@ mod tests {
             kind: ClientKind::Centrifuge,
             instance: InstanceId(0),
             channel: ChannelId(0),
+            activity: ClientActivity::Full,
         };
         let mut client = Client::new(&config, "channel".to_owned(), None, DriverId(0));
         client.queue_len_max = queue_len_max;

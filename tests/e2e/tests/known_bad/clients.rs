@@ -18,10 +18,10 @@ fn clients_whose_delay_is_reset_when_tcp_connects_are_found() {
     assert_found("outage", "growth-undone-on-connect", &["few-attempts"]);
 }
 
-/// The clients that come back do so in time; those that do not must not be left out of the mean. The number of their attempts
+/// The clients that reconnect do so in time; those that do not must not be left out of the mean. The number of their attempts
 /// is a lower bound too.
 #[test]
-fn clients_that_never_come_back_count_in_the_mean_of_the_recovery() {
+fn clients_that_never_reconnect_count_in_the_mean_of_the_recovery() {
     let checks = ["few-attempts", "recovery-bounded"];
     assert_found("outage", "abandons-reconnect", &checks);
 }
@@ -36,7 +36,7 @@ fn clients_whose_sends_restart_the_ping_timer_are_found() {
 }
 
 #[test]
-fn clients_for_which_a_successful_write_is_a_sign_of_life_are_found() {
+fn clients_for_which_a_successful_write_proves_the_server_alive_are_found() {
     assert_found("silence", "liveness-by-sends", &["silence-is-detected"]);
 }
 

@@ -13,7 +13,7 @@ pub(super) enum Bug {
     AbandonsReconnect,
     /// Each send restarts the timer of the next ping.
     ProbeStarvedBySends,
-    /// A write that succeeds counts as a sign of life of the server.
+    /// A write that succeeds counts as proof that the server is alive.
     LivenessBySends,
     /// The late close event of a former connection ends its successor.
     OldSocketEndsSession,

@@ -63,7 +63,7 @@ enum Happened {
     TimePassed,
 }
 
-/// A client.
+/// One client of the driver, over all its connections.
 #[derive(Debug)]
 pub(super) struct Session {
     name: String,
@@ -118,16 +118,16 @@ impl Session {
         let mut is_first = self.connections == 0;
         loop {
             if !is_first {
-                meanwhile(sleep(self.backoff.next()), requests).await?;
+                while_rejecting(sleep(self.backoff.next()), requests).await?;
             }
             is_first = false;
             report::event(&self.name, "attempting");
-            match meanwhile(self.attempt(), requests).await? {
+            match while_rejecting(self.attempt(), requests).await? {
                 Ok(connection) => return Some(connection),
                 Err(reason) => report::attempt_failed(&self.name, &reason),
             }
             if self.has(Bug::AbandonsReconnect) && self.connections > 0 && self.number % 2 == 1 {
-                meanwhile(std::future::pending::<()>(), requests).await?;
+                while_rejecting(std::future::pending::<()>(), requests).await?;
             }
         }
     }
@@ -254,7 +254,7 @@ impl Session {
 }
 
 /// Waits for a future while there is no connection: requests are rejected. `None` when the client is closed.
-async fn meanwhile<T>(
+async fn while_rejecting<T>(
     future: impl Future<Output = T>,
     requests: &mut Receiver<Request>,
 ) -> Option<T> {

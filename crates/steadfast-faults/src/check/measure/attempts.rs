@@ -9,7 +9,7 @@ use crate::ledger::{ClientStats, Incident};
 use crate::samples::Sample;
 
 /// The window of [`rate_peak`]: longer than the lab takes to read the reports of clients that act in the same instant, and
-/// short beside the delays over which clients spread their attempts.
+/// short compared with the delays over which clients spread their attempts.
 const PEAK_WINDOW: Duration = Duration::from_millis(100);
 
 /// The attempts of each incident; a lower bound until its client has recovered.

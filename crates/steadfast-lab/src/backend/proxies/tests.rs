@@ -25,7 +25,10 @@ fn a_toxic_that_is_missing_at_the_heal_was_not_in_effect() {
             };
             match event {
                 FaultEvent::Ineffective(reason) => Some(reason),
-                _ => None,
+                FaultEvent::Injected
+                | FaultEvent::Targeted(_)
+                | FaultEvent::Confirmed(_)
+                | FaultEvent::Healed => None,
             }
         });
         events.collect::<Vec<_>>()
