@@ -17,11 +17,25 @@ use crate::output;
 /// When the directory cannot be read, or a run is still in progress.
 pub(super) fn run(arguments: &LabHeal) -> Result<(), Failure> {
     let folder = arguments.folder.as_deref();
-    let folder = folder.unwrap_or_else(|| Path::new(PARENT_DEFAULT));
+    let folder = match folder {
+        Some(folder) if !folder.is_dir() => {
+            return Err(Failure::failed(
+                format!("{} is not a directory", folder.display()),
+                "Give the directory of a run, or that of all runs: steadfast lab heal DIR",
+            ));
+        }
+        Some(folder) => folder,
+        // Without any run, nothing is left.
+        None if !Path::new(PARENT_DEFAULT).is_dir() => {
+            output::print("nothing to heal");
+            return Ok(());
+        }
+        None => Path::new(PARENT_DEFAULT),
+    };
     let healed = heal::heal(folder).map_err(|error| {
         Failure::failed(
             crate::exit::with_causes(&error),
-            "Give the directory of a run, or that of all runs: steadfast lab heal DIR",
+            "Run it as the user who started the run",
         )
     })?;
     let mut running = Vec::new();
