@@ -94,25 +94,35 @@ fn tests() -> Vec<Step> {
         step("web-unit", "npm --prefix web run test").aside(),
         web_build().aside(),
         bench_build().aside(),
-        step("bench-unit", &format!("cargo test --quiet {}", bench_workspace())).aside(),
-        // The tests that start gateways or third-party clients run in `third-party`, `slow-links`, `failover`, `known-bad`,
-        // `lab`, `documents`, `proxy-clients` and `demo`.
         step(
-            "unit",
-"cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::lab_services)|binary_id(steadfast-e2e::lab_scenarios)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links)|binary_id(steadfast-e2e::failover)|binary_id(steadfast-e2e::documents)|binary_id(steadfast-e2e::proxy_clients))",
+            "bench-unit",
+            &format!("cargo test --quiet {}", bench_workspace()),
         )
-        // The runner is installed by `setup`, and the program embeds the page: a later page would compile it again.
-        .after(&["setup", "web-build"]),
+        .aside(),
+        step("unit", &unit())
+            // The runner is installed by `setup`, and the program embeds the page: a later page would compile it again.
+            .after(&["setup", "web-build"]),
         step("doctests", "cargo test --quiet --workspace --doc"),
         build(),
-        built("sim", &format!("{} sim --seeds 0..200", program("steadfast"))),
+        built(
+            "sim",
+            &format!("{} sim --seeds 0..200", program("steadfast")),
+        ),
         built(
             "sim-memory",
-            &format!("{} sim --seeds 0..200 --engine memory", program("steadfast")),
+            &format!(
+                "{} sim --seeds 0..200 --engine memory",
+                program("steadfast")
+            ),
         ),
-        built("codec", "python3 tests/conformance/kosoku.py").aside().after(&["build"]),
+        built("codec", "python3 tests/conformance/kosoku.py")
+            .aside()
+            .after(&["build"]),
         websocket("1-7,10").aside().after(&["build"]),
-        browser("test").within(BROWSER_LIMIT).aside().after(&["build"]),
+        browser("test")
+            .within(BROWSER_LIMIT)
+            .aside()
+            .after(&["build"]),
         end_to_end("third-party", "third_party"),
         end_to_end("slow-links", "slow_links"),
         end_to_end("failover", "failover"),
@@ -120,10 +130,47 @@ fn tests() -> Vec<Step> {
         end_to_end("known-bad", "known_bad"),
         end_to_end("demo", "demo"),
         // They mostly wait, for scheduled faults and for programs, so more of them run at a time than the machine has cores.
-        end_to_end("lab", "lab")
-            .and(["--test", "lab_services", "--test", "lab_scenarios", "--test", "documents", "--test-threads", "4"].map(str::to_owned).to_vec()),
+        end_to_end("lab", "lab").and(lab_tests()),
         bench_smoke().alone(),
     ]
+}
+
+/// The files with end-to-end tests that have steps of their own, since they start gateways or third-party clients.
+const END_TO_END: [&str; 7] = [
+    "third_party",
+    "slow_links",
+    "failover",
+    "proxy_clients",
+    "known_bad",
+    "demo",
+    "lab",
+];
+
+/// The further files of the step `lab`.
+const LAB: [&str; 5] = [
+    "lab_clients",
+    "lab_links",
+    "lab_scenarios",
+    "lab_services",
+    "documents",
+];
+
+/// All tests without a step of their own.
+fn unit() -> String {
+    let others = END_TO_END.iter().chain(&LAB);
+    let others: Vec<String> = others
+        .map(|test| format!("binary_id(steadfast-e2e::{test})"))
+        .collect();
+    format!("cargo nextest run --workspace -E not({})", others.join("|"))
+}
+
+/// The arguments that add the further files to the step `lab`.
+fn lab_tests() -> Vec<String> {
+    let tests = LAB.iter().flat_map(|test| ["--test", test]);
+    tests
+        .chain(["--test-threads", "4"])
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The end-to-end tests of one file. The whole workspace is selected, since its dependencies have other features when

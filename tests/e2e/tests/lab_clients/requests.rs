@@ -88,7 +88,7 @@ that = "clients.affected == 4 and clients.reconnected == 4 and connect.again max
 
 [[check]]
 id = "detected-at-once"
-that = "recovery.detect{{step=kill}} max <= 1s and disconnects.by_fin + disconnects.by_rst == 4"
+that = "recovery.detect{{step=kill}} max <= 1s and disconnects.by_fin + disconnects.by_rst == disconnects.total"
 "#,
             service("")
         ),
