@@ -1,10 +1,11 @@
 //! The seam between a plan and what its faults are injected into.
 //!
-//! The run decides when a fault is injected and healed; a backend knows how. Processes are one backend, network namespaces and
-//! proxies are others. A backend
-//! also provides the services that clients connect to, because a fault concerns one of them.
+//! The run decides when a fault is injected and healed; a backend knows how. Processes are one backend, network
+//! namespaces and proxies are others. A backend also provides the services that clients connect to, because a fault
+//! concerns one of them.
 
 mod assemble;
+mod command_thread;
 mod composite;
 mod network;
 mod placebo;

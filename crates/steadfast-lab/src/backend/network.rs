@@ -10,8 +10,7 @@ mod reset;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
@@ -21,12 +20,11 @@ use steadfast_faults::scenario::plan::PlannedFault;
 use steadfast_faults::topology::{FaultId, InstanceId};
 
 use self::probe::Probe;
+use super::command_thread::CommandThread;
 use crate::error::LabError;
 use crate::network::{LinkPlace, Namespaces};
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
-/// Capacity of the command queue; a plan sends one command at a time.
-const COMMANDS_MAX: usize = 16;
 /// Interval at which faults are polled that only traffic can confirm.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -41,9 +39,7 @@ enum LinkCommand {
 #[derive(Debug)]
 pub(crate) struct NetworkBackend {
     namespaces: Arc<Namespaces>,
-    /// Closed first at the end: the thread ends with its commands.
-    commands: Option<SyncSender<LinkCommand>>,
-    thread: Option<JoinHandle<()>>,
+    thread: CommandThread<LinkCommand>,
 }
 
 impl NetworkBackend {
@@ -54,7 +50,6 @@ impl NetworkBackend {
         clock: Clock,
         inbox: SyncSender<HarnessMessage>,
     ) -> Result<Self, LabError> {
-        let (commands, received) = sync_channel(COMMANDS_MAX);
         let worker = Worker {
             namespaces: Arc::clone(&namespaces),
             ports,
@@ -62,15 +57,8 @@ impl NetworkBackend {
             inbox,
             active: BTreeMap::new(),
         };
-        let thread = thread::Builder::new()
-            .name("network".to_owned())
-            .spawn(move || worker.run(&received))
-            .map_err(LabError::Thread)?;
-        Ok(Self {
-            namespaces,
-            commands: Some(commands),
-            thread: Some(thread),
-        })
+        let thread = CommandThread::start("network", move |commands| worker.run(commands))?;
+        Ok(Self { namespaces, thread })
     }
 
     /// Injects a fault into the links of these loads to its targets.
@@ -80,7 +68,7 @@ impl NetworkBackend {
             .flat_map(|load| fault.targets.iter().map(move |target| (*load, *target)));
         let layout = self.namespaces.layout();
         let links = ends.filter_map(|(load, target)| layout.link(load, target).cloned());
-        self.send(LinkCommand::Inject(
+        self.thread.send(LinkCommand::Inject(
             fault.id,
             Box::new(action.clone()),
             links.collect(),
@@ -89,23 +77,7 @@ impl NetworkBackend {
 
     /// Heals a fault in all links.
     pub(crate) fn heal(&self, fault: FaultId) {
-        self.send(LinkCommand::Heal(fault));
-    }
-
-    fn send(&self, command: LinkCommand) {
-        if let Some(commands) = &self.commands {
-            // The thread ends only when this handle is dropped.
-            drop(commands.send(command));
-        }
-    }
-}
-
-impl Drop for NetworkBackend {
-    fn drop(&mut self) {
-        self.commands = None;
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        self.thread.send(LinkCommand::Heal(fault));
     }
 }
 

@@ -9,8 +9,7 @@ mod toxics;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
@@ -21,11 +20,10 @@ use steadfast_faults::scenario::plan::PlannedFault;
 use steadfast_faults::topology::{FaultId, InstanceId};
 use steadfast_proxy::{BlockingProxy, CloseMode, Proxy, Traffic};
 
+use super::command_thread::CommandThread;
 use crate::error::LabError;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
-/// Capacity of the command queue; a plan sends one command at a time.
-const COMMANDS_MAX: usize = 16;
 /// Interval at which the counters of faults in effect are read.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -54,9 +52,7 @@ enum ProxyCommand {
 #[derive(Debug)]
 pub(crate) struct ProxyBackend {
     addresses: BTreeMap<Link, SocketAddr>,
-    /// Closed first at the end: the thread ends with its commands.
-    commands: Option<SyncSender<ProxyCommand>>,
-    thread: Option<JoinHandle<()>>,
+    thread: CommandThread<ProxyCommand>,
 }
 
 impl ProxyBackend {
@@ -81,22 +77,14 @@ impl ProxyBackend {
         let addresses = proxies.iter();
         let addresses = addresses.map(|(link, proxy)| (link.clone(), proxy.local_addr()));
         let addresses = addresses.collect();
-        let (commands, received) = sync_channel(COMMANDS_MAX);
         let worker = Worker {
             proxies,
             clock,
             inbox,
             active: BTreeMap::new(),
         };
-        let thread = thread::Builder::new()
-            .name("proxies".to_owned())
-            .spawn(move || worker.run(&received))
-            .map_err(LabError::Thread)?;
-        Ok(Self {
-            addresses,
-            commands: Some(commands),
-            thread: Some(thread),
-        })
+        let thread = CommandThread::start("proxies", move |commands| worker.run(commands))?;
+        Ok(Self { addresses, thread })
     }
 
     /// The address at which a load reaches an instance.
@@ -113,7 +101,7 @@ impl ProxyBackend {
                 .map(|target| ((*load).to_owned(), *target))
         });
         let links = ends.filter(|link| self.addresses.contains_key(link));
-        self.send(ProxyCommand::Inject(
+        self.thread.send(ProxyCommand::Inject(
             fault.id,
             format!("{}-{}", fault.step, fault.occurrence),
             Box::new(action.clone()),
@@ -123,23 +111,7 @@ impl ProxyBackend {
 
     /// Heals a fault in all links.
     pub(crate) fn heal(&self, fault: FaultId) {
-        self.send(ProxyCommand::Heal(fault));
-    }
-
-    fn send(&self, command: ProxyCommand) {
-        if let Some(commands) = &self.commands {
-            // The thread ends only when this handle is dropped.
-            drop(commands.send(command));
-        }
-    }
-}
-
-impl Drop for ProxyBackend {
-    fn drop(&mut self) {
-        self.commands = None;
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        self.thread.send(ProxyCommand::Heal(fault));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use super::*;
