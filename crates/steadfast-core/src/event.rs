@@ -185,6 +185,8 @@ pub enum DisconnectCause {
     },
     /// Nothing was received from the peer for this time.
     PongTimeout(Duration),
+    /// Data was received, but no pong for this time after a ping: the peer does not receive what is sent.
+    PongMissing(Duration),
     /// No byte of the send buffer was written for this time.
     WriteTimeout(Duration),
     /// The server violated the protocol.
@@ -212,6 +214,13 @@ impl fmt::Display for DisconnectCause {
             }
             Self::PongTimeout(time) => {
                 write!(f, "no data received for {:.1} s", time.as_secs_f64())
+            }
+            Self::PongMissing(time) => {
+                write!(
+                    f,
+                    "no pong for {:.1} s, although data was received",
+                    time.as_secs_f64()
+                )
             }
             Self::WriteTimeout(time) => {
                 write!(f, "no write progress for {:.1} s", time.as_secs_f64())

@@ -86,8 +86,11 @@ pub enum Input<D: Dialect> {
         attempt: Attempt,
         failure: DialFailure,
     },
-    /// Bytes of any kind were received: the peer is alive.
-    BytesReceived { attempt: Attempt },
+    /// This number of bytes of any kind was received: the peer is alive.
+    BytesReceived { attempt: Attempt, bytes: u64 },
+    /// A pong was received, the reply to a ping of [`Output::Probe`]: the peer receives what is sent. Reported after the
+    /// bytes that contain it.
+    PongReceived { attempt: Attempt },
     /// A complete message was received.
     Received { attempt: Attempt, frame: Frame },
     /// Bytes that the socket has not accepted yet; reported after a partial write, and when nothing is left.
@@ -148,7 +151,7 @@ pub enum Output<D: Dialect> {
     Abort { attempt: Attempt },
     /// Send a message.
     Transmit { attempt: Attempt, frame: Frame },
-    /// Send a ping of the transport ahead of all queued messages.
+    /// Send a ping of the transport ahead of all queued messages, and report its reply as `PongReceived`.
     Probe { attempt: Attempt },
     /// Send a close frame after all queued messages, then wait for the end of the connection. The connection may have been
     /// replaced by another one, which is in use.

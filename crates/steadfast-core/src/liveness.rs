@@ -1,41 +1,48 @@
 //! Failure detection for a connection: heartbeat probes and the write timeout.
 //!
+//! Two things are required of a peer: that something arrives from it, and that it receives what is sent.
+//!
 //! The idle time counts from the last received byte, of any kind. After `ping_after_idle` a probe is sent, a second one
 //! half a `pong_timeout` later, and at `ping_after_idle + pong_timeout` the connection is given up. Sending does not
 //! reset the idle time: on a half-open connection the kernel accepts bytes for minutes, so a busy writer would not
-//! detect it.
+//! detect it. That the peer receives is proved by its replies alone, see [`reachability`].
 //!
 //! While a request is in flight and no byte arrives, a probe is due after `ping_after_request`, or after four round trips
 //! if those take longer. The timeout is then adaptive: as long as a reply usually takes, at least `pong_timeout_min`, and
 //! as long as the bytes take that are in flight. Without a request the peer has no reason to send anything, and the
 //! application does not wait for it.
 
+mod reachability;
 mod requests;
 mod round_trip;
 mod write_stall;
 
 use std::time::Duration;
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 
+use self::reachability::{Reachability, Verdict};
 use self::requests::RequestsInFlight;
 use self::round_trip::RoundTrip;
 use self::write_stall::WriteStall;
+use crate::event::DisconnectCause;
 use crate::policy::LivenessSettings;
+
+/// The rate of a link for which the timeouts suffice while bytes are in front of a reply: 128 kbit/s. On a slower one,
+/// round trips take longer, and the timeout of requests follows them.
+const BYTES_PER_SECOND: u64 = 16 << 10;
 
 /// A request in flight is probed after this number of round trips.
 const ROUND_TRIPS_BEFORE_PROBE: u32 = 4;
 
 /// What the session has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Wait,
     /// Send a ping.
     Probe,
-    /// Give up the connection: nothing was received for this time.
-    PongTimeout(Duration),
-    /// Give up the connection: no byte was written for this time.
-    WriteTimeout(Duration),
+    /// Give up the connection.
+    GiveUp(DisconnectCause),
 }
 
 /// The probes since the last received byte.
@@ -56,8 +63,7 @@ pub(crate) struct Liveness {
     settings: LivenessSettings,
     last_received_at: Instant,
     probe_state: ProbeState,
-    /// When the first unacknowledged probe was sent, to measure the round trip.
-    probed_at: Option<Instant>,
+    reachability: Reachability,
     round_trip: RoundTrip,
     requests: RequestsInFlight,
     write_stall: WriteStall,
@@ -65,29 +71,36 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     pub(crate) fn new(settings: LivenessSettings, now: Instant) -> Self {
+        let (ping_after, timeout) = (settings.ping_after_idle, settings.pong_timeout);
         Self {
             settings,
             last_received_at: now,
             probe_state: ProbeState::NotProbed,
-            probed_at: None,
+            reachability: Reachability::new(ping_after, timeout, settings.clock_jump_grace, now),
             round_trip: RoundTrip::default(),
             requests: RequestsInFlight::default(),
             write_stall: WriteStall::new(settings.write_timeout, settings.clock_jump_grace),
         }
     }
 
-    /// Bytes were received. Returns the round-trip time if they may be the reply to a probe.
-    pub(crate) fn bytes_received(&mut self, now: Instant) -> Option<Duration> {
+    /// This number of bytes was received, of any kind.
+    pub(crate) const fn bytes_received(&mut self, now: Instant, bytes: u64) {
         self.last_received_at = now;
         self.probe_state = ProbeState::NotProbed;
         self.requests.on_bytes_received();
-        let round_trip = now.saturating_since(self.probed_at.take()?);
+        self.reachability.on_bytes_received(bytes);
+    }
+
+    /// A pong was received. Returns the round-trip time; `None` if there was no ping.
+    pub(crate) fn pong_received(&mut self, now: Instant) -> Option<Duration> {
+        let round_trip = self.reachability.on_pong(now)?;
         self.record_round_trip(round_trip);
         Some(round_trip)
     }
 
     /// A command got its reply.
     pub(crate) fn reply_received(&mut self, now: Instant, command: u32) {
+        self.reachability.on_reply(now, command);
         if let Some(round_trip) = self.requests.on_reply(now, command) {
             self.record_round_trip(round_trip);
         }
@@ -96,12 +109,14 @@ impl Liveness {
     /// The size of the send buffer changed.
     pub(crate) fn send_buffer_changed(&mut self, now: Instant, bytes: u64) {
         self.write_stall.on_changed(now, bytes);
+        self.reachability.on_send_buffer_changed(bytes);
     }
 
     /// Bytes were added to the send buffer.
     pub(crate) const fn bytes_queued(&mut self, bytes: u64) {
         self.write_stall.on_bytes_queued(bytes);
         self.requests.on_bytes_queued(bytes);
+        self.reachability.on_bytes_queued(bytes);
     }
 
     /// Whether the send buffer is not empty.
@@ -125,6 +140,7 @@ impl Liveness {
     pub(crate) fn requests_sent(&mut self, now: Instant, newest: u32) {
         self.requests
             .on_sent(now, newest, self.settings.pong_timeout);
+        self.reachability.on_request_sent(newest);
     }
 
     /// No request is in flight.
@@ -153,13 +169,32 @@ impl Liveness {
             ProbeState::ProbedTwice(at) => at + self.timeout(at),
             ProbeState::ClockJumpGrace(deadline) => deadline,
         };
+        let due = due.min(self.reachability.deadline());
         self.write_stall.deadline().map_or(due, |at| at.min(due))
     }
 
     pub(crate) fn on_timer(&mut self, now: Instant) -> Action {
         if let Some(time) = self.write_stall.on_timer(now) {
-            return Action::WriteTimeout(time);
+            return Action::GiveUp(DisconnectCause::WriteTimeout(time));
         }
+        match self.on_silence_timer(now) {
+            Action::Wait => self.on_reachability_timer(now),
+            action => action,
+        }
+    }
+
+    fn on_reachability_timer(&mut self, now: Instant) -> Action {
+        match self.reachability.on_timer(now) {
+            Verdict::Wait => Action::Wait,
+            Verdict::Probe => {
+                self.probe_now(now);
+                Action::Probe
+            }
+            Verdict::Unreachable(time) => Action::GiveUp(DisconnectCause::PongMissing(time)),
+        }
+    }
+
+    fn on_silence_timer(&mut self, now: Instant) -> Action {
         match self.probe_state {
             ProbeState::NotProbed if now >= self.first_probe_at() => {
                 self.start_probing(now);
@@ -225,7 +260,7 @@ impl Liveness {
     fn start_probing(&mut self, now: Instant) {
         self.probe_state = ProbeState::ProbedOnce(now);
         self.requests.on_probe();
-        self.probed_at.get_or_insert(now);
+        self.reachability.on_probe(now);
     }
 
     /// A suspended process or machine could not receive anything either: the peer gets one more chance.
@@ -238,11 +273,19 @@ impl Liveness {
         let late = now.saturating_since(due);
         (late > timeout / 2).then(|| {
             self.probe_state = ProbeState::ClockJumpGrace(now + self.settings.clock_jump_grace);
+            self.reachability.extend(now);
             Action::Probe
         })
     }
 
     fn pong_timeout(&self, now: Instant) -> Action {
-        Action::PongTimeout(now.saturating_since(self.last_received_at))
+        let silence = now.saturating_since(self.last_received_at);
+        Action::GiveUp(DisconnectCause::PongTimeout(silence))
     }
+}
+
+/// How long this number of bytes takes at [`BYTES_PER_SECOND`].
+fn transmission_time(bytes: u64) -> Duration {
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(BYTES_PER_SECOND);
+    Duration::from_nanos(convert::saturating(nanos))
 }

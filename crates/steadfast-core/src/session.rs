@@ -322,7 +322,10 @@ impl<D: Dialect> Session<D> {
             Input::DialStarted { attempt } => self.link.dial_started(now, attempt),
             Input::Dialled { attempt } => self.link.dialled(now, attempt),
             Input::DialFailed { attempt, failure } => self.link.dial_failed(now, attempt, failure),
-            Input::BytesReceived { attempt } => self.link.bytes_received(now, attempt),
+            Input::BytesReceived { attempt, bytes } => {
+                self.link.bytes_received(now, attempt, bytes);
+            }
+            Input::PongReceived { attempt } => self.link.pong_received(now, attempt),
             Input::Received { attempt, frame } if self.link.is_current(attempt) => {
                 self.received(now, &frame);
             }

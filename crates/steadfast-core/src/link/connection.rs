@@ -5,16 +5,23 @@ use std::time::Duration;
 use steadfast_machine::{Instant, convert};
 
 use super::{Lifecycle, Link};
-use crate::event::{ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionState};
+use crate::event::{ConnectionEpoch, SessionEvent, SessionPhase, SessionState};
 use crate::io::Attempt;
 use crate::liveness::{Action, Liveness};
 
 impl Link {
-    /// Bytes of any kind were received: the peer is alive.
-    pub fn bytes_received(&mut self, now: Instant, attempt: Attempt) {
+    /// This number of bytes of any kind was received: the peer is alive.
+    pub fn bytes_received(&mut self, now: Instant, attempt: Attempt, bytes: u64) {
+        if let Some(liveness) = self.liveness_of(attempt) {
+            liveness.bytes_received(now, bytes);
+        }
+    }
+
+    /// A pong was received: the peer receives what is sent.
+    pub fn pong_received(&mut self, now: Instant, attempt: Attempt) {
         let round_trip = self
             .liveness_of(attempt)
-            .and_then(|liveness| liveness.bytes_received(now));
+            .and_then(|liveness| liveness.pong_received(now));
         if self.is_current(attempt) {
             self.snapshot.rtt = round_trip.or(self.snapshot.rtt);
         }
@@ -153,14 +160,7 @@ impl Link {
         match liveness.on_timer(now) {
             Action::Wait => {}
             Action::Probe => self.probe(self.attempt),
-            Action::PongTimeout(silence) => {
-                let cause = DisconnectCause::PongTimeout(silence);
-                self.give_up_connection(now, self.attempt, cause);
-            }
-            Action::WriteTimeout(time) => {
-                let cause = DisconnectCause::WriteTimeout(time);
-                self.give_up_connection(now, self.attempt, cause);
-            }
+            Action::GiveUp(cause) => self.give_up_connection(now, self.attempt, cause),
         }
     }
 

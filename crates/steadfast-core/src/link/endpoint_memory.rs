@@ -54,6 +54,7 @@ impl Link {
             | DisconnectCause::Closed { .. }
             | DisconnectCause::ConnectionFailed { .. }
             | DisconnectCause::PongTimeout(_)
+            | DisconnectCause::PongMissing(_)
             | DisconnectCause::WriteTimeout(_)
             | DisconnectCause::Protocol(_)
             | DisconnectCause::AttemptsExhausted(_) => {
@@ -76,7 +77,9 @@ impl Link {
         }
         self.endpoints.on_lost(now, self.endpoint);
         let is_faulty = match cause {
-            DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) => {
+            DisconnectCause::PongTimeout(_)
+            | DisconnectCause::PongMissing(_)
+            | DisconnectCause::WriteTimeout(_) => {
                 self.silent_endpoint = Some(self.endpoint);
                 true
             }

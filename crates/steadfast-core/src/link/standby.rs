@@ -240,12 +240,7 @@ impl Link {
         match liveness.on_timer(now) {
             LivenessAction::Wait => {}
             LivenessAction::Probe => self.probe(attempt),
-            LivenessAction::PongTimeout(silence) => {
-                self.give_up_standby(now, DisconnectCause::PongTimeout(silence));
-            }
-            LivenessAction::WriteTimeout(time) => {
-                self.give_up_standby(now, DisconnectCause::WriteTimeout(time));
-            }
+            LivenessAction::GiveUp(cause) => self.give_up_standby(now, cause),
         }
     }
 }

@@ -6,11 +6,9 @@
 
 use std::time::Duration;
 
-use steadfast_machine::{Instant, convert};
+use steadfast_machine::Instant;
 
-/// The rate of an uplink for which the timeout of requests in flight has to suffice: 128 kbit/s. On a slower one, round
-/// trips take longer, and the timeout follows them.
-const BYTES_PER_SECOND: u64 = 16 << 10;
+use super::transmission_time;
 
 /// The request that is being measured.
 #[derive(Clone, Copy, Debug)]
@@ -90,8 +88,6 @@ impl RequestsInFlight {
 
     /// How long the bytes take that the peer may have to receive before the probe.
     pub(super) fn transmission_time(&self) -> Duration {
-        let bytes = self.sent_before_probe.saturating_sub(self.received);
-        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(BYTES_PER_SECOND);
-        Duration::from_nanos(convert::saturating(nanos))
+        transmission_time(self.sent_before_probe.saturating_sub(self.received))
     }
 }

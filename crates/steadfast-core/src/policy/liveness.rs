@@ -6,13 +6,17 @@ use super::setters::setters;
 use super::{Rule, SessionSetting, above_zero};
 
 /// When the client pings the server, and when it gives up the connection. Any received byte proves that the server is
-/// alive.
+/// alive; only the pong to a ping, or the reply to a request, proves that it receives what is sent.
 ///
 /// A dead connection is detected within `ping_after_idle + pong_timeout` of the last byte, and within
 /// `ping_after_request + pong_timeout` of a request in flight. As soon as eight round trips are known, the second bound
-/// is adaptive: `ping_after_request + pong_timeout_min` on a connection whose round trips are short. A server that sends
-/// some byte within `pong_timeout`, and within `ping_after_request + pong_timeout_min`, of each request and ping is never
-/// given up.
+/// is adaptive: `ping_after_request + pong_timeout_min` on a connection whose round trips are short. A connection over
+/// which data arrives and nothing is received by the server is detected within `ping_after_idle + pong_timeout` of the
+/// last proof, and what 128 kbit/s take for the bytes in front of the pong: those sent before the ping, and those
+/// received since.
+///
+/// A server is never given up if it sends its pong within `pong_timeout` of each ping, and some byte within
+/// `ping_after_request + pong_timeout_min` of each request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,7 +30,7 @@ use super::{Rule, SessionSetting, above_zero};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LivenessSettings {
-    /// Idle time before the first ping; above zero.
+    /// The time without a byte, pong or reply before a ping; above zero.
     pub ping_after_idle: Duration,
     /// From the first ping until the connection is given up; above zero. With a request in flight, the longest such
     /// time, and the limit of a measured round trip.

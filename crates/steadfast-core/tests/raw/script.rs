@@ -18,7 +18,7 @@ use steadfast_core::policy::{
 };
 use steadfast_core::retry_advice::RetryAdvice;
 use steadfast_core::secret::Secret;
-use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_machine::{Instant, Machine, Seed, convert};
 
 /// The timeout of an attempt.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -186,10 +186,12 @@ impl Script {
         self.dial();
     }
 
-    /// The server sends a message.
+    /// The server sends a message, and the pongs that it owes.
     pub(crate) fn receive(&mut self, frame: Frame) {
         let attempt = self.attempt;
-        self.handle(Input::BytesReceived { attempt });
+        let bytes = convert::to_u64(frame.payload().len());
+        self.handle(Input::BytesReceived { attempt, bytes });
+        self.handle(Input::PongReceived { attempt });
         self.handle(Input::Received { attempt, frame });
     }
 

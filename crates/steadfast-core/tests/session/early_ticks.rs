@@ -86,7 +86,7 @@ fn requests(wait: Wait) -> Script {
     script.subscribe("chat", 8);
     for _ in 0..30 {
         wait(&mut script, seconds(1));
-        script.receive_bytes();
+        script.receive_pong();
     }
     script
 }

@@ -225,7 +225,8 @@ impl Peer {
             self.dial();
         }
         let attempt = self.invariants.attempt();
-        self.handle(Input::BytesReceived { attempt });
+        self.handle(Input::BytesReceived { attempt, bytes: 2 });
+        self.handle(Input::PongReceived { attempt });
         if self.phase() == SessionPhase::Handshake {
             self.say(&[(ACCEPTED, 0, HARMLESS)]);
         }
@@ -528,7 +529,7 @@ fn a_subscription_that_the_peer_ends_each_time_is_requested_with_growing_delays(
         let (id, items) = (subscription, 8);
         peer.handle(Input::Consumed { id, items });
         let attempt = peer.invariants.attempt();
-        peer.handle(Input::BytesReceived { attempt });
+        peer.handle(Input::BytesReceived { attempt, bytes: 2 });
         peer.advance(Duration::from_millis(10));
     }
 

@@ -130,6 +130,7 @@ impl InvariantChecker {
             | Input::CredentialsFetched { .. }
             | Input::CredentialsReplaced(_)
             | Input::BytesReceived { .. }
+            | Input::PongReceived { .. }
             | Input::Received { .. }
             | Input::SendBuffer { .. }
             | Input::SubscribeRequested { .. }

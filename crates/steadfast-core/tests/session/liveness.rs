@@ -124,7 +124,7 @@ impl Detector for SessionDetector {
 
     fn received(&mut self, now: Instant) {
         self.0.advance(now.saturating_since(self.0.now));
-        self.0.receive_bytes();
+        self.0.receive_pong();
     }
 
     fn sent(&mut self, now: Instant) {
@@ -166,7 +166,7 @@ fn detection(detector: &mut impl Detector, sends: Option<Duration>) -> Option<Du
     None
 }
 
-/// The peer sends one byte with this interval and nothing else. Returns true if it is not given up within an hour.
+/// The peer sends one pong with this interval and nothing else. Returns true if it is not given up within an hour.
 fn survives(detector: &mut impl Detector, pause: Duration) -> bool {
     detector.connected(Instant::START);
     let mut last_received_at = Instant::START;
@@ -198,7 +198,7 @@ fn sends_do_not_postpone_failure_detection() {
 
 #[test]
 fn a_connection_with_nothing_but_pongs_is_not_dropped() {
-    let pause = Duration::from_secs(14);
+    let pause = Duration::from_secs(8);
 
     assert!(!survives(&mut Faulty::new(Fault::IgnoresPongs), pause));
     assert!(survives(&mut SessionDetector::new(), pause));
@@ -280,7 +280,7 @@ fn a_dead_peer_is_detected_within_25_seconds_and_5_in_the_fast_profile_under_any
                     traffic.send(&mut script);
                     traffic.receive(&mut script);
                 }
-                script.receive_bytes();
+                script.receive_pong();
                 let silent_since = script.now;
                 while script.last_loss().is_none() {
                     script.advance(pause);
@@ -320,7 +320,7 @@ impl Traffic {
     /// Bytes of the peer; without traffic of its own it replies to probes.
     fn receive(self, script: &mut Script) {
         if matches!(self, Self::Incoming | Self::Both) || !script.probes.is_empty() {
-            script.receive_bytes();
+            script.receive_pong();
         }
     }
 }
@@ -337,7 +337,7 @@ fn a_healthy_idle_connection_is_never_dropped_in_24_hours() {
         if script.probes.len() > replied {
             replied = script.probes.len();
             script.advance(Duration::from_secs(2));
-            script.receive_bytes();
+            script.receive_pong();
         }
     }
 
@@ -358,7 +358,7 @@ fn after_a_suspension_the_client_probes_once_more_before_it_gives_up() {
             script.freeze(Duration::from_secs(suspended));
             if script.invariants.is_open() && script.probes.len() > probes {
                 script.advance(Duration::from_secs(1));
-                script.receive_bytes();
+                script.receive_pong();
             }
             script.advance(Duration::from_secs(10));
 
@@ -396,7 +396,7 @@ fn a_peer_that_accepts_no_bytes_is_given_up_and_a_slow_one_is_not() {
         let mut bytes = 100_000;
         for _ in 0..60 {
             script.advance(Duration::from_secs(1));
-            script.receive_bytes();
+            script.receive_pong();
             if script.invariants.is_open() {
                 let publications = script.commands();
                 for command in publications {
@@ -427,7 +427,7 @@ fn after_a_suspension_missing_write_progress_is_not_the_peers_fault() {
 
     script.freeze(Duration::from_mins(1));
     let is_connected = script.last_loss().is_none();
-    script.receive_bytes();
+    script.receive_pong();
     script.handle(Input::SendBuffer { attempt, bytes: 0 });
     script.advance(Duration::from_secs(5));
 
@@ -501,6 +501,86 @@ fn a_silent_peer_is_probed_during_the_handshake_until_the_attempt_times_out() {
     script.advance(settings.link.connect_timeout);
     assert!(script.probes.is_empty());
     assert!(!script.invariants.is_open());
+}
+
+/// The peer sends this number of bytes each second, and replies to nothing. Returns when it is given up after its last
+/// pong, within ten minutes.
+fn one_way(bytes: u64) -> Option<(Duration, DisconnectCause)> {
+    let mut script = Script::ready();
+    script.advance(Duration::from_secs(15));
+    script.receive_pong();
+    let proved_at = script.now;
+    for _ in 0..600 {
+        script.advance(Duration::from_secs(1));
+        if let Some((at, SessionEvent::Lost { cause, .. })) = script.last_loss() {
+            return Some((at - proved_at, cause));
+        }
+        script.receive_bytes(bytes);
+    }
+    None
+}
+
+#[test]
+fn a_peer_that_sends_and_does_not_receive_is_given_up_after_25_seconds() {
+    // Pings of the server alone, and a slow stream.
+    for (bytes, seconds) in [(2, 25..=25), (1 << 10, 25..=26)] {
+        let (took, cause) = one_way(bytes).expect("given up");
+
+        assert!(seconds.contains(&took.as_secs()), "{bytes}: {took:?}");
+        assert!(
+            matches!(cause, DisconnectCause::PongMissing(_)),
+            "{cause:?}"
+        );
+    }
+}
+
+/// A pong may be in a backlog for which the link takes minutes.
+#[test]
+fn a_backlog_postpones_the_pong_while_it_arrives() {
+    assert_eq!(one_way(17 << 10), None);
+
+    let mut script = Script::ready();
+    script.advance(Duration::from_secs(15));
+    assert_eq!(script.probes.len(), 1);
+    script.receive_bytes(160 << 10);
+    script.advance(millis(19_999));
+    assert_eq!(
+        script.last_loss(),
+        None,
+        "10 s for the bytes, 10 s for the pong"
+    );
+    script.receive_pong();
+    script.advance(millis(14_999));
+    assert_eq!(script.last_loss(), None);
+}
+
+#[test]
+fn the_reply_to_a_later_request_is_as_good_as_a_pong_and_that_to_an_earlier_one_is_not() {
+    for is_later in [true, false] {
+        let mut script = Script::ready();
+        script.advance(Duration::from_secs(10));
+        script.receive_bytes(1);
+        if !is_later {
+            script.publish();
+        }
+        script.advance(Duration::from_secs(5));
+        assert!(!script.probes.is_empty());
+        if is_later {
+            script.publish();
+        }
+        let command = script.commands().remove(0);
+        script.reply_to(command.id, Ok(crate::script::ack(1, false)));
+
+        // Data arrives until the pong is due.
+        for _ in 0..11 {
+            script.advance(Duration::from_secs(1));
+            if script.last_loss().is_none() {
+                script.receive_bytes(1);
+            }
+        }
+
+        assert_eq!(script.last_loss().is_none(), is_later);
+    }
 }
 
 const fn millis(millis: u64) -> Duration {

@@ -274,14 +274,15 @@ fn late(script: &mut Script, number: u16) {
     } else {
         now + 1
     });
-    script.handle(match number % 5 {
+    script.handle(match number % 6 {
         0 => Input::Dialled { attempt },
         1 => Input::DialFailed {
             attempt,
             failure: dial_failure(),
         },
-        2 => Input::BytesReceived { attempt },
-        3 => Input::Received {
+        2 => Input::BytesReceived { attempt, bytes: 2 },
+        3 => Input::PongReceived { attempt },
+        4 => Input::Received {
             attempt,
             frame: Frame::Text("no json".into()),
         },
@@ -354,7 +355,7 @@ proptest! {
                 script.dial();
             }
             Step::Serve.apply(&mut script, 0);
-            script.receive_bytes();
+            script.receive_pong();
             // Altogether longer than any delay that a server can request.
             script.advance(Duration::from_secs(8));
         }

@@ -193,7 +193,7 @@ fn outages_under_kills(seed: u64) -> Vec<Duration> {
         while script.now < kill {
             let rest = kill - script.now;
             script.advance(rest.min(Duration::from_secs(1)));
-            script.receive_bytes();
+            script.receive_pong();
         }
         script.lose_connection();
         let lost = script.now;

@@ -201,7 +201,7 @@ fn after_a_suspension_nothing_that_has_expired_is_sent() {
     let command = one_command(&mut held);
     held.reply_to(command.id, Err(ErrorCode::Internal.reply()));
     freeze_without_tick(&mut held);
-    held.receive_bytes();
+    held.receive_pong();
     assert!(held.commands().is_empty());
     held.advance(Duration::ZERO);
     assert_eq!(held.publication_outcomes[0].1, INTERRUPTED);

@@ -20,7 +20,7 @@ use steadfast_core::policy::{
     OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_core::secret::Secret;
-use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_machine::{Instant, Machine, Seed, convert};
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
@@ -420,16 +420,25 @@ impl Script {
 
     pub(crate) fn receive_on(&mut self, attempt: Attempt, message: &[u8]) {
         let message = Bytes::copy_from_slice(message);
-        self.handle(Input::BytesReceived { attempt });
+        let bytes = convert::to_u64(message.len());
+        self.handle(Input::BytesReceived { attempt, bytes });
         self.handle(Input::Received {
             attempt,
             frame: Frame::Text(message),
         });
     }
 
-    pub(crate) fn receive_bytes(&mut self) {
+    /// Something arrives that is no message.
+    pub(crate) fn receive_bytes(&mut self, bytes: u64) {
         let attempt = self.attempt();
-        self.handle(Input::BytesReceived { attempt });
+        self.handle(Input::BytesReceived { attempt, bytes });
+    }
+
+    /// A pong arrives, also without a ping.
+    pub(crate) fn receive_pong(&mut self) {
+        self.receive_bytes(2);
+        let attempt = self.attempt();
+        self.handle(Input::PongReceived { attempt });
     }
 
     pub(crate) fn push(&mut self, channel: &str, offset: u64) {
@@ -467,7 +476,7 @@ impl Script {
     pub(crate) fn keep_alive(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.advance(Duration::from_secs(1));
-            self.receive_bytes();
+            self.receive_pong();
         }
     }
 

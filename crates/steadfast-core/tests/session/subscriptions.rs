@@ -249,7 +249,7 @@ fn a_server_that_always_rejects_the_position_is_not_flooded_with_requests() {
             script.reply_to(command.id, Err(rejection));
         }
         script.advance(Duration::from_millis(100));
-        script.receive_bytes();
+        script.receive_pong();
     }
 
     assert!(commands <= 6, "subscribed {commands} times in ten seconds");
@@ -352,7 +352,7 @@ fn pause_after(script: &mut Script, rejection: ReplyError) -> Duration {
     let from = script.now;
     while script.inbox.is_empty() {
         script.advance(Duration::from_millis(100));
-        script.receive_bytes();
+        script.receive_pong();
     }
     script.now - from
 }

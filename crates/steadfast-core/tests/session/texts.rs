@@ -64,6 +64,10 @@ fn each_cause_says_what_happened() {
             "no data received for 2.5 s",
         ),
         (
+            DisconnectCause::PongMissing(time),
+            "no pong for 2.5 s, although data was received",
+        ),
+        (
             DisconnectCause::WriteTimeout(time),
             "no write progress for 2.5 s",
         ),

@@ -28,7 +28,11 @@ pub(crate) fn check_loss(
     is_excused: bool,
 ) {
     match cause {
-        DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) if !is_excused => {
+        DisconnectCause::PongTimeout(_)
+        | DisconnectCause::PongMissing(_)
+        | DisconnectCause::WriteTimeout(_)
+            if !is_excused =>
+        {
             let details = format!("session {session} closed a healthy connection: {cause}");
             ctx.report(Invariant::HealthyPeersKept, details);
         }
@@ -40,6 +44,7 @@ pub(crate) fn check_loss(
                 ctx.report(Invariant::DeadPeersDetected, details);
             }
         }
+        DisconnectCause::PongMissing(_) => ctx.totals.silences_detected += 1,
         DisconnectCause::WriteTimeout(_) => ctx.totals.write_stalls_detected += 1,
         DisconnectCause::Protocol(text) => {
             let details = format!("session {session} received an invalid message: {text}");

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use steadfast_core::dialect::Dialect;
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame, Input};
+use steadfast_machine::convert;
 use steadfast_protocol::websocket::MessageKind;
 
 use crate::connector::{Connector, DialError, DialPlan};
@@ -209,7 +210,8 @@ fn receive<D: Dialect>(
             return Ok(is_busy);
         };
         is_busy = true;
-        emit(Input::BytesReceived { attempt });
+        let bytes = outcome.as_ref().map_or(0, |bytes| convert::to_u64(*bytes));
+        emit(Input::BytesReceived { attempt, bytes });
         for arrival in arrivals.drain(..) {
             match arrival {
                 Arrival::Message { kind, payload } => {
@@ -222,7 +224,10 @@ fn receive<D: Dialect>(
                     };
                     emit(Input::Received { attempt, frame });
                 }
-                Arrival::Pong(_) => tracing::trace!(attempt = attempt.0, "WebSocket pong received"),
+                Arrival::Pong => {
+                    tracing::trace!(attempt = attempt.0, "WebSocket pong received");
+                    emit(Input::PongReceived { attempt });
+                }
                 Arrival::CloseFrame { code, reason } => {
                     return Err(ConnectionLoss::CloseFrame { code, reason });
                 }

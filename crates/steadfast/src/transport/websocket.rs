@@ -41,8 +41,8 @@ pub(crate) enum Arrival {
         /// Payload after unmasking.
         payload: Bytes,
     },
-    /// The reply to a ping.
-    Pong(Bytes),
+    /// The reply to a ping. Its payload does not matter: nothing but a ping of this client causes it.
+    Pong,
     /// The peer sent a close frame; nothing arrives after it.
     CloseFrame {
         /// Close code, if there is one.
@@ -292,8 +292,8 @@ impl WebSocket {
                     });
                     Ok(())
                 }
-                EndpointEvent::Pong(payload) => {
-                    arrivals.push(Arrival::Pong(Bytes::copy_from_slice(payload)));
+                EndpointEvent::Pong(_) => {
+                    arrivals.push(Arrival::Pong);
                     Ok(())
                 }
                 EndpointEvent::Ping { reply } => self.queue.append_pong(&reply),

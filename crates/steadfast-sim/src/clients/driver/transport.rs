@@ -27,6 +27,7 @@ use crate::planted_bug::session_messages::alter_message;
 #[derive(Debug)]
 enum Received {
     Message(Bytes),
+    Pong,
     Ping { reply: ControlFrame },
     Lost(ConnectionLoss),
 }
@@ -159,7 +160,7 @@ impl Driver {
             .collect();
         let messages = received.into_iter().filter_map(|received| match received {
             Received::Message(message) => Some(message),
-            Received::Ping { .. } | Received::Lost(_) => None,
+            Received::Ping { .. } | Received::Pong | Received::Lost(_) => None,
         });
         self.stale_inputs
             .on_attempt_ended(ctx, self.index, attempt, messages.collect());
@@ -241,7 +242,15 @@ impl Driver {
             return;
         };
         let received = self.decode(attempt, bytes);
-        self.drive(ctx, network, Input::BytesReceived { attempt });
+        let count = convert::to_u64(bytes.len());
+        self.drive(
+            ctx,
+            network,
+            Input::BytesReceived {
+                attempt,
+                bytes: count,
+            },
+        );
         for item in received {
             match item {
                 Received::Message(message) => {
@@ -257,6 +266,7 @@ impl Driver {
                         },
                     );
                 }
+                Received::Pong => self.drive(ctx, network, Input::PongReceived { attempt }),
                 Received::Ping { reply } => {
                     self.send_frame(ctx, network, attempt, reply.opcode(), reply.payload());
                 }
@@ -278,7 +288,8 @@ impl Driver {
                     Received::Message(Bytes::copy_from_slice(payload))
                 }
                 EndpointEvent::Ping { reply } => Received::Ping { reply },
-                EndpointEvent::Pong(_) | EndpointEvent::Dropped => continue,
+                EndpointEvent::Pong(_) => Received::Pong,
+                EndpointEvent::Dropped => continue,
                 // The client's end is closed in the same event, so that the close frame in reply has no receiver.
                 EndpointEvent::Closed { code, reason, .. } => {
                     let reason = reason.to_owned();

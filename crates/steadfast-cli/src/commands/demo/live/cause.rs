@@ -19,6 +19,9 @@ pub(super) fn describe(cause: &DisconnectCause, is_killed: bool) -> (String, Opt
             format!("no data received for {:.1} s", time.as_secs_f64()),
             None,
         ),
+        DisconnectCause::PongMissing(time) => {
+            (format!("no pong for {:.1} s", time.as_secs_f64()), None)
+        }
         DisconnectCause::WriteTimeout(time) => (
             format!("no write progress for {:.1} s", time.as_secs_f64()),
             None,

@@ -126,8 +126,9 @@ const fn code(cause: &DisconnectCause) -> u32 {
             u32::from_be_bytes([0, 0, high, low])
         }
         DisconnectCause::ConnectRejected { code, .. } => *code,
-        DisconnectCause::PongTimeout(_) => CODE_NO_PING,
-        DisconnectCause::WriteTimeout(_) => CODE_NO_PING,
+        DisconnectCause::PongTimeout(_)
+        | DisconnectCause::PongMissing(_)
+        | DisconnectCause::WriteTimeout(_) => CODE_NO_PING,
         DisconnectCause::Dial { .. }
         | DisconnectCause::LocalNetwork(_)
         | DisconnectCause::ConnectTimeout
@@ -142,7 +143,9 @@ const fn code(cause: &DisconnectCause) -> u32 {
 fn cause_name(cause: &DisconnectCause) -> &'static str {
     match cause {
         DisconnectCause::Closed { .. } => "code",
-        DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) => "timeout",
+        DisconnectCause::PongTimeout(_)
+        | DisconnectCause::PongMissing(_)
+        | DisconnectCause::WriteTimeout(_) => "timeout",
         DisconnectCause::ConnectionFailed { kind, .. } => match kind {
             ConnectionErrorKind::EndOfStream => "fin",
             ConnectionErrorKind::Reset => "rst",
