@@ -212,10 +212,16 @@ fn reconcile_client(
 /// Counts for each fault the connections that it ended, and the publications that were in flight.
 fn attribute(faults: &mut [FaultStats], clients: &[ClientStats], messages: &Messages) {
     for fault in faults {
+        let planned = fault.planned.clone();
+        let mut own = clients
+            .iter()
+            .filter(|it| planned.hits(&it.client))
+            .peekable();
+        fault.found_no_client =
+            own.peek().is_some() && own.all(|it| fault.found_cut_off(&it.connections));
         let Some(injected) = fault.injected else {
             continue;
         };
-        let planned = fault.planned.clone();
         for stats in clients.iter().filter(|stats| planned.hits(&stats.client)) {
             fault.clients += 1;
             let is_stalled = stats.stalls.iter().any(|it| it.fault == Some(planned.id));

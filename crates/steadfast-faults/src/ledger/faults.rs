@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-use crate::ledger::connections::ConnectionInterval;
+use crate::ledger::connections::{ConnectionInterval, ConnectionStats};
 use crate::ledger::event::{FaultEvent, LossCause, ProcessEvent};
+use crate::ledger::incidents::Disconnect;
 use crate::ledger::timeline::Timeline;
 use crate::samples::Sample;
 use crate::scenario::model::FaultAction;
@@ -46,6 +47,10 @@ pub struct FaultStats {
     pub disconnects: u64,
     /// The number of clients whose connection was open at some time while it lasted.
     pub connected: u64,
+    /// When its course was first reported.
+    pub(super) reported: Option<Instant>,
+    /// Earlier faults had disconnected all of its clients, and none of them was connected while it lasted.
+    pub found_no_client: bool,
     /// The number of clients that stalled because of it.
     pub stalled: u64,
     /// Requests to its targets that were disturbed: in the time in which the fault was in effect, they had an outcome other
@@ -104,6 +109,22 @@ impl FaultStats {
             let begins_in_time = self.healed.is_none_or(|healed| connection.from <= healed);
             begins_in_time && connection.to.is_none_or(|to| to >= injected)
         })
+    }
+
+    /// Whether the client had lost its connection because of another fault, and was not connected while this one lasted.
+    pub(super) fn found_cut_off(&self, connections: &ConnectionStats) -> bool {
+        let Some(begin) = self.reported else {
+            return false;
+        };
+        let before = |it: &&Disconnect| it.at <= begin;
+        let last = connections.disconnects.iter().rfind(before);
+        let is_cut_off = last.is_some_and(|it| it.fault.is_some_and(|of| of != self.planned.id));
+        let end = self.healed.unwrap_or(begin);
+        is_cut_off
+            && !connections
+                .intervals
+                .iter()
+                .any(|interval| interval.from <= end && interval.to.is_none_or(|to| to > begin))
     }
 
     /// Whether this end of a connection over a load balancer comes too late for a process that has exited. A client of
@@ -166,6 +187,8 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
             clients: 0,
             disconnects: 0,
             connected: 0,
+            reported: None,
+            found_no_client: false,
             stalled: 0,
             disturbed_requests: 0,
             in_flight: 0,
@@ -175,6 +198,7 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
             stats.planned.targets.clear();
         }
         for (at, event) in timeline.faults.get(&fault.id).into_iter().flatten() {
+            stats.reported = stats.reported.or(Some(*at));
             match event {
                 FaultEvent::Targeted(targets) => stats.planned.targets.clone_from(targets),
                 FaultEvent::Injected => stats.injected = stats.injected.or(Some(*at)),

@@ -6,7 +6,7 @@ use steadfast_machine::convert;
 
 use crate::counted::{counted, counted_len, grouped};
 use crate::ledger::event::RunPhase;
-use crate::ledger::{ClientStats, Ledger, RequestClass};
+use crate::ledger::{ClientStats, FaultStats, Ledger, RequestClass};
 use crate::quantity::{Quantity, Unit};
 use crate::samples::{Aggregate, Samples};
 use crate::scenario::model::{ControlRun, Load, Scenario, Traffic};
@@ -41,7 +41,7 @@ type Rule = fn(&Scenario, &Ledger) -> Option<String>;
 
 /// Every guard, in the order of reports.
 pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) -> Vec<Guard> {
-    const RULES: [(&str, Concern, Rule); 11] = [
+    const RULES: [(&str, Concern, Rule); 12] = [
         ("the harness did not fail", Concern::Harness, failed),
         ("all event records were kept", Concern::Harness, dropped),
         ("the ledger is consistent", Concern::Harness, inconsistent),
@@ -59,6 +59,7 @@ pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>
             Concern::Harness,
             nothing_in_flight,
         ),
+        ("every fault found clients", Concern::System, cut_off),
         ("every fault was healed", Concern::System, unhealed),
         ("no process exited unexpectedly", Concern::System, exited),
     ];
@@ -188,8 +189,8 @@ fn too_few(load: &Load, scenario: &Scenario, ledger: &Ledger) -> Option<String> 
 }
 
 fn ineffective(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    let first = ledger.faults.iter().find(|it| !it.is_effective());
-    let Some(fault) = first else {
+    let is_ineffective = |it: &&FaultStats| !it.is_effective() && !is_untested(it);
+    let Some(fault) = ledger.faults.iter().find(is_ineffective) else {
         return ledger
             .faults
             .is_empty()
@@ -200,11 +201,26 @@ fn ineffective(_: &Scenario, ledger: &Ledger) -> Option<String> {
         (None, Some(_)) => "its effect was not confirmed",
         (None, None) => "it was not injected",
     };
-    let ineffective = ledger.faults.iter().filter(|it| !it.is_effective()).count();
+    let ineffective = ledger.faults.iter().filter(is_ineffective).count();
     let ineffective = counted_len(ineffective, "fault did not", "faults did not");
     let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
     Some(format!(
         "{ineffective}; the first is {step} {occurrence}: {reason}"
+    ))
+}
+
+/// Whether a fault tested nothing because no client was connected any more, which may be what the scenario is to find: a
+/// fault of links without a connection has no effect, and one of a process ends none.
+fn is_untested(fault: &FaultStats) -> bool {
+    let needs_connections = fault.planned.action.link_fault().is_some();
+    fault.found_no_client && (fault.has_no_impact() || needs_connections && !fault.is_effective())
+}
+
+fn cut_off(_: &Scenario, ledger: &Ledger) -> Option<String> {
+    let fault = ledger.faults.iter().find(|it| is_untested(it))?;
+    let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
+    Some(format!(
+        "{step} {occurrence}: earlier faults had disconnected all of its clients, and none was connected again"
     ))
 }
 
@@ -219,7 +235,8 @@ fn unhealed(_: &Scenario, ledger: &Ledger) -> Option<String> {
 }
 
 fn without_impact(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    let fault = ledger.faults.iter().find(|it| it.has_no_impact())?;
+    let mut faults = ledger.faults.iter();
+    let fault = faults.find(|it| it.has_no_impact() && !is_untested(it))?;
     let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
     let action = &fault.planned.action;
     let is_of_links = action.link_fault().is_some();

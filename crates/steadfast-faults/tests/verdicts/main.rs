@@ -407,6 +407,44 @@ fn a_kill_that_no_client_noticed_is_inconclusive() {
     );
 }
 
+/// Without the rule, the mistake that a scenario is to find would hide itself: the later fault has nothing to end.
+#[test]
+fn clients_that_never_reconnect_fail_although_a_later_fault_finds_none_connected() {
+    let mut run = healthy();
+    let later = run.cut_off_before_a_later_kill();
+
+    let evaluation = run.evaluate();
+
+    assert_eq!(
+        evaluation.verdict,
+        Verdict::Fail,
+        "{:#?}",
+        evaluation.reasons
+    );
+    assert!(
+        evaluation.reasons[0].starts_with("all-affected-clients-reconnected"),
+        "{:#?}",
+        evaluation.reasons
+    );
+    let found = format!(
+        "every fault found clients: {later}: earlier faults had disconnected all of its clients, and none was connected again"
+    );
+    assert!(
+        evaluation.reasons.contains(&found),
+        "{:#?}",
+        evaluation.reasons
+    );
+}
+
+#[test]
+fn a_later_fault_that_finds_no_client_is_inconclusive_if_no_check_fails() {
+    let mut run = healthy();
+    run.cut_off_before_a_later_kill();
+    run.use_checks(&["no-duplicates"]);
+
+    check(&run, Verdict::Inconclusive, &["every fault found clients"]);
+}
+
 #[test]
 fn kills_without_publications_in_flight_are_inconclusive() {
     let run = healthy().with_nothing_in_flight();

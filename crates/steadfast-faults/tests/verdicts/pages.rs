@@ -25,7 +25,7 @@ fn a_passed_run_has_a_junit_file_without_failures() {
         suite.attribute("tests"),
         Some(cases.len().to_string().as_str())
     );
-    assert_eq!(cases.len(), 12 + 16, "one for each check and each guard");
+    assert_eq!(cases.len(), 12 + 17, "one for each check and each guard");
     for outcome in ["failures", "errors", "skipped"] {
         assert_eq!(suite.attribute(outcome), Some("0"));
     }

@@ -125,6 +125,36 @@ impl Run {
         });
     }
 
+    /// Ends all clients of a gateway with its first kill, and returns the next kill of it: its step and occurrence.
+    pub(crate) fn cut_off_before_a_later_kill(&mut self) -> String {
+        let faults = self.plan.faults().to_vec();
+        let mut pairs = faults.iter().enumerate().filter_map(|(index, first)| {
+            let mut later = faults.iter().skip(index + 1);
+            Some((first, later.find(|it| it.targets == first.targets)?))
+        });
+        let (first, later) = pairs.next().unwrap();
+        let lost = begin(&self.scenario, RunPhase::Steps) + first.at + DETECT;
+        let topology = self.plan.topology().clone();
+        for client in topology.clients() {
+            if first.targets.contains(&client.instance) {
+                self.silence(client.id, lost);
+            }
+        }
+        format!("{} {}", later.step, later.occurrence)
+    }
+
+    /// Keeps only the checks with these ids.
+    pub(crate) fn use_checks(&mut self, ids: &[&str]) {
+        let text = include_str!("../../../../scenarios/gateway-kill.toml");
+        let (head, checks) = text.split_once("[[check]]").unwrap();
+        let kept = checks.split("[[check]]").filter(|check| {
+            ids.iter()
+                .any(|id| check.contains(&format!("id = \"{id}\"")))
+        });
+        let kept: String = kept.map(|check| format!("[[check]]{check}")).collect();
+        self.use_scenario("gateway-kill", &format!("{head}{kept}"));
+    }
+
     /// A client whose gateway is never killed.
     pub(crate) fn unaffected(&self) -> ClientId {
         let ledger = self.ledger();
