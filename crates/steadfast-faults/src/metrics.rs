@@ -178,6 +178,19 @@ metrics! {
 }
 
 impl Metric {
+    /// Whether it has a value only if a service has an effect log.
+    pub const fn needs_effect_log(self) -> bool {
+        matches!(
+            self,
+            Self::RequestsExecuted
+                | Self::RequestsExecutedTwice
+                | Self::RequestsOkNotExecuted
+                | Self::RequestsNotSentExecuted
+                | Self::RequestsUnknownExecuted
+                | Self::RequestsUnexpected
+        )
+    }
+
     /// The metric with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|it| it.name() == name)
@@ -189,6 +202,33 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn the_reference_lists_every_metric_with_its_filters_and_its_meaning() {
+        let page = include_str!("../../../docs/reference/metrics.md");
+        let listed: Vec<&str> = page
+            .lines()
+            .filter(|it| {
+                it.contains("` | number") || it.contains("` | times") || it.contains("` | counts")
+            })
+            .collect();
+
+        let expected = Metric::ALL.iter().map(|metric| {
+            let value = match metric.shape() {
+                MetricShape::Number => "number",
+                MetricShape::Samples(Unit::Time) => "times",
+                MetricShape::Samples(_) => "counts",
+            };
+            let filters = match metric.scope() {
+                MetricScope::Run => "",
+                MetricScope::Clients => "load, kind ",
+                MetricScope::Incidents | MetricScope::Requests => "load, kind, step ",
+            };
+            let (name, about) = (metric.name(), metric.about());
+            format!("| `{name}` | {value} | {filters}| {about} |")
+        });
+        assert_eq!(listed, expected.collect::<Vec<_>>());
+    }
 
     #[test]
     fn every_name_identifies_one_metric() {

@@ -60,7 +60,7 @@ impl ValidationError {
 
 /// The first violated rule, if any.
 pub(super) fn validate(scenario: &Scenario) -> Option<ValidationError> {
-    const RULES: [fn(&Scenario) -> Option<ValidationError>; 12] = [
+    const RULES: [fn(&Scenario) -> Option<ValidationError>; 13] = [
         participants_and_checks_exist,
         names_are_valid,
         services::probes_use_existing_ports,
@@ -71,6 +71,7 @@ pub(super) fn validate(scenario: &Scenario) -> Option<ValidationError> {
         steps_have_targets_and_occur,
         links::faults_of_links_have_a_way,
         checks_reference_existing_names,
+        services::checks_of_executions_have_an_effect_log,
         recovery_has_enough_time,
         stall_limit_exceeds_the_publication_period,
     ];

@@ -24,6 +24,7 @@ name = "requests"
 [service.gateway]
 use = "builtin:gateway"
 replicas = 2
+effects = "${self.data}/effects.jsonl"
 
 [load.api]
 driver = "exec"

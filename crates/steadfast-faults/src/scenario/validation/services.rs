@@ -3,7 +3,7 @@
 use steadfast_toml::suggestion;
 
 use super::ValidationError;
-use crate::scenario::model::{Probe, ProbeKind, Scenario, Service};
+use crate::scenario::model::{CheckLevel, NoData, Probe, ProbeKind, Scenario, Service};
 use crate::scenario::template::{Owner, Placeholder, SELF};
 
 pub(super) fn probes_use_existing_ports(scenario: &Scenario) -> Option<ValidationError> {
@@ -68,4 +68,29 @@ fn invalid_place(
     let port = place.field.port().filter(|port| !owner.has_port(port))?;
     let message = format!("`{place}`: port `{port}` not found in `{}`", owner.name);
     Some((message, suggestion::help(port, &owner.port_names())))
+}
+
+/// A required check whose outcome can only be unknown makes every run INCONCLUSIVE.
+pub(super) fn checks_of_executions_have_an_effect_log(
+    scenario: &Scenario,
+) -> Option<ValidationError> {
+    if scenario.services().iter().any(|it| it.effects.is_some()) {
+        return None;
+    }
+    let mut checks = scenario.checks().iter().zip(1_usize..);
+    checks.find_map(|(check, number)| {
+        if check.level != CheckLevel::Must || check.no_data != NoData::Unknown {
+            return None;
+        }
+        let queries = check.that.metric_queries();
+        let query = queries.iter().find(|it| it.metric.needs_effect_log())?;
+        let name = query.metric.name();
+        let message = format!("`{name}` needs an effect log, and no service has one");
+        let service = scenario.services().first()?;
+        let help = format!(
+            "write effects = \"${{self.data}}/effects.jsonl\" in [service.{}], and let it log there what it executes",
+            service.name
+        );
+        Some(ValidationError::new(format!("check.{number}.that"), message).with_help(help))
+    })
 }
