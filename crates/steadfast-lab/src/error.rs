@@ -31,6 +31,8 @@ pub enum LabError {
         seconds: u64,
         /// What was not ready, followed by the output of a service or the last message of a driver.
         missing: String,
+        /// What the operator can do.
+        help: String,
     },
     /// A program of a service is not installed.
     #[error("SKIP: the program `{program}` of service `{service}` not found")]
@@ -78,9 +80,7 @@ impl LabError {
                     "End the process that uses it, or let the lab choose: ports = {{ {name} = \"auto\" }}"
                 )
             }
-            Self::NotReady { .. } => {
-                "Increase `ready_timeout` in [run], or correct `ready` of the service".to_owned()
-            }
+            Self::NotReady { help, .. } => help.clone(),
             Self::DriverMissing(_)
             | Self::Driver { .. }
             | Self::StartFailed(_)

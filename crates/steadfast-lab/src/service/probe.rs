@@ -20,6 +20,8 @@ use crate::error::LabError;
 
 /// The most bytes of a response that are read.
 const RESPONSE_MAX: usize = 1 << 20;
+/// In the system's text of an error: no process listens at the address.
+const REFUSED: &str = "refused";
 
 /// A probe of an instance, with the values of all placeholders.
 #[derive(Clone, Debug)]
@@ -102,6 +104,22 @@ impl Probe {
         match &self.kind {
             Kind::Log(text) => Some(text),
             Kind::Http { .. } | Kind::Tcp { .. } | Kind::Grpc { .. } | Kind::Exec(_) => None,
+        }
+    }
+
+    /// What to do about the reason of an attempt that failed, if it is one that a service in a network of its own causes by
+    /// listening on loopback; otherwise empty.
+    pub(super) fn hint(&self, reason: &str) -> &'static str {
+        let address = match &self.kind {
+            Kind::Http { address, .. } | Kind::Tcp { address, .. } | Kind::Grpc { address, .. } => {
+                Some(address)
+            }
+            Kind::Log(_) | Kind::Exec(_) => None,
+        };
+        if address.is_some_and(|it| !it.ip().is_loopback()) && reason.contains(REFUSED) {
+            " (in a network of its own, it must listen on ${self.listen})"
+        } else {
+            ""
         }
     }
 
@@ -201,5 +219,29 @@ impl fmt::Display for Probe {
             Kind::Log(text) => write!(f, "a line with {text:?}"),
             Kind::Exec(command) => write!(f, "run {}", command.join(" ")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_service_in_a_network_of_its_own_gets_the_hint_where_to_listen() {
+        let probe = |address: &str| Probe {
+            kind: Kind::Tcp {
+                address: address.parse().unwrap(),
+                exchange: None,
+            },
+            every: Duration::ZERO,
+            timeout: Duration::ZERO,
+        };
+
+        let refused = std::io::Error::from_raw_os_error(111).to_string();
+        let other = probe("198.19.0.2:20000");
+
+        assert!(other.hint(&refused).contains("${self.listen}"));
+        assert_eq!(other.hint("the status is 503"), "");
+        assert_eq!(probe("127.0.0.1:20000").hint(&refused), "");
     }
 }

@@ -76,6 +76,58 @@ fn a_driver_that_reports_a_client_of_another_is_reported() {
 }
 
 #[test]
+fn clients_that_never_connect_are_reported_with_their_url_and_their_last_attempt() {
+    let outcome = python("unreachable", "200ms", "100ms", UNREACHABLE);
+
+    assert_eq!(outcome.exit, Some(5), "{}", outcome.messages);
+    outcome.mentions("to connect; their URL is \"ws://127.0.0.1:");
+    outcome.mentions("failed: the certificate has expired\n");
+    outcome.mentions("Correct `url` of the service or the clients, or increase `ready_timeout`");
+}
+
+#[test]
+fn a_service_without_a_url_is_named_as_the_reason_why_its_clients_do_not_connect() {
+    let driver = driver("no-url", UNREACHABLE).unwrap();
+    let outcome = run(
+        "no-url",
+        &format!(
+            r#"
+[service.worker]
+cmd = "sleep"
+args = ["600"]
+ready = {{ exec = ["true"] }}
+
+[load.api]
+driver = "exec"
+cmd = "python3"
+args = ["{}"]
+to = "worker"
+send = {{ every = "100ms" }}
+
+[run]
+duration = "1s"
+control = "off"
+ready_timeout = "1s"
+
+[[step]]
+at = "500ms"
+do = "proc.kill"
+on = "worker"
+
+[[check]]
+that = "requests.error == 0"
+"#,
+            driver.display()
+        ),
+    )
+    .unwrap();
+
+    assert_eq!(outcome.exit, Some(5), "{}", outcome.messages);
+    outcome.mentions("waiting for api-1 (exec) to connect; their URL is \"\"");
+    outcome.mentions("Write `url` in the table of the service");
+}
+
+#[test]
 fn a_driver_that_does_not_respond_makes_the_run_inconclusive() {
     let outcome = python("silent", "200ms", "100ms", SILENT);
 
@@ -108,6 +160,18 @@ for line in sys.stdin:
     if command["do"] == "open":
         print(json.dumps({"id": command["id"], "ok": {}}), flush=True)
         print(json.dumps({"event": "connected", "client": command["client"]}), flush=True)
+"#;
+
+/// Each of its attempts to connect fails.
+const UNREACHABLE: &str = r#"
+import json, sys
+print('{"event": "ready"}', flush=True)
+for line in sys.stdin:
+    command = json.loads(line)
+    print(json.dumps({"id": command["id"], "ok": {}}), flush=True)
+    if command["do"] == "open":
+        event = {"event": "attempt_failed", "client": command["client"], "reason": "the certificate has expired"}
+        print(json.dumps(event), flush=True)
 "#;
 
 /// It reads until its clients are open, and then nothing more.

@@ -128,6 +128,12 @@ impl Run<'_> {
         }
         let recorded = client.on_event(&event.kind);
         let is_up = client.is_up();
+        if let DriverEventKind::AttemptFailed(reason) = &event.kind
+            && !reason.is_empty()
+        {
+            let reason: String = reason.chars().take(SHOWN_CHARS).collect();
+            self.last_message = format!("the last attempt of {} failed: {reason}", event.client);
+        }
         if let Some(what) = recorded {
             self.delivered += u64::from(matches!(what, ClientEvent::Delivered { .. }));
             let may_send =

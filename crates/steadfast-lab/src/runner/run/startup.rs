@@ -111,6 +111,7 @@ impl Run<'_> {
                 return Err(LabError::NotReady {
                     seconds: limit.as_secs(),
                     missing: format!("{}{}", listed(&missing), self.details(awaited)),
+                    help: self.help(awaited),
                 });
             }
             if now >= next_report {
@@ -171,18 +172,37 @@ impl Run<'_> {
             Awaited::Clients => {
                 let mut clients = self.clients.all().iter();
                 let subscribes = clients.any(|it| !it.is_up() && it.kind.is_library());
-                let what = if subscribes {
-                    " to connect and subscribe"
-                } else {
-                    " to connect"
+                let and = if subscribes { " and subscribe" } else { "" };
+                let message = match self.last_message.as_str() {
+                    "" => String::new(),
+                    message => format!("; {message}"),
                 };
-                if self.last_message.is_empty() {
-                    what.to_owned()
-                } else {
-                    format!("{what}; {}", self.last_message)
-                }
+                let url = self.url_of_missing().unwrap_or_default();
+                format!(" to connect{and}; their URL is {url:?}{message}")
             }
         }
+    }
+
+    /// The URL of the first client that is not connected.
+    fn url_of_missing(&self) -> Option<String> {
+        let mut clients = self.clients.all().iter();
+        let missing = clients.find(|client| !client.is_up())?;
+        let config = self.plan.topology().client(missing.id)?;
+        Some(self.backend.url(&config.load, config.instance))
+    }
+
+    /// What the operator can do.
+    fn help(&self, awaited: Awaited) -> String {
+        let correct = match awaited {
+            Awaited::Drivers => "the driver",
+            Awaited::Services => "`ready` of the service",
+            Awaited::Clients if self.url_of_missing().is_some_and(|url| url.is_empty()) => {
+                let help = "Write `url` in the table of the service, for example url = \"ws://${self.address}:${self.port.client}\"";
+                return help.to_owned();
+            }
+            Awaited::Clients => "`url` of the service or the clients",
+        };
+        format!("Correct {correct}, or increase `ready_timeout` in [run]")
     }
 }
 

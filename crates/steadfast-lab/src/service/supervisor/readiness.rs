@@ -55,7 +55,11 @@ impl Readiness {
             while !is_ended.load(Ordering::Acquire) {
                 match probe.attempt(clock, &output) {
                     Ok(()) => return is_ready.store(true, Ordering::Release),
-                    Err(error) => waiting.set(format!("{probe}: {}", error.reason())),
+                    Err(error) => {
+                        let reason = error.reason();
+                        let hint = probe.hint(reason);
+                        waiting.set(format!("{probe}: {reason}{hint}"));
+                    }
                 }
                 thread::park_timeout(probe.every);
             }
