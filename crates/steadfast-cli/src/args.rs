@@ -220,7 +220,7 @@ pub(crate) enum Command {
     /// Run a shared drawing canvas whose gateway you can kill
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(Demo),
-    /// Inject faults into real gateway processes and verify the guarantees
+    /// Inject faults into real gateways, or into services of your own, and verify the guarantees
     #[command(subcommand, after_help = LAB_EXAMPLES)]
     Lab(Lab),
     /// Inject faults into the connections of any program, as Toxiproxy does
@@ -397,7 +397,7 @@ fn painters(text: &str) -> Result<usize, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lab {
-    /// Inject faults into real gateway processes and verify the guarantees
+    /// Inject faults into real gateways, or into services of your own, and verify the guarantees
     #[command(after_help = LAB_EXAMPLES)]
     Run(LabRun),
     /// Print the fault plan of a scenario without running it

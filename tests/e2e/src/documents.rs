@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use self::expected::DOCUMENTS;
+use self::expected::{DOCUMENTS, Document, OWN_SERVICE};
 use self::reader::Reader;
 use crate::{binaries, namespaces};
 
@@ -33,15 +33,28 @@ const OF_THE_CLONE: [&str; 7] = [
     "tests",
 ];
 
-/// Runs all documents; this process must be in namespaces of its own.
+/// Runs all documents but that of [`run_own_service`]; this process must be in namespaces of its own.
 ///
 /// # Errors
 ///
 /// When a command fails or does not print what it should, or a sample has no way to be run.
 pub fn run(program: &Path) -> Result<()> {
+    follow(program, &DOCUMENTS)
+}
+
+/// Runs the page with a service and a client of its own; this process must be in namespaces of its own.
+///
+/// # Errors
+///
+/// When a command fails or does not print what it should.
+pub fn run_own_service(program: &Path) -> Result<()> {
+    follow(program, &OWN_SERVICE)
+}
+
+fn follow(program: &Path, documents: &[Document]) -> Result<()> {
     namespaces::prepare(&FOLDERS)?;
     let clone = clone(program)?;
-    for document in DOCUMENTS {
+    for document in documents.iter().copied() {
         let text = fs::read_to_string(binaries::root().join(document.path))?;
         let items = blocks::items(&text);
         ensure!(!items.is_empty(), "{} has no samples", document.path);

@@ -9,6 +9,8 @@ pub(super) struct Document {
     pub(super) outputs: &'static [(&'static str, &'static [&'static str])],
     /// Whether the gateway is killed at the end: all programs that still run must receive a later message.
     pub(super) is_killed: bool,
+    /// Whether each section continues in the folder of the one before, instead of in the clone.
+    pub(super) has_one_folder: bool,
 }
 
 pub(super) const DOCUMENTS: [Document; 4] = [
@@ -33,6 +35,7 @@ pub(super) const DOCUMENTS: [Document; 4] = [
             ),
         ],
         is_killed: true,
+        has_one_folder: false,
     },
     Document {
         path: "docs/guide.md",
@@ -56,6 +59,7 @@ pub(super) const DOCUMENTS: [Document; 4] = [
             ),
         ],
         is_killed: false,
+        has_one_folder: false,
     },
     Document {
         path: "docs/lab.md",
@@ -64,6 +68,7 @@ pub(super) const DOCUMENTS: [Document; 4] = [
             &["PASS"],
         )],
         is_killed: false,
+        has_one_folder: false,
     },
     Document {
         path: "docs/how-to/broken-links.md",
@@ -77,5 +82,36 @@ pub(super) const DOCUMENTS: [Document; 4] = [
             ("cargo test", &["1 passed"]),
         ],
         is_killed: false,
+        has_one_folder: false,
     },
 ];
+
+/// The page with a service and a client of its own; two runs of the lab, which mostly wait.
+pub(super) const OWN_SERVICE: [Document; 1] = [Document {
+    path: "docs/how-to/your-own-service.md",
+    outputs: &[
+        (
+            "steadfast lab check counter.toml",
+            &[
+                "proc.kill counter:1",
+                "conn.reset adders->counter:1",
+                "net.block adders->counter:1",
+            ],
+        ),
+        (
+            "steadfast lab run counter.toml",
+            &["checks: 6 of 6 held", "PASS  counter"],
+        ),
+        (
+            "steadfast lab run counter.toml || echo \"exit code $?\"",
+            &[
+                "checks: 5 of 6 held",
+                "FAILS  every-addition-acknowledged",
+                "FAIL  counter",
+                "exit code 1",
+            ],
+        ),
+    ],
+    is_killed: false,
+    has_one_folder: true,
+}];

@@ -1,5 +1,6 @@
 //! A reader of a document: runs its commands with a shell, saves its samples, and keeps its servers running.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ const AFTER_THE_KILL: &str = "after the kill";
 pub(super) struct Reader {
     document: Document,
     clone: PathBuf,
-    /// The folder of the next command; each section begins in the clone.
+    /// The folder of the next command; each section begins in the clone, unless the document has one folder.
     folder: PathBuf,
     /// The outputs of the commands so far.
     outputs: PathBuf,
@@ -76,6 +77,7 @@ impl Reader {
     /// Does with an item what its reader would do.
     pub(super) fn follow(&mut self, item: &Item) -> Result<()> {
         match item.language.as_str() {
+            "heading" if self.document.has_one_folder => {}
             "heading" => self.folder.clone_from(&self.clone),
             "row" => self.command(&item.text, true)?,
             "sh" => {
@@ -84,7 +86,10 @@ impl Reader {
                 }
             }
             "js" | "rust" | "python" => self.save(&item.text)?,
+            "toml" if has_file_name(&item.text) => self.save(&item.text)?,
             "toml" => self.check_configuration(&item.text)?,
+            // What a command prints, shortened; the commands have outputs that are checked.
+            "text" => {}
             other => bail!("no test for a block of the language `{other}`"),
         }
         Ok(())
@@ -196,9 +201,7 @@ impl Reader {
     /// Saves a sample under the name in its first line.
     fn save(&self, text: &str) -> Result<()> {
         let first = text.lines().next().unwrap_or_default();
-        let name = first
-            .trim_start_matches(['/', '#'])
-            .strip_prefix(' ')
+        let name = file_name(first)
             .context("the first line of a sample is a comment with its file name")?;
         fs::write(self.folder.join(name), text)?;
         Ok(())
@@ -291,6 +294,20 @@ impl Drop for Run {
             drop(child.wait());
         }
     }
+}
+
+/// The name in a comment such as `// news.mjs`.
+fn file_name(line: &str) -> Option<&str> {
+    let text = line.trim_start_matches(['/', '#']);
+    (text.len() < line.len())
+        .then(|| text.strip_prefix(' '))
+        .flatten()
+}
+
+/// Whether the first line of a sample is the name of a TOML file.
+fn has_file_name(text: &str) -> bool {
+    let name = text.lines().next().and_then(file_name);
+    name.is_some_and(|name| Path::new(name).extension() == Some(OsStr::new("toml")))
 }
 
 /// The port of a command that starts a server.

@@ -6,7 +6,7 @@
 //! | another target of make | the same with `--dry-run`; the steps of `make test` run it or a short form of it |
 //! | `cargo build ... --bin steadfast` | nothing: the program of this run is there |
 //! | `cargo run ... --bin steadfast -- ARGUMENTS` | `steadfast ARGUMENTS` |
-//! | `lab run` | the same with `--profile short`, and with the drivers of the project itself, which are built |
+//! | `lab run` of a scenario of the clone | the same with `--profile short`, and with the drivers of the project itself, which are built |
 //! | a row of a table with `lab run` | `lab check` with the same arguments |
 //! | `FILE` | a scenario |
 //! | `lab report DIR` | the same with the first run that the documents have stored |
@@ -60,10 +60,13 @@ pub(super) fn substitute(command: &str, is_row: bool, drivers: &Path) -> Result<
     let command = command
         .replace("FILE", SCENARIO)
         .replace("lab report DIR", STORED);
+    let is_shipped = command.contains("lab run scenarios/");
     Ok(match (command.contains("lab run"), is_row) {
         (true, true) => check(&command),
-        (true, false) => format!("{command} --profile short --drivers {}", drivers.display()),
-        (false, _) => command,
+        (true, false) if is_shipped => {
+            format!("{command} --profile short --drivers {}", drivers.display())
+        }
+        (true, false) | (false, _) => command,
     })
 }
 
@@ -94,9 +97,10 @@ mod tests {
             ("make sim", "make --dry-run sim"),
             (BUILD, "test -x target/release/steadfast"),
             (
-                "cargo run --release --bin steadfast -- lab run a.toml",
-                "target/release/steadfast lab run a.toml --profile short --drivers /nowhere",
+                "cargo run --release --bin steadfast -- lab run scenarios/a.toml",
+                "target/release/steadfast lab run scenarios/a.toml --profile short --drivers /nowhere",
             ),
+            ("steadfast lab run own.toml", "steadfast lab run own.toml"),
             ("steadfast serve --port 9000", "steadfast serve --port 9000"),
         ] {
             assert_eq!(executed_for(written, false), executed);
