@@ -168,5 +168,8 @@ fn the_samples_of_the_reference_are_valid() {
     let scenario = parse(&samples.concat());
 
     assert_eq!(service(&scenario, "etcd").replicas, 3);
-    assert_eq!(scenario.steps().len(), 1);
+    let steps: Vec<&str> = scenario.steps().iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(steps, ["kill", "rolling"]);
+    let crowd = scenario.loads().iter().find(|it| it.name == "crowd");
+    assert_eq!(crowd.unwrap().clients, 16, "a parameter of the sample");
 }
