@@ -151,8 +151,9 @@ impl Run {
             ids.iter()
                 .any(|id| check.contains(&format!("id = \"{id}\"")))
         });
-        let kept: String = kept.map(|check| format!("[[check]]{check}")).collect();
-        self.use_scenario("gateway-kill", &format!("{head}{kept}"));
+        let kept: Vec<&str> = kept.collect();
+        let text = format!("{head}[[check]]{}", kept.join("[[check]]"));
+        self.use_scenario("gateway-kill", &text);
     }
 
     /// A client whose gateway is never killed.
