@@ -8,18 +8,10 @@ use serde_json::{Value, json};
 use steadfast_proxy::api::Settings;
 
 use super::http::{Api, link, upstream};
+use super::wait::until;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
-}
-
-/// Polls until the condition holds: what the kernel and other tasks do has no other signal.
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "timed out waiting until {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::http::{Api, upstream};
+use super::wait::until;
 
 const LINKS: usize = 200;
 /// Far above the time of a call on a busy machine, and far below that of a call that waits for data which never moves:
@@ -93,11 +94,9 @@ impl Load {
     }
 
     fn wait_until_more_than(&self, bytes: u64) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.bytes.load(Ordering::Relaxed) <= bytes {
-            assert!(Instant::now() < deadline, "the links move no data");
-            thread::sleep(Duration::from_millis(5));
-        }
+        until("the links move data", || {
+            self.bytes.load(Ordering::Relaxed) > bytes
+        });
     }
 
     fn stop(self) {

@@ -14,3 +14,4 @@ mod limits;
 mod load;
 mod proxies;
 mod toxics;
+mod wait;
