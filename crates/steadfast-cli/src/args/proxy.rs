@@ -174,14 +174,8 @@ pub(crate) struct ToxicAdd {
 /// The arguments of `proxy toxic update`.
 #[derive(Args, Debug)]
 pub(crate) struct ToxicUpdate {
-    /// Name of the toxic
-    #[arg(
-        long = "toxicName",
-        visible_alias = "name",
-        short = 'n',
-        value_name = "NAME"
-    )]
-    pub(crate) toxic: String,
+    #[command(flatten)]
+    pub(crate) toxic: NamedToxic,
     #[command(flatten)]
     pub(crate) values: ToxicValues,
     #[command(flatten)]
@@ -191,6 +185,15 @@ pub(crate) struct ToxicUpdate {
 /// The arguments of `proxy toxic remove`.
 #[derive(Args, Debug)]
 pub(crate) struct ToxicRemove {
+    #[command(flatten)]
+    pub(crate) toxic: NamedToxic,
+    #[command(flatten)]
+    pub(crate) proxy: NamedProxy,
+}
+
+/// The toxic of a command that changes one.
+#[derive(Args, Debug)]
+pub(crate) struct NamedToxic {
     /// Name of the toxic
     #[arg(
         long = "toxicName",
@@ -198,9 +201,7 @@ pub(crate) struct ToxicRemove {
         short = 'n',
         value_name = "NAME"
     )]
-    pub(crate) toxic: String,
-    #[command(flatten)]
-    pub(crate) proxy: NamedProxy,
+    pub(crate) name: String,
 }
 
 /// What can be set when a toxic is added and changed later.

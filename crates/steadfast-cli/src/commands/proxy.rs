@@ -130,7 +130,7 @@ fn add_toxic(arguments: &ToxicAdd, api: &ApiClient) -> Result<(), Failure> {
 }
 
 fn update_toxic(arguments: &ToxicUpdate, api: &ApiClient) -> Result<(), Failure> {
-    let (proxy, toxic) = (&arguments.proxy.name, &arguments.toxic);
+    let (proxy, toxic) = (&arguments.proxy.name, &arguments.toxic.name);
     let failure = |error: CallError| error.failure("Failed to update toxic");
     let body = values(&arguments.values);
     api.get(&["proxies", proxy]).map_err(failure)?;
@@ -141,7 +141,7 @@ fn update_toxic(arguments: &ToxicUpdate, api: &ApiClient) -> Result<(), Failure>
 }
 
 fn remove_toxic(arguments: &ToxicRemove, api: &ApiClient) -> Result<(), Failure> {
-    let (proxy, toxic) = (&arguments.proxy.name, &arguments.toxic);
+    let (proxy, toxic) = (&arguments.proxy.name, &arguments.toxic.name);
     let failure = |error: CallError| error.failure("Failed to remove toxic");
     api.get(&["proxies", proxy]).map_err(failure)?;
     api.delete(&["proxies", proxy, "toxics", toxic])
