@@ -10,6 +10,7 @@
 //! - [`proxy_clients`] lets published clients of Toxiproxy drive the proxy, and measures what they set.
 //! - [`documents`] runs every command and sample of the documents, and [`examples`] the services among the examples of the
 //!   client library.
+//! - [`lab_run`] runs one scenario of the lab, and reads its report.
 //! - [`kills`] runs load over kills and restarts; [`ledger`] records every event and evaluates them.
 //!
 //! The gateway is not linked: the tests run the binary that a user would start. The client library is.
@@ -23,6 +24,7 @@ pub mod failover;
 pub mod gateway;
 pub(crate) mod http;
 pub mod kills;
+pub mod lab_run;
 pub mod ledger;
 pub mod many_channels;
 pub mod namespaces;

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use steadfast_e2e::binaries;
 
-use crate::{Outcome, fixture, run};
+use steadfast_e2e::lab_run::LabRun;
+
+use crate::{fixture, run};
 
 #[test]
 fn echoed_messages_are_requests_with_one_outcome_each() {
@@ -103,7 +105,7 @@ that = "delivery.delivered > 50"
 }
 
 /// Runs two clients over a kill of their server. All of them reconnect, and each notices the kill at once.
-fn sockets(name: &str, path: &str, load: &str, checks: &str) -> Result<Outcome> {
+fn sockets(name: &str, path: &str, load: &str, checks: &str) -> Result<LabRun> {
     let python = binaries::root().join(".venv/bin/python");
     let (python, program) = (python.display(), fixture("sockets.py"));
     run(

@@ -13,16 +13,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
 use steadfast_e2e::binaries;
-
-/// A finished run.
-pub(crate) struct Outcome {
-    pub(crate) exit: Option<i32>,
-    /// What the lab printed on standard error.
-    pub(crate) messages: String,
-    report: Value,
-}
+use steadfast_e2e::lab_run::LabRun;
 
 /// The shortest phases in which a kill can be evaluated.
 pub(crate) const PHASES: &str = r#"
@@ -36,24 +28,9 @@ stall = "4s"
 "#;
 
 /// Runs a scenario of these tables.
-pub(crate) fn run(name: &str, tables: &str) -> Result<Outcome> {
-    let scratch = binaries::scratch(&format!("lab-{name}"))?;
-    let file = scratch.join(format!("{name}.toml"));
+pub(crate) fn run(name: &str, tables: &str) -> Result<LabRun> {
     let phases = if tables.contains("[run]") { "" } else { PHASES };
-    let text = format!("schema = \"lab/1\"\nname = \"{name}\"\n{tables}{phases}");
-    fs::write(&file, text)?;
-    let output = binaries::command(binaries::gateway()?)
-        .args(["lab", "run"])
-        .arg(&file)
-        .args(["--seed", "5", "--json", "--out"])
-        .arg(scratch.join("out"))
-        .output()?;
-    let messages = String::from_utf8(output.stderr)?;
-    Ok(Outcome {
-        exit: output.status.code(),
-        messages,
-        report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
-    })
+    LabRun::of(name, &format!("{tables}{phases}"))
 }
 
 /// The path of a fixture.
@@ -78,26 +55,4 @@ pub(crate) fn documented_driver() -> Result<String> {
         .context("the page shows no driver")?;
     let (text, _) = rest.split_once("```").context("the driver has no end")?;
     Ok(text.to_owned())
-}
-
-impl Outcome {
-    pub(crate) fn verdict(&self) -> &str {
-        let verdict = self.report.get("verdict").and_then(Value::as_str);
-        verdict.unwrap_or_default()
-    }
-
-    /// The ids of the checks that fail.
-    pub(crate) fn failed(&self) -> Vec<&str> {
-        let checks = self.report.get("checks").and_then(Value::as_array);
-        let failed = checks.into_iter().flatten().filter_map(|check| {
-            let text = |key: &str| check.get(key)?.as_str();
-            (text("outcome")? == "fails").then_some(text("id")?)
-        });
-        failed.collect()
-    }
-
-    /// The report and the messages, for an assertion that failed.
-    pub(crate) fn all(&self) -> String {
-        format!("{}\n{:#}", self.messages, self.report)
-    }
 }

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, driver, run};
+use steadfast_e2e::lab_run::LabRun;
+
+use crate::{driver, run};
 
 /// Longest time until a run ends whose driver misbehaves: its `ready_timeout` or its phases.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -187,14 +189,14 @@ for _ in range(8):
 time.sleep(600)
 "#;
 
-fn shell(name: &str, script: &str) -> Outcome {
+fn shell(name: &str, script: &str) -> LabRun {
     let script = script.replace('\\', "\\\\").replace('"', "\\\"");
     let keys =
         format!("cmd = \"sh\"\nargs = [\"-c\", \"{script}\"]\nsend = {{ every = \"100ms\" }}");
     load(name, &keys)
 }
 
-fn python(name: &str, timeout: &str, every: &str, text: &str) -> Outcome {
+fn python(name: &str, timeout: &str, every: &str, text: &str) -> LabRun {
     let driver = driver(name, text).unwrap();
     let keys = format!(
         "cmd = \"python3\"\nargs = [\"{}\"]\nclients = 8\nqueue = 100000\nsend = {{ every = \"{every}\", timeout = \"{timeout}\" }}",
@@ -204,7 +206,7 @@ fn python(name: &str, timeout: &str, every: &str, text: &str) -> Outcome {
 }
 
 /// Runs clients of a driver with these keys.
-fn load(name: &str, keys: &str) -> Outcome {
+fn load(name: &str, keys: &str) -> LabRun {
     let started = Instant::now();
     let outcome = run(
         name,
@@ -240,10 +242,4 @@ that = "requests.error == 0"
     .unwrap();
     assert!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
     outcome
-}
-
-impl Outcome {
-    fn mentions(&self, text: &str) {
-        assert!(self.messages.contains(text), "{}", self.messages);
-    }
 }

@@ -3,7 +3,9 @@
 
 use anyhow::Result;
 
-use crate::{Outcome, documented_driver, driver, fixture, run};
+use steadfast_e2e::lab_run::LabRun;
+
+use crate::{documented_driver, driver, fixture, run};
 
 /// What holds for every correct service and client; a kill leaves at least one outcome unknown.
 const CHECKS: &str = r#"
@@ -122,7 +124,7 @@ effects = "${{self.data}}/effects.jsonl"
 }
 
 /// Orders by this driver, while the shop is killed once.
-fn shop(name: &str, text: &str, option: &str) -> Result<Outcome> {
+fn shop(name: &str, text: &str, option: &str) -> Result<LabRun> {
     let driver = driver(name, text)?;
     let load = format!(
         r#"

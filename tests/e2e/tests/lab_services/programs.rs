@@ -1,5 +1,7 @@
 //! The built-in services with the programs that Debian packages, and every probe.
 
+use steadfast_e2e::lab_run::LabRun;
+
 use crate::{has_programs, run};
 
 #[test]
@@ -79,7 +81,7 @@ for = "500ms"
 }
 
 /// The instance of etcd whose own log says that it was elected first.
-fn elected(outcome: &crate::Outcome) -> Option<String> {
+fn elected(outcome: &LabRun) -> Option<String> {
     let elections = (1..=3).filter_map(|number| {
         let log = outcome.log(&format!("etcd-{number}")).ok()?;
         let line = log
