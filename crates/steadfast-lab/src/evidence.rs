@@ -1,7 +1,9 @@
 //! What an instance printed during a part of a run, from the files that the run left.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,8 +27,22 @@ pub struct Excerpt {
     pub omitted: u64,
 }
 
-/// Returns the lines that an instance printed between two instants of its run, both included: the first `max` of them.
-/// `folder` is that of the run or of its control run.
+/// Which of too many lines are returned, and how many at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The first ones.
+    First(usize),
+    /// The last ones.
+    Last(usize),
+}
+
+/// The path of the output of an instance in the directory of a run or of its control run.
+pub fn path(instance: &Instance) -> String {
+    format!("{}-{}/{FILE}", instance.service, instance.number)
+}
+
+/// Returns the lines that an instance printed in a part of its run, in their order. `folder` is that of the run or of its
+/// control run.
 ///
 /// # Errors
 ///
@@ -34,35 +50,38 @@ pub struct Excerpt {
 pub fn lines(
     folder: &Path,
     instance: &Instance,
-    from: Instant,
-    to: Instant,
-    max: usize,
+    during: &Range<Instant>,
+    keep: Keep,
 ) -> io::Result<Excerpt> {
-    let name = format!("{}-{}", instance.service, instance.number);
-    lines_of(&folder.join(name), from, to, max)
+    lines_of(&folder.join(path(instance)), during, keep)
 }
 
-/// The same for the directory of an instance.
-pub(crate) fn lines_of(
-    folder: &Path,
-    from: Instant,
-    to: Instant,
-    max: usize,
-) -> io::Result<Excerpt> {
-    let mut excerpt = Excerpt::default();
-    let mut file = BufReader::new(File::open(folder.join(FILE))?);
+/// The same for a file.
+pub(crate) fn lines_of(file: &Path, during: &Range<Instant>, keep: Keep) -> io::Result<Excerpt> {
+    let mut lines = VecDeque::new();
+    let mut omitted = 0;
+    let mut file = BufReader::new(File::open(file)?);
     while let Some(line) = next_line(&mut file)? {
         let line = String::from_utf8_lossy(&line);
-        let Some((at, text)) = parse(&line).filter(|(at, _)| (from..=to).contains(at)) else {
+        let Some((at, text)) = parse(&line).filter(|(at, _)| during.contains(at)) else {
             continue;
         };
-        if excerpt.lines.len() < max {
-            excerpt.lines.push((at, text.to_owned()));
-        } else {
-            excerpt.omitted += 1;
+        match keep {
+            Keep::First(max) if lines.len() >= max => omitted += 1,
+            Keep::First(_) => lines.push_back((at, text.to_owned())),
+            Keep::Last(max) => {
+                lines.push_back((at, text.to_owned()));
+                if lines.len() > max {
+                    lines.pop_front();
+                    omitted += 1;
+                }
+            }
         }
     }
-    Ok(excerpt)
+    Ok(Excerpt {
+        lines: lines.into(),
+        omitted,
+    })
 }
 
 /// The beginning of the next line, without its end; `None` at the end of the file.

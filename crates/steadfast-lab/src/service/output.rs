@@ -218,6 +218,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::evidence::Keep;
 
     fn output(name: &str) -> (Output, PathBuf) {
         let folder = std::env::temp_dir().join(format!("lab-output-{}-{name}", std::process::id()));
@@ -281,12 +282,21 @@ mod tests {
         }
         assert_eq!(output.finish(), None);
 
-        let found = evidence::lines_of(&folder, at(3), at(5), 2).unwrap();
+        for (keep, expected) in [
+            (Keep::First(2), ["at 3", "at 4"]),
+            (Keep::Last(2), ["at 4", "at 5"]),
+        ] {
+            let file = folder.join(evidence::FILE);
+            let found = evidence::lines_of(&file, &(at(3)..at(6)), keep).unwrap();
 
-        let texts: Vec<&str> = found.lines.iter().map(|(_, text)| text.as_str()).collect();
-        assert_eq!(texts, ["at 3", "at 4"]);
-        assert_eq!(found.lines[1].0, at(4));
-        assert_eq!(found.omitted, 1);
+            let texts: Vec<&str> = found.lines.iter().map(|(_, text)| text.as_str()).collect();
+            assert_eq!(texts, expected);
+            assert_eq!(
+                texts[1],
+                format!("at {}", (found.lines[1].0 - at(0)).as_secs())
+            );
+            assert_eq!(found.omitted, 1);
+        }
         std::fs::remove_dir_all(folder).unwrap();
     }
 }
