@@ -12,7 +12,8 @@ use crate::samples::Measurement;
 use crate::scenario::expr::{Comparison, Computed, Operator, Relation, Term};
 use crate::scenario::model::{Check, CheckLevel, NoData};
 
-pub use measure::{is_selected, number, samples};
+pub(crate) use measure::{PEAK_WINDOW, attempts_peak, clients, entries, is_selected};
+pub use measure::{number, samples};
 
 /// A check and its outcome.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,6 +12,7 @@ pub mod event;
 pub mod event_log;
 mod faults;
 mod incidents;
+mod offsets;
 mod problems;
 mod requests;
 mod stalls;
@@ -34,10 +35,11 @@ use crate::scenario::model::{Load, Scenario, Traffic};
 use crate::scenario::plan::Plan;
 use crate::topology::{Client, ClientActivity};
 
-pub use connections::{ClientOutcome, ConnectionInterval, ConnectionStats};
-pub use delivery::{DeliveryStats, OffsetStats, PublicationStats};
-pub use faults::{FaultStats, ServiceStats};
+pub use connections::{ClientOutcome, ConnectionInterval, ConnectionStats, Reconnect};
+pub use delivery::{DeliveryStats, PublicationStats};
+pub use faults::{FaultStats, Restart, ServiceStats, UnexpectedExit};
 pub use incidents::{Disconnect, Incident};
+pub use offsets::{EpochChange, OffsetStats, ReusedOffset};
 pub use problems::{DeliveryProblem, PROBLEMS_MAX, ProblemKind};
 pub use requests::{EffectLogs, Request, RequestClass, RequestStats};
 pub use stalls::Stall;
@@ -95,11 +97,27 @@ pub struct ClientStats {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HarnessStats {
     /// How late its timers fired.
-    pub lag: Vec<Sample>,
+    pub lag: Vec<Lag>,
     /// Failures of the harness itself.
     pub failures: Vec<String>,
     /// Event records that were dropped because the log was full.
     pub dropped: u64,
+}
+
+/// A timer of the harness that was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// When it fired.
+    pub at: Instant,
+    /// How much too late that was.
+    pub late: Sample,
+}
+
+impl HarnessStats {
+    /// How late each timer fired.
+    pub fn lateness(&self) -> Vec<Sample> {
+        self.lag.iter().map(|it| it.late).collect()
+    }
 }
 
 impl Ledger {
@@ -146,8 +164,12 @@ impl Ledger {
     /// From the first phase that is recorded to the last.
     pub fn duration(&self) -> Duration {
         let first = self.phases.values().min().copied().unwrap_or_default();
-        let last = self.phases.values().max().copied().unwrap_or_default();
-        last - first
+        self.end() - first
+    }
+
+    /// The begin of the last phase that is recorded: the end of a complete run.
+    pub fn end(&self) -> Instant {
+        self.phases.values().max().copied().unwrap_or_default()
     }
 
     /// The incidents of all clients.
@@ -260,9 +282,12 @@ fn harness(timeline: &Timeline<'_>, log: &EventLog) -> HarnessStats {
         dropped: log.dropped(),
         ..HarnessStats::default()
     };
-    for (_, event) in &timeline.harness {
+    for (at, event) in &timeline.harness {
         match event {
-            HarnessEvent::Lag { late } => stats.lag.push(Sample::time(*late)),
+            HarnessEvent::Lag { late } => stats.lag.push(Lag {
+                at: *at,
+                late: Sample::time(*late),
+            }),
             HarnessEvent::Failed(what) => stats.failures.push(what.clone()),
         }
     }

@@ -28,7 +28,7 @@ pub struct Report<'a> {
     pub plan: &'a Plan,
     pub ledger: &'a Ledger,
     pub evaluation: &'a Evaluation,
-    /// The versions of the built-in programs of the machine.
+    /// The programs of the services with their versions.
     pub programs: &'a [ProgramVersion],
 }
 

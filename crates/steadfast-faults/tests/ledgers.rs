@@ -347,12 +347,17 @@ fn describe(ledger: &Ledger) -> String {
             writeln!(text, "  connected {connected} stalled {stalled}{impact}").unwrap();
         }
     }
-    let restarts: Vec<String> = ledger.services.restarts.iter().map(millis).collect();
+    let restarts: Vec<String> = ledger
+        .services
+        .restarts
+        .iter()
+        .map(|it| millis(&it.duration))
+        .collect();
     writeln!(
         text,
         "gateway restart times [{}] unexpected exits {}",
         restarts.join(", "),
-        ledger.services.exits_unexpected
+        ledger.services.unexpected_exits.len()
     )
     .unwrap();
     writeln!(
@@ -447,7 +452,7 @@ fn describe_requests(text: &mut String, stats: &ClientStats) {
 fn describe_connects(text: &mut String, stats: &ClientStats) {
     let reconnects = &stats.connections.reconnects;
     if !reconnects.is_empty() {
-        let times: Vec<String> = reconnects.iter().map(millis).collect();
+        let times: Vec<String> = reconnects.iter().map(|it| millis(&it.duration)).collect();
         writeln!(text, "  connected again in [{}]", times.join(", ")).unwrap();
     }
 }

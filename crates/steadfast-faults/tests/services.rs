@@ -44,6 +44,17 @@ fn args(service: &Service) -> Vec<String> {
 }
 
 #[test]
+fn a_program_of_the_scenario_says_how_it_prints_its_version() {
+    let scenario = parse(
+        "[service.own]\ncmd = \"own\"\nversion = \"-V\"\nready = { log = \"ready\" }\n\
+         [service.silent]\ncmd = \"own\"\nready = { log = \"ready\" }\n",
+    );
+
+    assert_eq!(service(&scenario, "own").version.as_deref(), Some("-V"));
+    assert_eq!(service(&scenario, "silent").version, None);
+}
+
+#[test]
 fn a_load_balancer_is_configured_for_each_instance_of_its_service() {
     let scenario = parse(
         r#"

@@ -67,7 +67,7 @@ pub struct RunOutcome {
     pub control: Option<EventLog>,
     /// The run with faults.
     pub run: EventLog,
-    /// The versions of the built-in programs of the machine.
+    /// The programs of the services with their versions.
     pub programs: Vec<ProgramVersion>,
     /// What the operator should know and what does not change the result, such as processes that a service left.
     pub notices: Vec<String>,
@@ -84,7 +84,7 @@ pub fn run(
     setup: &RunSetup,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<RunOutcome, LabError> {
-    let programs = programs::versions(scenario, &setup.search);
+    let programs = programs::versions(scenario, setup);
     let mut notices = Vec::new();
     let control = match scenario.run().control {
         ControlRun::Before => {

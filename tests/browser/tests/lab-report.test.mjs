@@ -21,7 +21,9 @@ const SECTIONS = [
   "recovery",
   "clients",
   "messages",
+  "requests",
   "faults",
+  "programs",
   "totals",
   "logs",
 ];
@@ -62,6 +64,26 @@ test("a stored run with a lost delivery fails, and the page links the check to t
   assert.match(await evidence.textContent(), /lost: publication \d+ of chat-\d+ to chat-\d+/u);
   await evidence.getByRole("link", { name: "violations by delivery" }).click();
   assert.equal(await page.locator(":target tbody tr").count(), 1);
+});
+
+test("each fault opens to what its gateway printed around it, with a link to the whole log", async (t) => {
+  const { page } = await open(t, passed);
+
+  const logs = page.locator("#faults details");
+  assert.equal(await logs.count(), 2, "one for each kill");
+  for (const log of await logs.all()) {
+    const lines = log.locator("pre");
+    assert.ok(!(await lines.isVisible()), "it is collapsed");
+    await log.locator("summary").click();
+    assert.ok(await lines.isVisible());
+    const text = await lines.textContent();
+    assert.match(text, / s --- kill \d injected\n/u);
+    assert.match(text, / s --- kill \d healed\n/u);
+    assert.match(text, / s .*listening/u, "the gateway started again");
+    const path = await log.getByRole("link").getAttribute("href");
+    assert.ok(statSync(join(passed.directory, path)).size > 100, path);
+  }
+  assert.match(await page.locator("#programs tbody").textContent(), /gateway\s*steadfast \d/u);
 });
 
 test("the page requests nothing else and reports no error", async (t) => {

@@ -6,6 +6,7 @@ mod driver;
 mod drivers;
 mod heal;
 mod isolate;
+mod logs;
 mod machine;
 mod read;
 mod rendered;

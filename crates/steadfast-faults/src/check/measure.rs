@@ -3,6 +3,8 @@
 mod attempts;
 mod requests;
 
+pub(crate) use attempts::{PEAK_WINDOW, peak as attempts_peak};
+
 use steadfast_machine::convert;
 
 use crate::ledger::event::LossCause;
@@ -119,7 +121,9 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::DisconnectsByTimeout => disconnects(|it| it.cause == LossCause::Timeout),
         Metric::DisconnectsByCode => disconnects(|it| it.cause.code().is_some()),
         Metric::AttemptsCount => all(|it| it.connections.attempts),
-        Metric::AttemptsRatePeak => attempts::rate_peak(clients(filter, ledger)),
+        Metric::AttemptsRatePeak => {
+            attempts::peak(clients(filter, ledger)).map_or(0, |it| it.attempts)
+        }
         Metric::DeliveryExpected => all(|it| it.delivery.expected),
         Metric::DeliveryDelivered => all(|it| it.delivery.delivered),
         Metric::DeliveryLost => all(|it| it.delivery.lost),
@@ -134,7 +138,7 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::OffsetsEpochChange => ledger.offsets.epoch_changes,
         Metric::OffsetsReused => ledger.offsets.reused,
         Metric::LoadUnsent => all(|it| it.publications.unsent),
-        Metric::ServiceExitUnexpected => ledger.services.exits_unexpected,
+        Metric::ServiceExitUnexpected => count(ledger.services.unexpected_exits.iter()),
         Metric::FaultsPlanned => faults(|_| true),
         Metric::FaultsEffective => faults(FaultStats::is_effective),
         Metric::FaultsIneffective => faults(|it| !it.is_effective()),
@@ -152,8 +156,11 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::AttemptsPerRecovery => {
             return Measured::Counts(attempts::per_recovery(incidents(filter, ledger)));
         }
-        Metric::ServiceRestartTime => return Measured::Times(ledger.services.restarts.clone()),
-        Metric::LabLag => return Measured::Times(ledger.harness.lag.clone()),
+        Metric::ServiceRestartTime => {
+            let restarts = ledger.services.restarts.iter();
+            return Measured::Times(restarts.map(|it| it.duration).collect());
+        }
+        Metric::LabLag => return Measured::Times(ledger.harness.lateness()),
         Metric::RequestsSent => return requests::sent(filter, ledger),
         Metric::RequestsOk => return of_class(RequestClass::Ok),
         Metric::RequestsError => return of_class(RequestClass::Error),
@@ -176,7 +183,8 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
     Measured::Number(value)
 }
 
-fn clients<'a>(
+/// The clients that a filter selects.
+pub(crate) fn clients<'a>(
     filter: &'a MetricFilter,
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = &'a ClientStats> {
@@ -184,8 +192,21 @@ fn clients<'a>(
     clients.filter(|it| is_selected(filter, &it.client))
 }
 
+/// What happened to the clients that a filter selects, restricted to the step that it names. Whatever lists what a metric
+/// counts uses this too, so that both select the same.
+pub(crate) fn entries<'a, T: 'a, L: Iterator<Item = &'a T>>(
+    filter: &'a MetricFilter,
+    ledger: &'a Ledger,
+    of_client: impl Fn(&'a ClientStats) -> L,
+    fault: impl Fn(&T) -> Option<FaultId>,
+) -> impl Iterator<Item = (&'a ClientStats, &'a T)> {
+    clients(filter, ledger)
+        .flat_map(move |stats| of_client(stats).map(move |entry| (stats, entry)))
+        .filter(move |(_, entry)| is_of_step(filter, ledger, fault(entry)))
+}
+
 /// Whether a filter selects this client.
-pub fn is_selected(filter: &MetricFilter, client: &Client) -> bool {
+pub(crate) fn is_selected(filter: &MetricFilter, client: &Client) -> bool {
     filter.load.as_ref().is_none_or(|load| client.load == *load)
         && filter.kind.is_none_or(|kind| client.kind == kind)
 }
@@ -194,24 +215,20 @@ fn incidents<'a>(
     filter: &'a MetricFilter,
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = &'a Incident> {
-    clients(filter, ledger)
-        .flat_map(|it| &it.connections.incidents)
-        .filter(|it| is_of_step(filter, ledger, it.disconnect.fault))
+    let all = |it: &'a ClientStats| it.connections.incidents.iter();
+    entries(filter, ledger, all, |it| it.disconnect.fault).map(|(_, it)| it)
 }
 
 fn all_disconnects<'a>(
     filter: &'a MetricFilter,
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = &'a Disconnect> {
-    clients(filter, ledger)
-        .flat_map(|it| &it.connections.disconnects)
-        .filter(|it| is_of_step(filter, ledger, it.fault))
+    let all = |it: &'a ClientStats| it.connections.disconnects.iter();
+    entries(filter, ledger, all, |it| it.fault).map(|(_, it)| it)
 }
 
 fn stalls<'a>(filter: &'a MetricFilter, ledger: &'a Ledger) -> impl Iterator<Item = &'a Stall> {
-    clients(filter, ledger)
-        .flat_map(|it| &it.stalls)
-        .filter(|it| is_of_step(filter, ledger, it.fault))
+    entries(filter, ledger, |it| it.stalls.iter(), |it| it.fault).map(|(_, it)| it)
 }
 
 fn is_of_step(filter: &MetricFilter, ledger: &Ledger, fault: Option<FaultId>) -> bool {

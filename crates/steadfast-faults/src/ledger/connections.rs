@@ -47,6 +47,15 @@ pub struct ConnectionInterval {
     pub to: Option<Instant>,
 }
 
+/// An attempt after the first connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnect {
+    /// When it began.
+    pub began: Instant,
+    /// The time until connected; censored if it was in progress at the end.
+    pub duration: Sample,
+}
+
 /// The connections of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionStats {
@@ -61,9 +70,9 @@ pub struct ConnectionStats {
     /// The time from the request to connect until it was first connected, with all attempts; `None` if it was never
     /// requested.
     pub first_connect: Option<Sample>,
-    /// The duration of each further attempt that led to a connection, or was in progress at the end; only of drivers that
-    /// report when an attempt begins.
-    pub reconnects: Vec<Sample>,
+    /// Each further attempt that led to a connection, or was in progress at the end; only of drivers that report when an
+    /// attempt begins.
+    pub reconnects: Vec<Reconnect>,
     /// Ends of connections that it had not closed.
     pub disconnects: Vec<Disconnect>,
     /// The incidents that followed the disconnects.
@@ -201,7 +210,10 @@ impl ConnectionTracker<'_> {
                 self.count_attempt(attempting.unwrap_or(at));
                 self.stats
                     .reconnects
-                    .extend(attempting.map(|began| Sample::time(at - began)));
+                    .extend(attempting.map(|began| Reconnect {
+                        began,
+                        duration: Sample::time(at - began),
+                    }));
                 self.stats
                     .intervals
                     .push(ConnectionInterval { from: at, to: None });
@@ -350,9 +362,10 @@ impl ConnectionTracker<'_> {
             let opened = self.opened;
             self.stats.first_connect = opened.map(|opened| Sample::between(opened, None, end));
         } else if let Some(began) = self.attempting {
-            self.stats
-                .reconnects
-                .push(Sample::between(began, None, end));
+            self.stats.reconnects.push(Reconnect {
+                began,
+                duration: Sample::between(began, None, end),
+            });
         }
         self.stats
     }

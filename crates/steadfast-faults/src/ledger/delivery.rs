@@ -4,12 +4,13 @@
 //! publication without a final reply is neither expected nor unexpected. A delivery that is missing at the end of the
 //! run is lost, even if the publication was still in flight.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use steadfast_machine::{Instant, convert};
+use steadfast_machine::Instant;
 use steadfast_protocol::message::Position;
 
 use crate::ledger::event::{ClientEvent, MessageId, RunPhase};
+use crate::ledger::offsets::{OffsetStats, Positions};
 use crate::ledger::problems::{DeliveryProblem, ProblemKind, Problems};
 use crate::ledger::timeline::Timeline;
 use crate::topology::{ChannelId, ClientId, Topology};
@@ -86,23 +87,13 @@ pub struct DeliveryStats {
     pub in_baseline: u64,
 }
 
-/// Channel epochs and offsets of all channels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OffsetStats {
-    /// Changes of a channel epoch.
-    pub epoch_changes: u64,
-    /// Offsets with more than one publication, and publications with more than one offset.
-    pub reused: u64,
-}
-
 /// Every publication of the run.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     pub(super) all: BTreeMap<MessageId, Message>,
     by_channel: BTreeMap<ChannelId, Vec<MessageId>>,
     pub(super) by_publisher: BTreeMap<ClientId, PublicationStats>,
-    epochs: BTreeMap<ChannelId, BTreeSet<String>>,
-    positions: BTreeSet<(ChannelId, String, u64, MessageId)>,
+    positions: Positions,
     pub(super) problems: Problems,
 }
 
@@ -190,14 +181,10 @@ impl Messages {
                 message.outcome = PublicationOutcome::Acknowledged;
                 if let Some(position) = position {
                     message.position = message.position.take().or_else(|| Some(position.clone()));
-                    self.record_epoch(channel, &position.epoch);
-                    let entry = (
-                        channel,
-                        position.epoch.clone(),
-                        position.offset,
-                        id(*sequence),
-                    );
-                    self.positions.insert(entry);
+                    let Position { epoch, offset } = position;
+                    self.positions.add_epoch(channel, epoch, at);
+                    self.positions
+                        .add(channel, epoch.clone(), *offset, id(*sequence));
                 }
             }
             ClientEvent::Rejected { sequence, .. } => {
@@ -224,32 +211,9 @@ impl Messages {
         }
     }
 
-    fn record_epoch(&mut self, channel: ChannelId, epoch: &str) {
-        let epochs = self.epochs.entry(channel).or_default();
-        if !epochs.contains(epoch) {
-            epochs.insert(epoch.to_owned());
-        }
-    }
-
-    /// Counts reused offsets and epoch changes; complete once the deliveries of every client are reconciled.
+    /// What is wrong with epochs and offsets; complete once the deliveries of every client are reconciled.
     pub(super) fn offsets(&self) -> OffsetStats {
-        let mut by_position: BTreeMap<(ChannelId, &str, u64), u64> = BTreeMap::new();
-        let mut by_message: BTreeMap<MessageId, u64> = BTreeMap::new();
-        for (channel, epoch, offset, id) in &self.positions {
-            *by_position.entry((*channel, epoch, *offset)).or_default() += 1;
-            *by_message.entry(*id).or_default() += 1;
-        }
-        let offsets = by_position.values().filter(|count| **count > 1).count();
-        let messages = by_message.values().filter(|count| **count > 1).count();
-        let changes: usize = self
-            .epochs
-            .values()
-            .map(|epochs| epochs.len().saturating_sub(1))
-            .sum();
-        OffsetStats {
-            epoch_changes: convert::to_u64(changes),
-            reused: convert::to_u64(offsets + messages),
-        }
+        self.positions.stats()
     }
 }
 
@@ -275,7 +239,8 @@ pub(super) fn reconcile(
     for (at, event) in timeline.of_client(client.id) {
         match event {
             ClientEvent::Subscribed(subscribed) => {
-                messages.record_epoch(client.channel, &subscribed.position.epoch);
+                let epoch = &subscribed.position.epoch;
+                messages.positions.add_epoch(client.channel, epoch, *at);
                 if stream.start.is_none() {
                     stream.start = Some((*at, subscribed.position.clone()));
                 } else if !(subscribed.was_recovering && subscribed.recovered) {
@@ -296,9 +261,9 @@ pub(super) fn reconcile(
                         messages.report(kind, client.id, *message, Some(*at));
                     }
                     Some(id) => {
-                        let entry = (client.channel, stream.epoch.clone(), *offset, id);
                         if *offset > 0 {
-                            messages.positions.insert(entry);
+                            let epoch = stream.epoch.clone();
+                            messages.positions.add(client.channel, epoch, *offset, id);
                         }
                         let problem =
                             on_delivery(&mut stream, &mut delivery, id, *offset, *at, is_ordered);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_machine::Instant;
 
 use crate::ledger::connections::{ConnectionInterval, ConnectionStats};
-use crate::ledger::event::{FaultEvent, LossCause, ProcessEvent};
+use crate::ledger::event::{FaultEvent, LossCause, ProcessEvent, ProcessExit};
 use crate::ledger::incidents::Disconnect;
 use crate::ledger::timeline::Timeline;
 use crate::samples::Sample;
@@ -68,10 +68,32 @@ pub struct ServiceStats {
     pub connections: BTreeMap<InstanceId, u32>,
     /// The instances of each service, by its name.
     pub instances: BTreeMap<String, Vec<InstanceId>>,
-    /// The time from each start except the first until the process was ready.
-    pub restarts: Vec<Sample>,
+    /// The starts of each process after the first that led to a ready process.
+    pub restarts: Vec<Restart>,
     /// Exits that are not attributed to a fault.
-    pub exits_unexpected: u64,
+    pub unexpected_exits: Vec<UnexpectedExit>,
+}
+
+/// A start of a process after its first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// Whose process it is.
+    pub instance: InstanceId,
+    /// When it was started.
+    pub started: Instant,
+    /// The time until it was ready.
+    pub duration: Sample,
+}
+
+/// The end of a process that no fault explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnexpectedExit {
+    /// Whose process it was.
+    pub instance: InstanceId,
+    /// When the lab noticed it.
+    pub at: Instant,
+    /// Its exit code or signal.
+    pub exit: ProcessExit,
 }
 
 impl FaultStats {
@@ -254,20 +276,28 @@ pub(super) fn services(
                 }
                 ProcessEvent::Ready => {
                     if let Some(started) = started.take().filter(|_| starts > 1) {
-                        stats.restarts.push(Sample::time(*at - started));
+                        stats.restarts.push(Restart {
+                            instance: *instance,
+                            started,
+                            duration: Sample::time(*at - started),
+                        });
                     }
                 }
                 ProcessEvent::Connections(count) => {
                     stats.connections.insert(*instance, *count);
                 }
-                ProcessEvent::Exited(_) => {
+                ProcessEvent::Exited(exit) => {
                     let expected = faults.iter().any(|fault| {
                         let from = fault.injected.is_some_and(|injected| injected <= *at);
                         let to = fault.healed.is_none_or(|healed| *at <= healed);
                         fault.hits(*instance) && fault.planned.action.ends_process() && from && to
                     });
                     if !expected {
-                        stats.exits_unexpected += 1;
+                        stats.unexpected_exits.push(UnexpectedExit {
+                            instance: *instance,
+                            at: *at,
+                            exit: *exit,
+                        });
                     }
                 }
             }

@@ -30,6 +30,8 @@ pub enum RequestClass {
 /// A request and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// Its number: the client counts its requests from 1.
+    pub sequence: u64,
     /// When it was passed to the driver for the first time.
     pub sent: Instant,
     /// When its outcome was final, if that was before the end of the run.
@@ -177,7 +179,7 @@ pub(super) fn reconcile(
         stats.requests.push(Request {
             fault: fault(client, faults, progress),
             executions: has_effects.then_some(executions),
-            ..request(progress, timeline.end())
+            ..request(*sequence, progress, timeline.end())
         });
     }
     if let Some(last) = all.keys().last()
@@ -224,7 +226,7 @@ fn read(
     Ok(())
 }
 
-fn request(progress: &Progress, end: Instant) -> Request {
+fn request(sequence: u64, progress: &Progress, end: Instant) -> Request {
     let settled = progress.settled.map(|(at, _)| at);
     let outcome = progress.settled.map(|(_, outcome)| outcome);
     let class = match outcome {
@@ -239,6 +241,7 @@ fn request(progress: &Progress, end: Instant) -> Request {
         was_sent.then(|| Sample::between(from, replied, settled.unwrap_or(end)))
     };
     Request {
+        sequence,
         sent: progress.first_sent,
         settled,
         class,

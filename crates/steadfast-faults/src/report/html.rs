@@ -8,12 +8,15 @@ mod axis;
 mod checks;
 mod clients;
 mod evidence;
+mod fault_logs;
 mod faults;
 mod latency;
 mod logs;
 mod messages;
 mod plot;
+mod programs;
 mod recovery;
+mod requests;
 mod summary;
 mod tables;
 mod timeline;
@@ -30,7 +33,9 @@ use crate::quantity::{Quantity, Unit};
 use crate::report::Report;
 use crate::report::markup::Markup;
 use crate::samples::{Measurement, Sample};
-use crate::topology::{ClientId, FaultId};
+use crate::topology::{ClientId, FaultId, InstanceId};
+
+pub use fault_logs::{FAULT_LINES_MAX, FaultLog, LogWindow, log_windows};
 
 /// What the page shows in addition to the report.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +44,8 @@ pub struct PageContext<'a> {
     pub command: &'a str,
     /// The logs of the run.
     pub logs: &'a [LogExcerpt],
+    /// What services printed around faults, of [`log_windows`] those that could be read.
+    pub fault_logs: &'a [FaultLog],
     /// Whether the page is stored in the directory of the run, so that it can link to the logs.
     pub is_in_folder: bool,
 }
@@ -80,7 +87,9 @@ pub fn render(report: &Report<'_>, context: &PageContext<'_>) -> String {
     recovery::write(&mut page, report);
     clients::write(&mut page, report);
     messages::write(&mut page, report);
-    faults::write(&mut page, report);
+    requests::write(&mut page, report);
+    faults::write(&mut page, report, context);
+    programs::write(&mut page, report);
     totals::write(&mut page, report);
     logs::write(&mut page, context);
     page.finish()
@@ -172,10 +181,22 @@ fn name_of(fault: &FaultStats) -> String {
     format!("{} {}", fault.planned.step, fault.planned.occurrence)
 }
 
+/// Whether a fault took effect, or why not.
+fn effect(fault: &FaultStats) -> String {
+    match &fault.ineffective {
+        Some(reason) => format!("none: {reason}"),
+        None if fault.is_effective() => "confirmed".to_owned(),
+        None => "not confirmed".to_owned(),
+    }
+}
+
+fn instance_name(report: &Report<'_>, id: InstanceId) -> String {
+    let instance = report.plan.topology().instance(id);
+    instance.map_or_else(|| format!("instance {}", id.0), ToString::to_string)
+}
+
 /// The targets of a fault by name.
 fn targets(report: &Report<'_>, fault: &FaultStats) -> String {
-    let topology = report.plan.topology();
-    let targets = fault.planned.targets.iter();
-    let names = targets.filter_map(|id| Some(topology.instance(*id)?.to_string()));
-    names.collect::<Vec<_>>().join(", ")
+    let names = fault.planned.target_names(report.plan.topology());
+    names.join(", ")
 }

@@ -82,6 +82,9 @@ fn write_properties(page: &mut Markup, report: &Report<'_>, command: &str) {
     property("profiles", &report.profiles.join(","));
     property("placebo", &report.is_placebo.to_string());
     property("command", command);
+    for program in report.programs {
+        property(&format!("program.{}", program.service), &program.version);
+    }
     for (name, value) in report.scenario.params() {
         property(&format!("param.{name}"), value);
     }

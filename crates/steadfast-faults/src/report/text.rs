@@ -146,7 +146,7 @@ fn write_messages(out: &mut String, report: &Report<'_>) -> fmt::Result {
     )?;
     writeln!(out)?;
     write_table(out, &deliveries(report))?;
-    let offsets = report.ledger.offsets;
+    let offsets = &report.ledger.offsets;
     writeln!(
         out,
         "  {}, {}, {}",

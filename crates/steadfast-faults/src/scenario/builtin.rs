@@ -80,6 +80,7 @@ pub(super) fn base(name: &str, replicas: u32, program: Program, ready: ProbeKind
         effects: None,
         url: None,
         forwards_to: None,
+        version: None,
     }
 }
 

@@ -116,7 +116,7 @@ pub fn lag_limit(scenario: &Scenario) -> Duration {
 
 fn slow(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
     let limit = lag_limit(scenario);
-    let samples = Samples::new(ledger.harness.lag.clone(), Unit::Time);
+    let samples = Samples::new(ledger.harness.lateness(), Unit::Time);
     let Some(lag) = samples.aggregate(Aggregate::P99) else {
         return Some("no timer lag was measured".to_owned());
     };
@@ -266,9 +266,9 @@ fn nothing_in_flight(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
 }
 
 fn exited(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    let exits = ledger.services.exits_unexpected;
+    let exits = ledger.services.unexpected_exits.len();
     (exits > 0).then(|| {
-        let exits = counted(exits, "exit is", "exits are");
+        let exits = counted_len(exits, "exit is", "exits are");
         format!("{exits} not attributed to a fault")
     })
 }

@@ -1,96 +1,14 @@
-//! The reports that other programs read: the HTML page and the JUnit file.
+//! The HTML page: its verdict, its links, its bounds, and that text of a run never becomes markup.
 
 use std::collections::BTreeSet;
 
 use roxmltree::{Document, Node};
-use steadfast_faults::ledger::event::{ClientEvent, FaultEvent, HarnessEvent, RunEvent, RunPhase};
+use steadfast_faults::ledger::event::{ClientEvent, FaultEvent, LossCause, RunEvent, RunPhase};
 use steadfast_faults::metrics::Metric;
-use steadfast_faults::report::html::{self, LogExcerpt, PageContext};
-use steadfast_faults::report::{Report, junit};
+use steadfast_faults::report::html::LogExcerpt;
 
-use crate::run::{MILLI, Run, healthy};
-
-const COMMAND: &str = "steadfast lab run 'a b.toml' --seed 7";
-
-#[test]
-fn a_passed_run_has_a_junit_file_without_failures() {
-    let run = healthy();
-
-    let text = junit_of(&run);
-
-    let document = Document::parse(&text).unwrap();
-    let suite = element(&document, "testsuite");
-    let cases = cases(&document);
-    assert_eq!(
-        suite.attribute("tests"),
-        Some(cases.len().to_string().as_str())
-    );
-    assert_eq!(cases.len(), 12 + 17, "one for each check and each guard");
-    for outcome in ["failures", "errors", "skipped"] {
-        assert_eq!(suite.attribute(outcome), Some("0"));
-    }
-    let command = property(&document, "command");
-    assert_eq!(command, Some(COMMAND));
-    assert_eq!(property(&document, "verdict"), Some("PASS"));
-}
-
-#[test]
-fn a_failed_check_is_a_failure_with_its_numbers() {
-    let document_text = junit_of(&with_a_lost_message());
-    let document = Document::parse(&document_text).unwrap();
-
-    let failed = failures(&document, "failure");
-
-    assert_eq!(
-        failed,
-        [(
-            "no-acknowledged-message-lost".to_owned(),
-            "1 lost of 1,792 expected deliveries, must be 0 (condition: delivery.lost == 0)"
-                .to_owned()
-        )]
-    );
-    let suite = element(&document, "testsuite");
-    assert_eq!(suite.attribute("failures"), Some("1"));
-    assert_eq!(suite.attribute("errors"), Some("0"));
-}
-
-#[test]
-fn what_makes_a_run_inconclusive_is_an_error_and_never_a_failure() {
-    let mut run = with_a_lost_message();
-    let at = run.begin(RunPhase::Quiet);
-    let failed = HarnessEvent::Failed("driver <x> exited".to_owned());
-    run.push(at, RunEvent::Harness(failed));
-
-    let text = junit_of(&run);
-
-    let document = Document::parse(&text).unwrap();
-    assert_eq!(failures(&document, "failure"), []);
-    let errors = failures(&document, "error");
-    let names: Vec<&str> = errors.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(
-        names,
-        ["no-acknowledged-message-lost", "the harness did not fail"]
-    );
-    assert_eq!(errors[1].1, "driver <x> exited");
-}
-
-#[test]
-fn a_check_that_is_not_applicable_is_skipped_with_the_reason() {
-    let mut run = healthy();
-    run.records = run.control.clone().unwrap();
-    run.use_scenario(
-        "gateway-freeze",
-        include_str!("../../../../scenarios/gateway-freeze.toml"),
-    );
-
-    let text = junit_of(&run);
-
-    let document = Document::parse(&text).unwrap();
-    let skipped = failures(&document, "skipped");
-    let detection = skipped.iter().find(|(name, _)| name == "detection-bounded");
-    let (_, reason) = detection.unwrap();
-    assert!(reason.starts_with("no samples, must be <= "), "{reason}");
-}
+use crate::rendered::{element, junit_of, page_of, parsed};
+use crate::run::{MILLI, healthy, with_a_lost_message};
 
 #[test]
 fn the_page_of_a_failed_run_links_each_failed_check_to_its_evidence() {
@@ -237,7 +155,7 @@ fn the_size_of_the_page_is_bounded_and_lists_that_are_cut_say_so() {
     let steps = run.begin(RunPhase::Steps);
     for number in 0..25_000_u32 {
         for event in [
-            ClientEvent::ConnectionLost(steadfast_faults::ledger::event::LossCause::Reset),
+            ClientEvent::ConnectionLost(LossCause::Reset),
             ClientEvent::Connected,
         ] {
             let at = steps + MILLI / 10 * number;
@@ -265,75 +183,4 @@ fn the_size_of_the_page_is_bounded_and_lists_that_are_cut_say_so() {
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     assert!(page.contains("duplicate: the first 100 of 50000."));
     assert!(page.contains("80 more logs not shown."));
-}
-
-fn with_a_lost_message() -> Run {
-    let mut run = healthy();
-    let (reader, lost) = run.early_message();
-    run.retain_events(
-        reader,
-        |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
-    );
-    run
-}
-
-fn page_of(run: &Run, logs: &[LogExcerpt]) -> String {
-    let context = PageContext {
-        command: COMMAND,
-        logs,
-        is_in_folder: true,
-    };
-    with(run, |report| html::render(report, &context))
-}
-
-fn junit_of(run: &Run) -> String {
-    with(run, |report| junit::render(report, COMMAND))
-}
-
-fn with(run: &Run, render: impl Fn(&Report<'_>) -> String) -> String {
-    let (ledger, evaluation) = (run.ledger(), run.evaluate());
-    render(&Report {
-        scenario: &run.scenario,
-        profiles: &["short".to_owned()],
-        is_placebo: false,
-        plan: &run.plan,
-        ledger: &ledger,
-        evaluation: &evaluation,
-        programs: &[],
-    })
-}
-
-/// The page is XML too, so that a parser finds each element that is not closed.
-fn parsed(page: &str) -> Document<'_> {
-    let page = page.strip_prefix("<!DOCTYPE html>").unwrap();
-    Document::parse(page).unwrap()
-}
-
-fn element<'a>(document: &'a Document<'a>, name: &str) -> Node<'a, 'a> {
-    let mut found = document.descendants().filter(|it| it.has_tag_name(name));
-    let first = found.next().unwrap();
-    assert!(found.next().is_none(), "one {name}");
-    first
-}
-
-fn cases<'a>(document: &'a Document<'a>) -> Vec<Node<'a, 'a>> {
-    let all = document.descendants();
-    all.filter(|it| it.has_tag_name("testcase")).collect()
-}
-
-/// The name of each case with this child, and the message of the child.
-fn failures(document: &Document<'_>, child: &str) -> Vec<(String, String)> {
-    let found = cases(document).into_iter().filter_map(|case| {
-        let child = case.children().find(|it| it.has_tag_name(child))?;
-        let text = |node: Node<'_, '_>, name| node.attribute(name).unwrap().to_owned();
-        Some((text(case, "name"), text(child, "message")))
-    });
-    found.collect()
-}
-
-fn property<'a>(document: &'a Document<'a>, name: &str) -> Option<&'a str> {
-    let all = document.descendants();
-    let mut named =
-        all.filter(|it| it.has_tag_name("property") && it.attribute("name") == Some(name));
-    named.next()?.attribute("value")
 }

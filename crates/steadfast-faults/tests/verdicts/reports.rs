@@ -1,9 +1,9 @@
 //! The text and JSON reports, compared exactly.
 
-use steadfast_faults::ledger::event::ClientEvent;
 use steadfast_faults::report::{Report, json, text};
 
-use crate::run::{Run, healthy};
+use crate::rendered::rendered;
+use crate::run::{Run, healthy, with_a_lost_message};
 
 #[test]
 fn the_report_of_a_passed_run_has_clients_recoveries_and_messages() {
@@ -23,14 +23,9 @@ fn the_report_of_a_failed_run_has_the_failed_checks_with_evidence() {
 
 #[test]
 fn the_json_report_has_the_same_values_with_units_in_the_names() {
-    let mut run = healthy();
-    let (reader, lost) = run.early_message();
-    run.retain_events(
-        reader,
-        |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
-    );
+    let run = with_a_lost_message();
 
-    let report: serde_json::Value = serde_json::from_str(&with(&run, json::render)).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&rendered(&run, json::render)).unwrap();
 
     assert_eq!(report["schema"], "lab-report/1");
     assert_eq!(report["verdict"], "FAIL");
@@ -50,18 +45,15 @@ fn the_json_report_has_the_same_values_with_units_in_the_names() {
     assert_eq!(report["faults"][0]["connections_ended"], 4);
     assert_eq!(report["params"]["clients"], "8");
     assert_eq!(report["is_placebo"], false);
+    assert_eq!(report["programs"][0]["service"], "gateway");
+    assert_eq!(report["programs"][0]["version"], "gateway 1.2 & 3");
 }
 
 #[test]
 fn the_json_report_has_the_measured_value_and_the_limit_of_each_check() {
-    let mut run = healthy();
-    let (reader, lost) = run.early_message();
-    run.retain_events(
-        reader,
-        |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
-    );
+    let run = with_a_lost_message();
 
-    let report: serde_json::Value = serde_json::from_str(&with(&run, json::render)).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&rendered(&run, json::render)).unwrap();
 
     let lost = &report["checks"][2];
     assert_eq!(
@@ -112,20 +104,7 @@ fn a_placebo_and_a_check_that_is_not_applicable_are_visible_in_the_text() {
 }
 
 fn check(run: &Run, expected: &str) {
-    let text = with(run, text::render);
+    let text = rendered(run, text::render);
 
     assert_eq!(text, expected, "\n{text}");
-}
-
-fn with(run: &Run, render: fn(&Report<'_>) -> String) -> String {
-    let (ledger, evaluation) = (run.ledger(), run.evaluate());
-    render(&Report {
-        scenario: &run.scenario,
-        profiles: &["short".to_owned()],
-        is_placebo: false,
-        plan: &run.plan,
-        ledger: &ledger,
-        evaluation: &evaluation,
-        programs: &[],
-    })
 }

@@ -56,17 +56,50 @@ pub(crate) fn healthy() -> Run {
     }
 }
 
+/// A healthy run in which one client never received one publication of the baseline.
+pub(crate) fn with_a_lost_message() -> Run {
+    let mut run = healthy();
+    run.lose_early_message();
+    run
+}
+
 impl Run {
+    /// Removes the delivery of [`Self::early_message`], and returns the client that should have received it.
+    pub(crate) fn lose_early_message(&mut self) -> ClientId {
+        let (reader, lost) = self.early_message();
+        self.retain_events(
+            reader,
+            |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
+        );
+        reader
+    }
+
+    /// Replaces what the clients noticed by the control run, so that no client noticed a fault.
+    pub(crate) fn let_no_client_notice(&mut self) {
+        let is_supervised = |record: &EventRecord| {
+            matches!(
+                record.event,
+                RunEvent::Fault { .. } | RunEvent::Process { .. }
+            )
+        };
+        self.records.retain(is_supervised);
+        let undisturbed = self.control.clone().unwrap().into_iter();
+        self.records
+            .extend(undisturbed.filter(|record| !matches!(record.event, RunEvent::Process { .. })));
+    }
+
     /// The same run without publications in flight when a gateway is killed.
     pub(crate) fn with_nothing_in_flight(mut self) -> Self {
         self.records = event_records(&self.scenario, &self.plan, false);
         self
     }
 
-    /// Evaluates the same records with the short profile of another scenario.
+    /// Evaluates the same records with another scenario, and with its short profile if it has one.
     pub(crate) fn use_scenario(&mut self, name: &str, text: &str) {
+        let has_profile = text.contains("[profile.short]");
+        let profiles = has_profile.then(|| "short".to_owned());
         let options = ScenarioOptions {
-            profiles: vec!["short".to_owned()],
+            profiles: profiles.into_iter().collect(),
             params: Vec::new(),
         };
         self.scenario = Scenario::parse(&format!("{name}.toml"), text, &options).unwrap();
@@ -96,13 +129,13 @@ impl Run {
     pub(crate) fn retain_events(
         &mut self,
         whom: ClientId,
-        mut keep: impl FnMut(Instant, &mut ClientEvent) -> bool,
+        mut keep: impl FnMut(&mut Instant, &mut ClientEvent) -> bool,
     ) {
         self.records.retain_mut(|record| {
             if let RunEvent::Client { client, event } = &mut record.event
                 && *client == whom
             {
-                return keep(record.at, event);
+                return keep(&mut record.at, event);
             }
             true
         });
@@ -110,7 +143,7 @@ impl Run {
 
     /// Removes all later events of a client, and the deliveries of publications that it no longer sends.
     pub(crate) fn silence(&mut self, whom: ClientId, after: Instant) {
-        self.retain_events(whom, |at, _| at <= after);
+        self.retain_events(whom, |at, _| *at <= after);
         let published = self.records.iter().filter(|record| {
             let of_client = matches!(&record.event, RunEvent::Client { client, event }
                 if *client == whom && matches!(event, ClientEvent::Published { .. }));

@@ -11,10 +11,14 @@ use steadfast_clock::Clock;
 use steadfast_faults::report::ProgramVersion;
 use steadfast_faults::scenario::model::{Program, Scenario};
 
+use crate::runner::RunSetup;
+
 /// Longest time for a program to print its version.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval at which it is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// The argument with which the programs of this project print their version.
+const OWN: &str = "--version";
 /// Longest version that is shown, in characters.
 const LEN_MAX: usize = 100;
 
@@ -33,20 +37,25 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(is_executable)
 }
 
-/// The version of each built-in program that has one.
-pub(crate) fn versions(scenario: &Scenario, search: &[PathBuf]) -> Vec<ProgramVersion> {
+/// The program of each service with its version. A program whose path depends on the instance is left out.
+pub(crate) fn versions(scenario: &Scenario, setup: &RunSetup) -> Vec<ProgramVersion> {
     let services = scenario.services().iter().filter_map(|service| {
-        let Program::Command {
-            cmd,
-            package: Some(package),
-        } = &service.program
-        else {
-            return None;
+        let (path, argument) = match &service.program {
+            Program::Gateway => (setup.gateway.clone(), Some(OWN)),
+            Program::Steadfast => (setup.launcher.clone()?, Some(OWN)),
+            Program::Command { cmd, package } => {
+                let path = find(&cmd.to_string(), &setup.search)?;
+                (path, package.map(|it| it.version))
+            }
         };
-        let path = find(&cmd.to_string(), search)?;
+        let argument = service.version.as_deref().or(argument);
+        let version = match argument {
+            Some(argument) => version(&path, argument).unwrap_or_else(|| "unknown".to_owned()),
+            None => "not recorded: the service has no `version`".to_owned(),
+        };
         Some(ProgramVersion {
             service: service.name.clone(),
-            version: version(&path, package.version).unwrap_or_else(|| "unknown".to_owned()),
+            version,
             program: path.display().to_string(),
         })
     });

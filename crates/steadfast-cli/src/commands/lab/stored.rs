@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `NAME.toml` | the scenario as it was read |
 //! | `run.json` | the options of the run, its seed, and the command that repeats it |
-//! | `programs.json` | the versions of the programs of the machine that took part |
+//! | `programs.json` | the programs of the services with their versions |
 //! | `history.txt`, `control-history.txt` | the event records of the run and of the control run |
 
 use std::fs::{self, File};

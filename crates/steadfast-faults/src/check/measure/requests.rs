@@ -1,15 +1,14 @@
 //! The metrics of requests, and of the connections that they use.
 
-use super::{Measured, clients, count, is_of_step};
-use crate::ledger::{ConnectionInterval, Ledger, Request, RequestClass};
+use super::{Measured, clients, count, entries};
+use crate::ledger::{ClientStats, ConnectionInterval, Ledger, Request, RequestClass};
 use crate::metrics::MetricFilter;
 use crate::samples::Sample;
 use crate::topology::InstanceId;
 
 fn requests<'a>(filter: &'a MetricFilter, ledger: &'a Ledger) -> impl Iterator<Item = &'a Request> {
-    clients(filter, ledger)
-        .flat_map(|it| &it.requests.requests)
-        .filter(|it| is_of_step(filter, ledger, it.fault))
+    let all = |it: &'a ClientStats| it.requests.requests.iter();
+    entries(filter, ledger, all, |it| it.fault).map(|(_, it)| it)
 }
 
 /// All requests that were passed to a driver.
@@ -84,7 +83,7 @@ pub(super) fn latencies(
 
 /// The durations of all connections; those that are open at the end are censored.
 pub(super) fn connection_durations(filter: &MetricFilter, ledger: &Ledger) -> Measured {
-    let end = ledger.phases.values().max().copied().unwrap_or_default();
+    let end = ledger.end();
     let duration = |it: &ConnectionInterval| Sample::between(it.from, it.to, end);
     let intervals = clients(filter, ledger).flat_map(|it| &it.connections.intervals);
     Measured::Times(intervals.map(duration).collect())
@@ -129,6 +128,6 @@ pub(super) fn first_connects(filter: &MetricFilter, ledger: &Ledger) -> Measured
 
 /// The durations of attempts after the first connection.
 pub(super) fn later_connects(filter: &MetricFilter, ledger: &Ledger) -> Measured {
-    let all = clients(filter, ledger).flat_map(|it| it.connections.reconnects.iter().copied());
-    Measured::Times(all.collect())
+    let all = clients(filter, ledger).flat_map(|it| &it.connections.reconnects);
+    Measured::Times(all.map(|it| it.duration).collect())
 }

@@ -1,6 +1,8 @@
 //! Each fault with its targets and its effect.
 
-use super::{moment, name_of, open_section, tables, targets, time};
+use super::{
+    PageContext, effect, fault_logs, moment, name_of, open_section, tables, targets, time,
+};
 use crate::counted::grouped;
 use crate::ledger::FaultStats;
 use crate::report::Report;
@@ -9,7 +11,7 @@ use crate::report::markup::Markup;
 /// The most faults that are listed.
 const FAULTS_MAX: usize = 200;
 
-pub(super) fn write(page: &mut Markup, report: &Report<'_>) {
+pub(super) fn write(page: &mut Markup, report: &Report<'_>, context: &PageContext<'_>) {
     open_section(page, "faults", "Faults");
     let faults = &report.ledger.faults;
     if faults.is_empty() {
@@ -48,6 +50,7 @@ pub(super) fn write(page: &mut Markup, report: &Report<'_>) {
         "more fault",
         "more faults",
     );
+    fault_logs::write(page, report, context);
     page.close();
 }
 
@@ -59,12 +62,7 @@ fn write_row(page: &mut Markup, report: &Report<'_>, fault: &FaultStats) {
     tables::number(page, at.unwrap_or_else(|| time(fault.planned.at)));
     tables::cell(page, fault.planned.action.name());
     tables::cell(page, targets(report, fault));
-    let effect = match &fault.ineffective {
-        Some(reason) => format!("none: {reason}"),
-        None if fault.is_effective() => "confirmed".to_owned(),
-        None => "not confirmed".to_owned(),
-    };
-    tables::cell(page, effect);
+    tables::cell(page, effect(fault));
     let healed = fault.healed.zip(fault.injected);
     let healed = healed.map(|(healed, injected)| format!("after {}", time(healed - injected)));
     tables::cell(page, healed.unwrap_or_else(|| "not healed".to_owned()));

@@ -22,23 +22,33 @@ pub(super) fn write(page: &mut Markup, context: &PageContext<'_>) {
             page.close();
         }
         let label = format!("Last lines of {}", log.path);
-        page.open(
-            "pre",
-            &[
-                ("tabindex", &0),
-                ("role", &"region"),
-                ("aria-label", &label),
-            ],
-        );
         let first = log.lines.len().saturating_sub(LOG_LINES_MAX);
-        for line in log.lines.iter().skip(first) {
-            let shown: String = line.chars().take(LINE_LENGTH_MAX).collect();
-            let cut = if shown.len() < line.len() { "..." } else { "" };
-            page.say(format!("{shown}{cut}\n"));
-        }
-        page.close();
+        let lines = log.lines.iter().skip(first);
+        let text: String = lines.map(|it| shortened(it) + "\n").collect();
+        write_text(page, &label, &text);
         page.close();
     }
     tables::write_cut(page, LOGS_MAX, context.logs.len(), "more log", "more logs");
     page.close();
+}
+
+/// Writes lines of a log, which a reader can reach with the keyboard and finds by the label.
+pub(super) fn write_text(page: &mut Markup, label: &str, text: &str) {
+    page.open(
+        "pre",
+        &[
+            ("tabindex", &0),
+            ("role", &"region"),
+            ("aria-label", &label),
+        ],
+    );
+    page.say(text);
+    page.close();
+}
+
+/// The part of a line that is shown.
+pub(super) fn shortened(line: &str) -> String {
+    let shown: String = line.chars().take(LINE_LENGTH_MAX).collect();
+    let cut = if shown.len() < line.len() { "..." } else { "" };
+    format!("{shown}{cut}")
 }

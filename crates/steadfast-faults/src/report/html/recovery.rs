@@ -24,9 +24,10 @@ const INCIDENTS_MAX: usize = 25;
 type PartOf = fn(&Incident) -> Option<Sample>;
 
 /// The parts of a recovery in their order.
-const PARTS: [(&str, PartOf); 3] = [
+const PARTS: [(&str, PartOf); 4] = [
     ("detect", Incident::detect),
     ("dial", |it| Some(it.dial())),
+    ("log in", Incident::login),
     ("resume", Incident::resume),
 ];
 
@@ -117,7 +118,7 @@ fn write_slowest(page: &mut Markup, report: &Report<'_>, incidents: &[&Incident]
     let names = PARTS.map(|(name, _)| format!("#{name}"));
     let mut headings = vec!["client", "disconnected", "by", "fault", "#attempts"];
     headings.extend(names.iter().map(String::as_str));
-    headings.extend(["#total", "detect, dial and resume in proportion"]);
+    headings.extend(["#total", "these parts in proportion"]);
     tables::open(page, "Slowest recoveries", &headings);
     for incident in incidents.iter().take(INCIDENTS_MAX) {
         page.open("tr", &[]);

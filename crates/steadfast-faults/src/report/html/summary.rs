@@ -170,7 +170,7 @@ fn write_numbers(page: &mut Markup, report: &Report<'_>) {
 }
 
 fn write_contents(page: &mut Markup) {
-    const SECTIONS: [(&str, &str); 10] = [
+    const SECTIONS: [(&str, &str); 12] = [
         ("#timeline", "Connected clients"),
         ("#checks", "Checks"),
         ("#traffic", "Traffic"),
@@ -178,7 +178,9 @@ fn write_contents(page: &mut Markup) {
         ("#recovery", "Recovery"),
         ("#clients", "Most affected clients"),
         ("#messages", "Violations by delivery"),
+        ("#requests", "Requests"),
         ("#faults", "Faults"),
+        ("#programs", "Programs"),
         ("#totals", "All metrics"),
         ("#logs", "Logs"),
     ];

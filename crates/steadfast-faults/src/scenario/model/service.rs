@@ -43,6 +43,8 @@ pub struct Service {
     pub url: Option<Template>,
     /// The service to which it forwards the connections of its clients, as a load balancer does.
     pub forwards_to: Option<String>,
+    /// The argument with which the program prints its version on the first line, if it differs from that of the built-in.
+    pub version: Option<String>,
 }
 
 /// The program of a service.

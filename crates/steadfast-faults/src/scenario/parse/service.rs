@@ -17,9 +17,9 @@ use crate::scenario::table::Table;
 use crate::scenario::template::Template;
 use crate::scenario::units;
 
-const SERVICE: [&str; 16] = [
+const SERVICE: [&str; 17] = [
     "use", "cmd", "args", "env", "files", "options", "replicas", "ports", "data", "ready",
-    "leader", "restart", "stop", "network", "effects", "url",
+    "leader", "restart", "stop", "network", "effects", "url", "version",
 ];
 
 /// Instances of one service; each is a process with its own directory.
@@ -197,6 +197,7 @@ fn adjusted(mut service: Service, table: &Table<'_>) -> Result<Service, FileErro
         .unwrap_or(service.network);
     service.effects = table.template("effects")?.or(service.effects);
     service.url = table.template("url")?.or(service.url);
+    service.version = table.text("version")?;
     Ok(service)
 }
 
