@@ -97,7 +97,13 @@ fn id(metric: Metric) -> String {
 
 /// Adds a check on each metric that no run fulfils.
 fn add_probes(run: &mut Run, name: &str, scenario: &str) {
-    let mut text = scenario.to_owned();
+    // Metrics of executions need an effect log.
+    let effects = "[service.gateway]\neffects = \"${self.data}/effects.jsonl\"\n";
+    let mut text = if scenario.contains("effects =") {
+        scenario.to_owned()
+    } else {
+        scenario.replacen("[service.gateway]\n", effects, 1)
+    };
     for metric in Metric::ALL {
         let condition = match metric.shape() {
             MetricShape::Number => "== 987654",
