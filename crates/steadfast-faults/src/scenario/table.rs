@@ -2,6 +2,8 @@
 //!
 //! Parameters are substituted on reading. Values are not interpreted beyond their type.
 
+mod filled;
+
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
@@ -123,16 +125,23 @@ impl<'a> Table<'a> {
         let Some(items) = value.get_ref().as_array() else {
             let text = self.text(key)?.unwrap_or_default();
             let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
-            return Ok(Some(names.map(str::to_owned).collect()));
+            let names: Vec<String> = names.map(str::to_owned).collect();
+            self.check_names(key, &names)?;
+            return Ok(Some(names));
         };
         let texts = items.iter().map(|item| match Scalar::read(item.get_ref()) {
             Some(Scalar::Text(text)) => Some(text),
             Some(Scalar::Integer(_) | Scalar::Flag(_)) | None => None,
         });
-        texts
-            .collect::<Option<Vec<String>>>()
-            .map(Some)
-            .ok_or_else(|| self.expected(key, "a list of strings"))
+        let names = texts.collect::<Option<Vec<String>>>();
+        let names = names.ok_or_else(|| self.expected(key, "a list of strings"))?;
+        self.check_names(key, &names)?;
+        Ok(Some(names))
+    }
+
+    fn is_text(&self, key: &str) -> bool {
+        let value = self.entries.get(key).map(Spanned::get_ref);
+        value.is_some_and(|value| value.as_str().is_some())
     }
 
     /// A list of numbers, or what [`Self::names`] reads.

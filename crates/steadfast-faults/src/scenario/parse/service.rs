@@ -22,6 +22,14 @@ const SERVICE: [&str; 17] = [
     "leader", "restart", "stop", "network", "effects", "url", "version",
 ];
 
+/// Values for the help of keys that must not be empty.
+const CMD_EXAMPLE: &str = "\"python3\"";
+const EFFECTS_EXAMPLE: &str = "\"${self.folder}/effects.log\"";
+const URL_EXAMPLE: &str = "\"http://${self.address}:${self.port.NAME}/\"";
+
+/// What the name of an environment variable cannot contain.
+pub(super) const ENV_FORBIDDEN: [char; 2] = ['=', '\0'];
+
 /// Instances of one service; each is a process with its own directory.
 const REPLICAS: RangeInclusive<u32> = 1..=16;
 /// Ports, files, arguments and environment variables of one service.
@@ -63,7 +71,7 @@ pub(super) fn services(tables: &[(String, Table<'_>)]) -> Result<Vec<Service>, F
 fn independent(name: &str, table: &Table<'_>) -> Result<Option<Service>, FileError> {
     table.allow(&SERVICE)?;
     let replicas = table.count("replicas", REPLICAS)?.unwrap_or(1);
-    let cmd = table.template("cmd")?;
+    let cmd = table.filled_template("cmd", CMD_EXAMPLE)?;
     let Some(used) = used(table)? else {
         let Some(cmd) = cmd else {
             let message = "a service needs `use` or `cmd`".to_owned();
@@ -151,9 +159,10 @@ fn own(name: &str, replicas: u32, cmd: Template, table: &Table<'_>) -> Result<Se
 
 /// The service with every key of the file in place of its default.
 fn adjusted(mut service: Service, table: &Table<'_>) -> Result<Service, FileError> {
-    if let (Some(cmd), Program::Command { cmd: own, .. }) =
-        (table.template("cmd")?, &mut service.program)
-    {
+    if let (Some(cmd), Program::Command { cmd: own, .. }) = (
+        table.filled_template("cmd", CMD_EXAMPLE)?,
+        &mut service.program,
+    ) {
         *own = cmd;
     } else if table.has("cmd") {
         let message = "this built-in has no `cmd`".to_owned();
@@ -195,8 +204,10 @@ fn adjusted(mut service: Service, table: &Table<'_>) -> Result<Service, FileErro
     service.network = table
         .one_of("network", &networks)?
         .unwrap_or(service.network);
-    service.effects = table.template("effects")?.or(service.effects);
-    service.url = table.template("url")?.or(service.url);
+    let effects = table.filled_template("effects", EFFECTS_EXAMPLE)?;
+    service.effects = effects.or(service.effects);
+    let url = table.filled_template("url", URL_EXAMPLE)?;
+    service.url = url.or(service.url);
     service.version = table.text("version")?;
     Ok(service)
 }
@@ -208,6 +219,9 @@ fn named(table: &Table<'_>, key: &str) -> Result<Vec<(String, Template)>, FileEr
     };
     let names = entries.keys();
     bounded(table, key, names.len())?;
+    if key == "env" {
+        entries.check_keys(&ENV_FORBIDDEN)?;
+    }
     let texts = names.into_iter().map(|name| {
         let is_path = name.contains('/') || name.starts_with('.') || name.is_empty();
         if key == "files" && is_path {
@@ -226,6 +240,7 @@ fn ports(table: &Table<'_>) -> Result<Option<Vec<(String, Port)>>, FileError> {
     };
     let names = entries.keys();
     bounded(table, "ports", names.len())?;
+    entries.check_keys(&[])?;
     let ports = names.into_iter().map(|name| {
         let Some(number) = entries.number_or(&name, "auto")? else {
             return Ok((name, Port::Auto));

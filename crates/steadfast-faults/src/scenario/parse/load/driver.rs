@@ -3,6 +3,7 @@
 use steadfast_toml::FileError;
 
 use crate::scenario::model::{AdapterOptions, DriverProgram, LoadDriver, Traffic};
+use crate::scenario::parse::service::ENV_FORBIDDEN;
 use crate::scenario::table::Table;
 
 /// The keys of the driver `exec`.
@@ -47,11 +48,11 @@ pub(super) fn traffic(driver: &LoadDriver, table: &Table<'_>) -> Traffic {
 /// What the adapters of the lab must know of the server; the keys of other drivers were rejected.
 pub(super) fn options(table: &Table<'_>) -> Result<AdapterOptions, FileError> {
     Ok(AdapterOptions {
-        login: table.text("login")?,
-        first_message: table.text("first_message")?,
-        sequence: table.text("sequence")?,
-        stream: table.text("stream")?,
-        epoch: table.text("epoch")?,
+        login: table.filled_text("login", "\"METHOD\"")?,
+        first_message: table.filled_text("first_message", "\"subscribe\"")?,
+        sequence: table.filled_text("sequence", "\"sequence\"")?,
+        stream: table.filled_text("stream", "\"stream\"")?,
+        epoch: table.filled_text("epoch", "\"epoch\"")?,
     })
 }
 
@@ -93,11 +94,16 @@ fn is_request_line(op: &str) -> bool {
 fn program(table: &Table<'_>) -> Result<DriverProgram, FileError> {
     let cmd = table.required("cmd", table.text("cmd")?)?;
     if cmd.is_empty() {
-        return Err(table.error("cmd", "must name a program".to_owned(), None));
+        return Err(table.empty("cmd", "\"python3\""));
     }
     let args = table.texts("args")?.unwrap_or_default();
-    let env = table.table("env")?.map(|env| env.all_texts()).transpose()?;
-    let env = env.unwrap_or_default();
+    let env = match table.table("env")? {
+        Some(env) => {
+            env.check_keys(&ENV_FORBIDDEN)?;
+            env.all_texts()?
+        }
+        None => Vec::new(),
+    };
     for (key, len) in [("args", args.len()), ("env", env.len())] {
         if len > ARGS_MAX {
             return Err(table.error(key, format!("at most {ARGS_MAX} are possible"), None));

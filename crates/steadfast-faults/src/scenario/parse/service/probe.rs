@@ -7,7 +7,6 @@ use steadfast_toml::FileError;
 use crate::scenario::builtin;
 use crate::scenario::model::{Exchange, Port, Probe, ProbeKind};
 use crate::scenario::table::Table;
-use crate::scenario::template::Template;
 
 /// The keys that select what is asked; exactly one is required.
 const KINDS: [&str; 5] = ["http", "tcp", "grpc", "log", "exec"];
@@ -40,7 +39,7 @@ pub(super) fn probe(
         "log" => {
             table.allow(&["log", "every", "timeout"])?;
             ProbeKind::Log {
-                text: filled(&table, "log")?,
+                text: table.required_template("log", "\"ready to serve\"")?,
             }
         }
         _ => exec(&table)?,
@@ -54,7 +53,7 @@ pub(super) fn probe(
 
 fn http(table: &Table<'_>, ports: &[(String, Port)]) -> Result<ProbeKind, FileError> {
     table.allow(&["http", "port", "body", "every", "timeout"])?;
-    let path = filled(table, "http")?;
+    let path = table.required_template("http", "\"/ready\"")?;
     if !path.to_string().starts_with('/') {
         let message = "must be a path that begins with `/`".to_owned();
         return Err(table.error("http", message, None));
@@ -77,14 +76,16 @@ fn http(table: &Table<'_>, ports: &[(String, Port)]) -> Result<ProbeKind, FileEr
     Ok(ProbeKind::Http {
         port,
         path,
-        body: table.template("body")?,
+        body: table.filled_template("body", "\"ok\"")?,
     })
 }
 
 fn tcp(table: &Table<'_>) -> Result<ProbeKind, FileError> {
     table.allow(&["tcp", "send", "expect", "every", "timeout"])?;
     let port = table.required("tcp", table.text("tcp")?)?;
-    let exchange = match (table.template("send")?, table.template("expect")?) {
+    let send = table.filled_template("send", "\"PING\\r\\n\"")?;
+    let expect = table.filled_template("expect", "\"PONG\"")?;
+    let exchange = match (send, expect) {
         (None, None) => None,
         (send, Some(expect)) => Some(Exchange {
             send: send.unwrap_or_default(),
@@ -114,20 +115,13 @@ fn grpc(table: &Table<'_>) -> Result<ProbeKind, FileError> {
 fn exec(table: &Table<'_>) -> Result<ProbeKind, FileError> {
     table.allow(&["exec", "every", "timeout"])?;
     let command = table.required("exec", table.templates("exec")?)?;
-    if command.is_empty() {
+    let program = command.first().map(ToString::to_string);
+    if program.is_none_or(|program| program.is_empty()) {
         let message = "at least the program is required".to_owned();
-        return Err(table.error("exec", message, None));
+        let help = "write for example exec = [\"PROGRAM\", \"ARGUMENT\"]";
+        return Err(table.error("exec", message, Some(help.to_owned())));
     }
     Ok(ProbeKind::Exec { command })
-}
-
-/// A text that is not empty.
-fn filled(table: &Table<'_>, key: &str) -> Result<Template, FileError> {
-    let text = table.required(key, table.template(key)?)?;
-    if text.to_string().is_empty() {
-        return Err(table.error(key, "must not be empty".to_owned(), None));
-    }
-    Ok(text)
 }
 
 fn time(table: &Table<'_>, key: &str, min: Duration) -> Result<Option<Duration>, FileError> {
