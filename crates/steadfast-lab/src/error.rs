@@ -55,6 +55,12 @@ pub enum LabError {
     /// The directory of the run could not be written.
     #[error("failed to write {path}")]
     Folder { path: PathBuf, source: io::Error },
+    /// A directory or the journal of a run could not be read.
+    #[error("failed to read {path}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The run was interrupted on request.
+    #[error("the run was interrupted: its faults are undone and its processes have ended")]
+    Interrupted,
     /// The network namespaces of the run could not be created.
     #[error("{0}")]
     Network(String),
@@ -86,6 +92,8 @@ impl LabError {
             | Self::StartFailed(_)
             | Self::NoPort { .. }
             | Self::Folder { .. }
+            | Self::Unreadable { .. }
+            | Self::Interrupted
             | Self::Network(_)
             | Self::Thread(_) => String::new(),
         }

@@ -31,66 +31,130 @@ pub enum Healing {
     },
 }
 
-/// Undoes what the runs in a directory left: the directory of a run, or the parent of several. Returns the runs that had not
-/// ended, by directory.
+/// What became of all runs of a directory.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Healed {
+    /// The runs that had not ended, by directory.
+    pub runs: Vec<(PathBuf, Healing)>,
+    /// Journals that could not be read, whose runs may have left something, and journals that could not be written, whose
+    /// runs are examined again the next time.
+    pub problems: Vec<LabError>,
+}
+
+/// Undoes what the runs in a directory left: the directory of a run, or the parent of several. A journal that cannot be read
+/// or written does not keep the other runs from being healed.
 ///
 /// # Errors
 ///
-/// When the directory cannot be read, or a journal cannot be written.
-pub fn heal(folder: &Path) -> Result<Vec<(PathBuf, Healing)>, LabError> {
-    let failed = |source| LabError::Folder {
+/// When the directory itself cannot be read.
+pub fn heal(folder: &Path) -> Result<Healed, LabError> {
+    let failed = |source| LabError::Unreadable {
         path: folder.to_owned(),
         source,
     };
-    let mut healed = Vec::new();
-    for run in runs(folder).map_err(failed)? {
-        let Ok(entries) = Entries::read(&run) else {
-            continue;
-        };
-        if entries.has_ended {
-            continue;
+    let mut healed = Healed::default();
+    for run in folders(folder).map_err(failed)? {
+        if let Err(problem) = healed.examine(run) {
+            healed.problems.push(problem);
         }
-        let healing = match entries.running() {
-            Some(id) => Healing::Running(id),
-            None => heal_run(&run, &entries)?,
-        };
-        healed.push((run, healing));
     }
     Ok(healed)
 }
 
-fn heal_run(run: &Path, entries: &Entries) -> Result<Healing, LabError> {
+impl Healed {
+    /// Heals the run of a directory, if it is that of a run and the run has not ended.
+    fn examine(&mut self, run: PathBuf) -> Result<(), LabError> {
+        let unreadable = |source| LabError::Unreadable {
+            path: run.join(FILE),
+            source,
+        };
+        if !run.join(FILE).try_exists().map_err(unreadable)? {
+            return Ok(());
+        }
+        let entries = Entries::read(&run).map_err(unreadable)?;
+        if entries.has_ended {
+            return Ok(());
+        }
+        if let Some(id) = entries.running() {
+            self.runs.push((run, Healing::Running(id)));
+            return Ok(());
+        }
+        let healing = undo(&run, &entries);
+        // What was undone is reported, whether or not that can be written.
+        let written = Journal::open(&run).and_then(|journal| journal.end());
+        self.runs.push((run, healing));
+        written
+    }
+}
+
+/// Kills what a run left.
+fn undo(run: &Path, entries: &Entries) -> Healing {
     let mut killed = Vec::new();
     if !entries.is_of_an_earlier_boot() {
         killed.extend(kill_of_run(run));
         killed.extend(kill_in_namespaces(&entries.namespaces));
     }
-    Journal::open(run)?.end()?;
     let faults = entries.open.iter();
     let faults = faults.map(|(_, what, undo)| format!("{what}: {undo}"));
-    Ok(Healing::Healed {
+    Healing::Healed {
         faults: faults.collect(),
         killed,
-    })
+    }
 }
 
-/// The directory itself if it is that of a run, otherwise the directories of runs in it.
-fn runs(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The directory itself if it is that of a run, otherwise the directories in it.
+fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     // Processes name their directory without symbolic links.
     let folder = fs::canonicalize(folder)?;
-    if folder.join(FILE).exists() {
+    if folder.join(FILE).try_exists()? {
         return Ok(vec![folder]);
     }
-    let entries = fs::read_dir(&folder)?.take(FOLDERS_MAX).flatten();
-    let mut runs: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.join(FILE).exists())
-        .collect();
-    runs.sort();
-    Ok(runs)
+    let entries = fs::read_dir(&folder)?.take(FOLDERS_MAX);
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    let mut folders: Vec<PathBuf> = paths.collect::<io::Result<_>>()?;
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    Ok(folders)
 }
 
 /// The number of a network namespace.
 pub(crate) fn inode(namespace: &Path) -> Option<u64> {
     Some(fs::metadata(namespace).ok()?.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_cannot_be_read_does_not_keep_the_others_from_being_healed() {
+        let parent = std::env::temp_dir().join(format!("lab-heal-{}", std::process::id()));
+        // No user can read a directory as a file, and none can append to one.
+        fs::create_dir_all(parent.join("a").join(FILE)).unwrap();
+        let fault = b"{\"fault\":0,\"do\":\"x\",\"undo\":\"y\"}\n".as_slice();
+        for (run, journal) in [("b", fault), ("c", b"\xff\n")] {
+            fs::create_dir_all(parent.join(run)).unwrap();
+            fs::write(parent.join(run).join(FILE), journal).unwrap();
+        }
+        fs::create_dir_all(parent.join("data")).unwrap();
+        fs::write(parent.join("notes.txt"), "").unwrap();
+
+        let first = heal(&parent).unwrap();
+        let second = heal(&parent).unwrap();
+
+        fs::remove_dir_all(&parent).unwrap();
+        let names = |healed: &Healed| -> Vec<String> {
+            let runs = healed.runs.iter();
+            runs.map(|(run, _)| run.file_name().unwrap().to_string_lossy().into_owned())
+                .collect()
+        };
+        assert_eq!(names(&first), ["b", "c"]);
+        assert_eq!(names(&second), Vec::<String>::new(), "both have an end now");
+        for healed in [first, second] {
+            let problems: Vec<String> = healed.problems.iter().map(ToString::to_string).collect();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].ends_with("a/faults.jsonl"), "{problems:?}");
+        }
+    }
 }

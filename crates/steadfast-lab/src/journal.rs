@@ -111,8 +111,9 @@ pub(crate) struct Entries {
 
 impl Entries {
     pub(crate) fn read(folder: &Path) -> io::Result<Self> {
-        let text = fs::read_to_string(folder.join(FILE))?;
-        Ok(Self::parse(&text))
+        // A line that a crash of the machine damaged is skipped, like one that it tore.
+        let bytes = fs::read(folder.join(FILE))?;
+        Ok(Self::parse(&String::from_utf8_lossy(&bytes)))
     }
 
     fn parse(text: &str) -> Self {
@@ -153,9 +154,10 @@ impl Entries {
         (is_same && self.lab > 0).then_some(self.lab)
     }
 
-    /// Whether the machine was started again since, so that nothing can be left.
+    /// Whether the machine was started again since, so that nothing can be left. Without its first line a journal does not
+    /// say.
     pub(crate) fn is_of_an_earlier_boot(&self) -> bool {
-        self.boot != boot()
+        !self.boot.is_empty() && self.boot != boot()
     }
 }
 
@@ -196,6 +198,8 @@ mod tests {
         assert_eq!(entries.open, [open]);
         assert!(!entries.has_ended);
         assert_eq!(entries.running(), None, "another boot");
+        assert!(entries.is_of_an_earlier_boot());
+        assert!(!Entries::parse("{\"fau").is_of_an_earlier_boot());
         assert!(Entries::parse("{\"ended\":true}").has_ended);
     }
 

@@ -3,23 +3,25 @@
 use std::path::Path;
 
 use steadfast_faults::counted::counted_len;
+use steadfast_lab::error::LabError;
 use steadfast_lab::heal::{self, Healing};
 
 use super::run::PARENT_DEFAULT;
 use crate::args::LabHeal;
-use crate::exit::Failure;
+use crate::exit::{Failure, with_causes};
 use crate::output;
 
 /// Undoes what the runs in a directory left, and prints it.
 ///
 /// # Errors
 ///
-/// When the directory cannot be read, or a run is still in progress.
+/// When the directory or a journal cannot be read or written, or a run is still in progress. Everything else is undone
+/// nevertheless.
 pub(super) fn run(arguments: &LabHeal) -> Result<(), Failure> {
     let folder = arguments.folder.as_deref();
     let folder = match folder {
         Some(folder) if !folder.is_dir() => {
-            return Err(Failure::failed(
+            return Err(Failure::usage(
                 format!("{} is not a directory", folder.display()),
                 "Give the directory of a run, or that of all runs: steadfast lab heal DIR",
             ));
@@ -32,14 +34,9 @@ pub(super) fn run(arguments: &LabHeal) -> Result<(), Failure> {
         }
         None => Path::new(PARENT_DEFAULT),
     };
-    let healed = heal::heal(folder).map_err(|error| {
-        Failure::failed(
-            crate::exit::with_causes(&error),
-            "Run it as the user who started the run",
-        )
-    })?;
+    let healed = heal::heal(folder).map_err(|error| unhealed(&[error], &[]))?;
     let mut running = Vec::new();
-    for (run, healing) in &healed {
+    for (run, healing) in &healed.runs {
         if let Healing::Running(id) = healing {
             running.push(id.to_string());
         }
@@ -47,23 +44,40 @@ pub(super) fn run(arguments: &LabHeal) -> Result<(), Failure> {
             output::print(&line);
         }
     }
-    if healed.is_empty() {
+    if healed.runs.is_empty() && healed.problems.is_empty() {
         output::print("nothing to heal");
     }
-    if running.is_empty() {
+    if healed.problems.is_empty() && running.is_empty() {
         return Ok(());
     }
-    Err(Failure::failed(
-        "a run is still in progress",
-        format!("Stop it first: kill {}", running.join(" ")),
-    ))
+    Err(unhealed(&healed.problems, &running))
+}
+
+/// Why not everything is undone: journals that could not be read or written, and runs in progress.
+fn unhealed(problems: &[LabError], running: &[String]) -> Failure {
+    let mut errors: Vec<String> = problems.iter().map(|it| with_causes(it)).collect();
+    let mut hints = Vec::new();
+    if !errors.is_empty() {
+        hints.push("Run it as the user who started the run: steadfast lab heal DIR".to_owned());
+    }
+    if !running.is_empty() {
+        errors.push("a run is still in progress".to_owned());
+        hints.push(format!("Stop it first: kill {}", running.join(" ")));
+    }
+    Failure::lab_failed(errors.join("\n"), hints.join("\n"))
 }
 
 /// Undoes what earlier runs left, before a new one begins.
 pub(super) fn before_run(parent: &Path) {
     // A directory that cannot be read is reported when the new run creates its own.
     let healed = heal::heal(parent).unwrap_or_default();
-    for (run, healing) in &healed {
+    for problem in &healed.problems {
+        output::message(&format!(
+            "note: an earlier run may have left something: {}",
+            with_causes(problem)
+        ));
+    }
+    for (run, healing) in &healed.runs {
         if matches!(healing, Healing::Healed { .. }) {
             for line in describe(run, healing) {
                 output::message(&line);
