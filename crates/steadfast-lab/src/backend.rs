@@ -20,6 +20,8 @@ use steadfast_faults::scenario::plan::PlannedFault;
 use steadfast_faults::scenario::role::RoleSelection;
 use steadfast_faults::topology::InstanceId;
 
+use crate::runner::fault_parts::FaultPart;
+
 pub(crate) use assemble::assemble;
 
 /// What the faults of a plan are injected into.
@@ -48,6 +50,10 @@ pub(crate) trait Backend: Debug {
 
     /// The effect log of a service; `None` if it has none.
     fn effects(&self, instance: InstanceId) -> Option<PathBuf>;
+
+    /// The parts of a fault, each of which reports that it is injected, confirmed or ineffective, and healed; none if no part
+    /// of it is injected.
+    fn parts(&self, fault: &PlannedFault) -> Vec<FaultPart>;
 
     /// Injects a fault into its targets.
     fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent>;

@@ -5,6 +5,7 @@
 //! The result is a history for each of the two runs, without a verdict.
 
 mod clients;
+pub(crate) mod fault_parts;
 pub(crate) mod inbox;
 mod requests;
 mod run;

@@ -16,6 +16,7 @@ use super::processes::ProcessBackend;
 use super::proxies::ProxyBackend;
 use crate::address::{port_of, with_authority};
 use crate::network::Layout;
+use crate::runner::fault_parts::FaultPart;
 
 /// The processes, and the links to them.
 #[derive(Debug)]
@@ -92,6 +93,21 @@ impl Backend for CompositeBackend {
 
     fn effects(&self, instance: InstanceId) -> Option<PathBuf> {
         self.processes.effects(instance)
+    }
+
+    fn parts(&self, fault: &PlannedFault) -> Vec<FaultPart> {
+        if fault.action.link_fault().is_none() {
+            return self.processes.parts(fault);
+        }
+        let ways = [
+            (FaultPart::Network, Via::Namespace, self.network.is_some()),
+            (FaultPart::Proxies, Via::Proxy, self.proxies.is_some()),
+        ];
+        let ways = ways.into_iter().filter(|(_, via, is_used)| {
+            // A way without a load of this fault injects nothing.
+            *is_used && !self.loads(fault, *via).is_empty()
+        });
+        ways.map(|(part, ..)| part).collect()
     }
 
     fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent> {

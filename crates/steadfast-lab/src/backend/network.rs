@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
-use steadfast_faults::ledger::event::{FaultEvent, RunEvent};
+use steadfast_faults::ledger::event::FaultEvent;
 use steadfast_faults::scenario::model::LinkFault;
 use steadfast_faults::scenario::plan::PlannedFault;
 use steadfast_faults::topology::{FaultId, InstanceId};
@@ -23,6 +23,7 @@ use self::probe::Probe;
 use super::command_thread::CommandThread;
 use crate::error::LabError;
 use crate::network::{LinkPlace, Namespaces};
+use crate::runner::fault_parts::FaultPart;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
 /// Interval at which faults are polled that only traffic can confirm.
@@ -235,7 +236,7 @@ impl Worker {
     }
 
     fn send(&self, fault: FaultId, event: FaultEvent) {
-        self.message(MessagePayload::RunEvent(RunEvent::Fault { fault, event }));
+        self.message(MessagePayload::Fault(fault, FaultPart::Network, event));
     }
 
     fn ineffective(&self, fault: FaultId, reason: String) {

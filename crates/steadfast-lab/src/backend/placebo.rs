@@ -8,6 +8,7 @@ use steadfast_faults::scenario::role::RoleSelection;
 use steadfast_faults::topology::InstanceId;
 
 use super::Backend;
+use crate::runner::fault_parts::FaultPart;
 
 /// The services of another backend, without its faults.
 #[derive(Debug)]
@@ -48,6 +49,10 @@ impl Backend for PlaceboBackend {
 
     fn effects(&self, instance: InstanceId) -> Option<PathBuf> {
         self.services.effects(instance)
+    }
+
+    fn parts(&self, _: &PlannedFault) -> Vec<FaultPart> {
+        Vec::new()
     }
 
     fn inject(&self, _: &PlannedFault) -> Option<FaultEvent> {

@@ -16,6 +16,7 @@ use super::Backend;
 use crate::address::port_of;
 use crate::error::LabError;
 use crate::network::Namespaces;
+use crate::runner::fault_parts::FaultPart;
 use crate::runner::inbox::HarnessMessage;
 use crate::service::{
     self, Launch, Places, Service, ServiceCommand, adopt_orphans, kill_orphans, setup,
@@ -125,6 +126,11 @@ impl Backend for ProcessBackend {
 
     fn effects(&self, instance: InstanceId) -> Option<PathBuf> {
         self.service(instance)?.effects().map(Path::to_owned)
+    }
+
+    fn parts(&self, fault: &PlannedFault) -> Vec<FaultPart> {
+        let targets = fault.targets.iter().copied();
+        targets.map(FaultPart::Instance).collect()
     }
 
     fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent> {

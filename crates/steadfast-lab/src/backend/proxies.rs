@@ -1,8 +1,10 @@
 //! Links through proxies of the lab as a backend: one proxy for each load and instance.
 //!
 //! The proxies run in this process, on a thread of their own. A fault of a link becomes toxics, whose victims depend on the
-//! seed and the names alone. It counts when the proxy affected an open connection.
+//! seed and the names alone. It counts when the proxy affected an open connection of each link; a heal counts when a probe
+//! passes again.
 
+mod probe;
 #[cfg(test)]
 mod tests;
 mod toxics;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_faults::counted::counted_len;
-use steadfast_faults::ledger::event::{FaultEvent, RunEvent};
+use steadfast_faults::ledger::event::FaultEvent;
 use steadfast_faults::scenario::model::LinkFault;
 use steadfast_faults::scenario::plan::PlannedFault;
 use steadfast_faults::topology::{FaultId, InstanceId};
@@ -22,6 +24,7 @@ use steadfast_proxy::{BlockingProxy, CloseMode, Proxy, Traffic};
 
 use super::command_thread::CommandThread;
 use crate::error::LabError;
+use crate::runner::fault_parts::FaultPart;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
 /// Interval at which the counters of faults in effect are read.
@@ -45,6 +48,8 @@ pub(crate) struct ProxiedLink {
 enum ProxyCommand {
     /// Injects a fault of this step into these links.
     Inject(FaultId, String, Box<LinkFault>, Vec<Link>),
+    /// Reports that a fault misses this number of its targets, to which no link leads.
+    Miss(FaultId, usize),
     Heal(FaultId),
 }
 
@@ -100,13 +105,21 @@ impl ProxyBackend {
                 .iter()
                 .map(|target| ((*load).to_owned(), *target))
         });
-        let links = ends.filter(|link| self.addresses.contains_key(link));
+        let links: Vec<Link> = ends
+            .filter(|link| self.addresses.contains_key(link))
+            .collect();
+        let is_missed = |target: &&InstanceId| links.iter().all(|(_, end)| end != *target);
+        let missed = fault.targets.iter().filter(is_missed).count();
         self.thread.send(ProxyCommand::Inject(
             fault.id,
             format!("{}-{}", fault.step, fault.occurrence),
             Box::new(action.clone()),
-            links.collect(),
+            links,
         ));
+        // A way that reaches a target for another load does its part.
+        if missed > 0 && loads.len() == fault.loads.len() {
+            self.thread.send(ProxyCommand::Miss(fault.id, missed));
+        }
     }
 
     /// Heals a fault in all links.
@@ -142,6 +155,11 @@ impl Worker {
                 Ok(ProxyCommand::Inject(id, name, action, links)) => {
                     self.inject(id, &name, *action, links);
                 }
+                Ok(ProxyCommand::Miss(id, missed)) => {
+                    let targets = counted_len(missed, "target", "targets");
+                    let reason = format!("{targets} without a client of its loads");
+                    self.send(id, FaultEvent::Ineffective(reason));
+                }
                 Ok(ProxyCommand::Heal(id)) => self.heal(id),
                 Err(RecvTimeoutError::Timeout) => self.poll(),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -150,14 +168,17 @@ impl Worker {
     }
 
     fn inject(&mut self, id: FaultId, name: &str, action: LinkFault, links: Vec<Link>) {
+        // A link that is broken already would make the fault look effective.
+        let broken = links.iter().find_map(|link| self.probe(link).err());
+        if let Some(reason) = broken {
+            let reason = format!("before the fault {reason}");
+            return self.send(id, FaultEvent::Ineffective(reason));
+        }
         self.send(id, FaultEvent::Injected);
         if action.is_instantaneous() {
             let event = match self.reset(&links) {
-                0 => FaultEvent::Ineffective("no connection is open".to_owned()),
-                count => {
-                    let connections = counted_len(count, "connection", "connections");
-                    FaultEvent::Confirmed(format!("reset {connections}"))
-                }
+                Ok(evidence) => FaultEvent::Confirmed(evidence),
+                Err(reason) => FaultEvent::Ineffective(reason),
             };
             self.send(id, event);
             return self.send(id, FaultEvent::Healed);
@@ -188,14 +209,24 @@ impl Worker {
         self.poll();
     }
 
-    /// Resets all open connections of these links; returns their number.
-    fn reset(&self, links: &[Link]) -> usize {
-        let proxies = links.iter().filter_map(|link| self.proxies.get(link));
-        let reset = proxies.flat_map(|proxy| {
+    /// Resets all open connections of these links; each link must have one.
+    fn reset(&self, links: &[Link]) -> Result<String, String> {
+        let mut reset = 0;
+        let mut without = Vec::new();
+        for proxy in links.iter().filter_map(|link| self.proxies.get(link)) {
             let connections = proxy.connections().into_iter();
-            connections.filter(|it| proxy.close_connection(it.id, CloseMode::Rst).is_ok())
-        });
-        reset.count()
+            let closed =
+                connections.filter(|it| proxy.close_connection(it.id, CloseMode::Rst).is_ok());
+            match closed.count() {
+                0 => without.push(proxy.name()),
+                count => reset += count,
+            }
+        }
+        if reset == 0 || !without.is_empty() {
+            return Err(format!("no connection is open over {}", without.join(", ")));
+        }
+        let connections = counted_len(reset, "connection", "connections");
+        Ok(format!("reset {connections}"))
     }
 
     fn heal(&mut self, id: FaultId) {
@@ -223,7 +254,12 @@ impl Worker {
                 }
             }
         }
-        self.send(id, FaultEvent::Healed);
+        let mut broken = fault.links.iter();
+        let broken = broken.find_map(|(link, ..)| self.probe(link).err());
+        match broken {
+            Some(reason) => self.report_failure(format!("after the heal {reason}")),
+            None => self.send(id, FaultEvent::Healed),
+        }
     }
 
     /// Confirms the faults that have affected connections.
@@ -258,7 +294,14 @@ impl Worker {
     }
 
     fn send(&self, fault: FaultId, event: FaultEvent) {
-        let payload = MessagePayload::RunEvent(RunEvent::Fault { fault, event });
+        self.message(MessagePayload::Fault(fault, FaultPart::Proxies, event));
+    }
+
+    fn report_failure(&self, what: String) {
+        self.message(MessagePayload::Failure(what));
+    }
+
+    fn message(&self, payload: MessagePayload) {
         let at = self.clock.now();
         // The inbox is closed once the run has ended.
         drop(self.inbox.send(HarnessMessage { at, payload }));

@@ -1,11 +1,12 @@
 //! Messages from the threads of a run to the thread that executes it.
 
-use steadfast_faults::ledger::event::RunEvent;
+use steadfast_faults::ledger::event::{FaultEvent, RunEvent};
 use steadfast_faults::topology::{FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use crate::driver::DriverId;
 use crate::driver::line::DriverLine;
+use crate::runner::fault_parts::FaultPart;
 
 /// Capacity of the inbox. When it is full, threads block and their input waits in pipes; the delay then shows
 /// in the lag of the harness.
@@ -22,8 +23,10 @@ pub(crate) struct HarnessMessage {
 pub(crate) enum MessagePayload {
     /// A driver wrote a line.
     Driver(DriverId, DriverLine),
-    /// A process changed its state, or a fault was injected, confirmed or healed.
+    /// A process changed its state.
     RunEvent(RunEvent),
+    /// A part of a fault was injected, confirmed or healed.
+    Fault(FaultId, FaultPart, FaultEvent),
     /// The instances that have the role which a fault selects, or why there are none.
     Targets(FaultId, Result<Vec<InstanceId>, String>),
     /// Something that the operator should know and that does not change the result.

@@ -23,6 +23,7 @@ use steadfast_faults::topology::{ClientId, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::clients::{self, Client, Clients};
+use super::fault_parts::FaultParts;
 use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
 use super::schedule::{DueAction, RunSchedule};
 use super::streams::Streams;
@@ -74,6 +75,8 @@ pub(super) struct Run<'a> {
     progress_event: Option<String>,
     /// Faults that were injected; true once they are over.
     faults: BTreeMap<FaultId, bool>,
+    /// The parts of the faults that were injected.
+    parts: BTreeMap<FaultId, FaultParts>,
     /// The first failure of the harness.
     failure: Option<String>,
     /// Drivers whose end or failure is recorded; each command to one of them may fail too.
@@ -128,6 +131,7 @@ impl<'a> Run<'a> {
             delivered: 0,
             progress_event: None,
             faults: BTreeMap::new(),
+            parts: BTreeMap::new(),
             failure: None,
             failed_drivers: BTreeSet::new(),
             last_message: String::new(),
@@ -326,6 +330,9 @@ impl<'a> Run<'a> {
             return self.fail(error.to_string());
         }
         self.progress_event = Some(what);
+        let parts = self.backend.parts(fault).into_iter();
+        let parts = parts.map(|part| (part, part.name(self.plan.topology())));
+        self.parts.insert(fault.id, FaultParts::new(parts));
         let event = self.backend.inject(fault);
         self.record_fault(fault.id, event);
     }

@@ -23,6 +23,7 @@ use super::output::Output;
 use super::process::{POLL_INTERVAL, Process};
 use super::setup::ServiceSetup;
 use crate::ending;
+use crate::runner::fault_parts::FaultPart;
 use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
 /// Longest wait until the last lines of a process that has ended are read. A descendant can keep the pipe open.
@@ -244,10 +245,8 @@ impl Supervisor {
     }
 
     fn send_fault_event(&self, fault: FaultId, at: Instant, what: FaultEvent) {
-        self.send(
-            at,
-            MessagePayload::RunEvent(RunEvent::Fault { fault, event: what }),
-        );
+        let part = FaultPart::Instance(self.setup.instance.id);
+        self.send(at, MessagePayload::Fault(fault, part, what));
     }
 
     fn report_failure(&self, what: String) {

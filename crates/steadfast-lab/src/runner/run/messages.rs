@@ -24,10 +24,15 @@ impl Run<'_> {
                 if let RunEvent::Process { instance, event } = &event {
                     self.on_process_event(*instance, *event);
                 }
-                if let RunEvent::Fault { fault, event } = &event {
-                    self.on_fault_event(*fault, event);
-                }
                 self.record(at, event);
+            }
+            MessagePayload::Fault(fault, part, event) => {
+                let parts = self.parts.get_mut(&fault);
+                let events = parts.map(|parts| parts.on_event(part, event));
+                for event in events.unwrap_or_default() {
+                    self.on_fault_event(fault, &event);
+                    self.record(at, RunEvent::Fault { fault, event });
+                }
             }
             MessagePayload::Targets(fault, targets) => self.on_targets(fault, targets),
             MessagePayload::Notice(what) => self.on_notice(what),
