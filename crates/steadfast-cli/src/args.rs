@@ -176,7 +176,9 @@ Exit codes:
   1  FAIL
   2  INCONCLUSIVE, or invalid arguments
   5  the scenario or the stored run is invalid, or the scenario cannot run here
-  7  the lab itself failed: there is no verdict, or its report could not be written";
+  7  the lab itself failed: there is no verdict, its report could not be written, or
+     not everything could be undone
+  130  a signal ended the run early; its faults are undone and its processes have ended";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

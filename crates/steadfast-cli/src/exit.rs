@@ -30,6 +30,8 @@ const INCONCLUSIVE: u8 = 2;
 const SCENARIO: u8 = 5;
 /// The lab itself failed, so there is no verdict. A verdict of FAIL has code 1.
 const LAB_FAILED: u8 = 7;
+/// A signal ended the run of a scenario early; 128 and the number of SIGINT, as shells report it.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why a command failed, and the exit code. Help is reported this way too, with code 0.
 #[derive(Debug)]
@@ -157,12 +159,23 @@ impl Failure {
 
     /// A scenario could not be executed; its directory has the logs.
     pub(crate) fn from_lab(error: &LabError, folder: &Path) -> Self {
+        let code = if matches!(error, LabError::Interrupted) {
+            INTERRUPTED
+        } else {
+            SCENARIO
+        };
         let logs = format!("The logs are in {}", folder.display());
         let hint = match error.help() {
             help if help.is_empty() => logs,
             help => format!("{help}\n{logs}"),
         };
-        Self::scenario(with_causes(error), hint)
+        Self {
+            code,
+            text: Text::Error {
+                error: with_causes(error),
+                hint,
+            },
+        }
     }
 
     /// The same failure for programs that know one exit code for all failures.

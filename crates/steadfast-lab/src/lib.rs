@@ -14,6 +14,7 @@ mod ending;
 pub mod error;
 pub mod evidence;
 pub mod heal;
+pub mod interrupt;
 pub mod isolation;
 pub mod journal;
 pub mod launcher;

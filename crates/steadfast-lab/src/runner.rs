@@ -22,6 +22,7 @@ use steadfast_faults::scenario::routes::Route;
 
 use crate::driver::DriverCommands;
 use crate::error::LabError;
+use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::progress::Progress;
 use crate::service::programs;
@@ -50,6 +51,8 @@ pub struct RunSetup {
     pub journal: Option<Journal>,
     /// Whether faults are injected or only reported.
     pub faults: FaultsMode,
+    /// Ends the run early.
+    pub interrupt: Interrupt,
 }
 
 /// Whether planned faults are injected.
@@ -78,8 +81,24 @@ pub struct RunOutcome {
 ///
 /// # Errors
 ///
-/// When services or drivers cannot be started, or are not ready in time.
+/// When services or drivers cannot be started, or are not ready in time, or the run was interrupted. Nothing is left then.
 pub fn run(
+    scenario: &Scenario,
+    plan: &Plan,
+    setup: &RunSetup,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<RunOutcome, LabError> {
+    run_both(scenario, plan, setup, watch).map_err(|error| {
+        // A terminal interrupts the drivers too, and their end is then a consequence.
+        if setup.interrupt.is_requested() {
+            LabError::Interrupted
+        } else {
+            error
+        }
+    })
+}
+
+fn run_both(
     scenario: &Scenario,
     plan: &Plan,
     setup: &RunSetup,

@@ -5,6 +5,7 @@ mod display;
 mod driver;
 mod drivers;
 mod heal;
+mod interrupt;
 mod isolate;
 mod logs;
 mod machine;

@@ -33,6 +33,7 @@ use crate::backend::{self, Backend};
 use crate::driver::{Driver, DriverId, commands};
 use crate::effects;
 use crate::error::LabError;
+use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::progress::Progress;
 
@@ -89,6 +90,8 @@ pub(super) struct Run<'a> {
     notices: Vec<String>,
     /// Where faults are written before they are injected.
     journal: Option<Journal>,
+    /// Ends the run early.
+    interrupt: Interrupt,
 }
 
 impl<'a> Run<'a> {
@@ -138,6 +141,7 @@ impl<'a> Run<'a> {
             resolved: BTreeMap::new(),
             notices: Vec::new(),
             journal: setup.journal.clone(),
+            interrupt: setup.interrupt.clone(),
         })
     }
 
@@ -150,6 +154,11 @@ impl<'a> Run<'a> {
         self.start_participants(watch)?;
         self.fill_schedule();
         while self.phase != RunPhase::End {
+            if self.interrupt.is_requested() {
+                self.heal_all();
+                self.close();
+                return Err(LabError::Interrupted);
+            }
             self.receive_until(self.schedule.next_at());
             let now = self.clock.now();
             while let Some((planned, due)) = self.schedule.take(now) {
@@ -378,6 +387,18 @@ impl<'a> Run<'a> {
         if let Some(fault) = fault {
             let event = self.backend.heal(fault);
             self.record_fault(id, event);
+        }
+    }
+
+    /// Heals the faults in effect, so that services can end as they do at the end of a run. A process that a fault has ended
+    /// is not started again.
+    fn heal_all(&mut self) {
+        let faults = self.plan.faults().iter();
+        let lasting = faults.filter(|fault| !fault.action.ends_process());
+        let active = lasting.filter(|fault| self.faults.get(&fault.id) == Some(&false));
+        let ids: Vec<FaultId> = active.map(|fault| fault.id).collect();
+        for id in ids {
+            self.heal(id);
         }
     }
 

@@ -1,10 +1,13 @@
 //! Runs the scenario in namespaces: starts this program again within them, with the same arguments.
 
 use std::env;
+use std::io;
 use std::path::Path;
+use std::process::Stdio;
 
 use steadfast_lab::isolation::Isolation;
 
+use super::interrupt;
 use crate::args::{LabRun, ReportArgs, ScenarioArgs};
 use crate::exit::Failure;
 
@@ -61,12 +64,17 @@ pub(super) fn run(
             .filter(|(_, is_set)| *is_set)
             .map(|(flag, _)| *flag),
     );
-    let status = command.status().map_err(|error| {
+    let failed = |error: io::Error| {
         Failure::lab_failed(
             format!("failed to start the run in namespaces: {error}"),
             "",
         )
-    })?;
+    };
+    let mut child = command.stdin(Stdio::piped()).spawn().map_err(failed)?;
+    // The run ends when this end of the pipe is closed.
+    let input = child.stdin.take();
+    interrupt::on_signals(folder, move || drop(input))?;
+    let status = child.wait().map_err(failed)?;
     match status.code().map(u8::try_from) {
         Some(Ok(0)) => Ok(()),
         Some(Ok(code)) => Err(Failure::reported(code)),

@@ -8,6 +8,7 @@ use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::scenario::routes::Route;
 use steadfast_faults::verdict::Verdict;
+use steadfast_lab::interrupt::Interrupt;
 use steadfast_lab::journal::Journal;
 use steadfast_lab::runner::{self, FaultsMode, RunSetup};
 
@@ -15,7 +16,7 @@ use super::display::Display;
 use super::read::PlannedRun;
 use super::rendered::{self, Destinations, RenderedRun};
 use super::stored::{self, Description};
-use super::{check, drivers, heal, isolate, machine, read, rerun};
+use super::{check, drivers, heal, interrupt, isolate, machine, read, rerun};
 use crate::args::LabRun;
 use crate::exit::Failure;
 use crate::output;
@@ -117,6 +118,13 @@ fn prepare(
         (folder, journal)
     };
     let journal = journal.map_err(|error| Failure::from_lab(&error, &folder))?;
+    let interrupt = Interrupt::default();
+    let interrupted = interrupt.clone();
+    if arguments.isolated.is_some() {
+        interrupt::on_closed_input(interrupted)?;
+    } else {
+        interrupt::on_signals(&folder, move || interrupted.request())?;
+    }
     Ok(RunSetup {
         gateway: arguments
             .gateway
@@ -133,6 +141,7 @@ fn prepare(
         } else {
             FaultsMode::Real
         },
+        interrupt,
     })
 }
 

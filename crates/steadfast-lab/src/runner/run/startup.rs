@@ -64,7 +64,7 @@ impl Run<'_> {
             if at > self.clock.now() {
                 self.receive_until(Some(at.min(deadline)));
             }
-            if self.clock.now() >= deadline {
+            if self.clock.now() >= deadline || self.interrupt.is_requested() {
                 return;
             }
             self.connect_client(config);
@@ -101,6 +101,9 @@ impl Run<'_> {
         loop {
             if let Some(failure) = self.failure.take() {
                 return Err(LabError::StartFailed(failure));
+            }
+            if self.interrupt.is_requested() {
+                return Err(LabError::Interrupted);
             }
             let missing = self.missing(awaited);
             if missing.is_empty() {
