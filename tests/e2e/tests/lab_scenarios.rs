@@ -1,6 +1,10 @@
 //! The scenarios about links, with their short profiles: they pass, without faults they prove nothing, and where a link
 //! cannot be broken they say so.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result};
@@ -130,6 +134,120 @@ fn without_namespaces_every_scenario_takes_the_proxy_or_is_skipped_with_the_reas
     }
 }
 
+/// The scenarios of the project as a user without privileges: with user namespaces, and in a search path without the
+/// programs that create them. One with links runs both ways; the others have runs of their own.
+#[test]
+fn without_root_every_scenario_can_run_or_says_what_is_missing() {
+    let folder = open_folder("lab-unprivileged").unwrap();
+    let ways: Vec<Way> = WAYS.into_iter().filter(|way| way.is_possible()).collect();
+
+    let runs: Vec<_> = ways
+        .iter()
+        .map(|way| {
+            let mut lab = way.lab("run", "link-reset").unwrap();
+            lab.args(["--json", "-p", "every=1s", "-p", "baseline=1s"]);
+            lab.args(["-p", "duration=2s", "-p", "quiet=2s", "-p", "drain=1s"]);
+            lab.args(["-p", "recovery_max=2s", "--out"]).arg(&folder);
+            std::thread::spawn(move || lab.output().context("no lab"))
+        })
+        .collect();
+    let mut checked = 0;
+    for entry in fs::read_dir(binaries::root().join("scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let mut check = WITHOUT_NAMESPACES.lab("check", &name).unwrap();
+        let output = check.output().unwrap();
+        let text = text(&output);
+        assert!(output.status.success(), "{name}: {text}");
+        // Only a link that is taken down needs namespaces.
+        let is_skipped = name == "link-flap";
+        assert_eq!(text.contains("\nSKIP "), is_skipped, "{name}: {text}");
+        checked += 1;
+    }
+    assert!(checked >= 8, "only {checked}");
+    let mut skipped = WITHOUT_NAMESPACES.lab("run", "link-flap").unwrap();
+    let skipped = skipped.arg("--out").arg(&folder).output().unwrap();
+
+    let reason = text(&skipped);
+    assert_eq!(skipped.status.code(), Some(5), "{reason}");
+    assert!(reason.contains("SKIP: this machine lacks"), "{reason}");
+    assert!(reason.contains("failed to start unshare"), "{reason}");
+    for (way, run) in ways.iter().zip(runs) {
+        let report = report(&run.join().unwrap().unwrap()).unwrap();
+        assert_eq!(report["verdict"], "PASS", "{way:?}: {report:#}");
+    }
+}
+
+/// What a user without privileges has.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    has_namespaces: bool,
+}
+
+const WITHOUT_NAMESPACES: Way = Way {
+    has_namespaces: false,
+};
+const WAYS: [Way; 2] = [
+    WITHOUT_NAMESPACES,
+    Way {
+        has_namespaces: true,
+    },
+];
+
+impl Way {
+    fn lab(self, command: &str, name: &str) -> Result<Command> {
+        let mut lab = self.command(binaries::gateway()?.as_os_str());
+        lab.args(["lab", command, "--profile", "short", "--seed", "5"]);
+        lab.arg(format!("scenarios/{name}.toml"));
+        Ok(lab)
+    }
+
+    /// A program that is started by a user without privileges, who must be able to read it.
+    fn command(self, program: &OsStr) -> Command {
+        let mut words: Vec<&OsStr> = Vec::new();
+        if fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0) {
+            let privileges = [
+                "setpriv",
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "--no-new-privs",
+            ];
+            words.extend(privileges.map(OsStr::new));
+        }
+        words.push(OsStr::new("/usr/bin/env"));
+        if !self.has_namespaces {
+            words.push(OsStr::new("PATH=/nonexistent"));
+        }
+        words.push(program);
+        let (first, rest) = words.split_first().unwrap();
+        let mut command = binaries::command(first);
+        command.args(rest);
+        command
+    }
+
+    fn is_possible(self) -> bool {
+        let mut attempt = self.command(OsStr::new("unshare"));
+        attempt.args(["--user", "--map-root-user", "--net", "true"]);
+        !self.has_namespaces || attempt.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// A folder in which every user may write.
+fn open_folder(name: &str) -> Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
+    Ok(folder)
+}
+
+fn text(output: &Output) -> String {
+    let streams = [&output.stdout, &output.stderr];
+    streams
+        .map(|it| String::from_utf8_lossy(it).into_owned())
+        .concat()
+}
+
 /// The report of the short profile; `None` where its links cannot be broken.
 fn run(name: &str) -> Result<Option<Value>> {
     if name == "link-flap" && namespaces::unavailable().is_some() {
@@ -151,11 +269,7 @@ fn check_without_namespaces(name: &str) -> Result<String> {
     );
     let mut outer = binaries::command("unshare");
     outer.args(["--user", "--map-root-user", "sh", "-c", &limited]);
-    let output = outer.output()?;
-    let streams = [&output.stdout, &output.stderr];
-    Ok(streams
-        .map(|it| String::from_utf8_lossy(it).into_owned())
-        .concat())
+    Ok(text(&outer.output()?))
 }
 
 fn lab(command: &[&str], name: &str) -> Result<Command> {

@@ -1,6 +1,8 @@
 //! Faults of real links: in network namespaces as root and as another user, and through proxies. Each fault is confirmed,
 //! nothing is lost, every disconnect is explained, and nothing is left, also after the lab was killed.
 
+mod crashes;
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
