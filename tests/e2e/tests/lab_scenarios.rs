@@ -204,25 +204,19 @@ impl Way {
 
     /// A program that is started by a user without privileges, who must be able to read it.
     fn command(self, program: &OsStr) -> Command {
-        let mut words: Vec<&OsStr> = Vec::new();
-        if fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0) {
-            let privileges = [
-                "setpriv",
-                "--reuid=65534",
-                "--regid=65534",
-                "--clear-groups",
-                "--no-new-privs",
-            ];
-            words.extend(privileges.map(OsStr::new));
-        }
-        words.push(OsStr::new("/usr/bin/env"));
+        let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
+        let mut command = if is_root {
+            let mut command = binaries::command("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+            command.args(["--no-new-privs", "/usr/bin/env"]);
+            command
+        } else {
+            binaries::command("/usr/bin/env")
+        };
         if !self.has_namespaces {
-            words.push(OsStr::new("PATH=/nonexistent"));
+            command.arg("PATH=/nonexistent");
         }
-        words.push(program);
-        let (first, rest) = words.split_first().unwrap();
-        let mut command = binaries::command(first);
-        command.args(rest);
+        command.arg(program);
         command
     }
 

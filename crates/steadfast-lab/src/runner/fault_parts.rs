@@ -11,7 +11,7 @@ use steadfast_faults::topology::{InstanceId, Topology};
 /// What reports about its part of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FaultPart {
-    /// A process.
+    /// The process of a target.
     Instance(InstanceId),
     /// All links that lead through network namespaces.
     Network,
