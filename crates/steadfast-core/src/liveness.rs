@@ -179,7 +179,7 @@ impl Liveness {
         }
         match self.on_silence_timer(now) {
             Action::Wait => self.on_reachability_timer(now),
-            action => action,
+            action @ (Action::Probe | Action::GiveUp(_)) => action,
         }
     }
 

@@ -94,7 +94,7 @@ impl Reachability {
 
     /// A ping is sent, for whatever reason. Only the first one without a pong counts.
     pub(super) fn on_probe(&mut self, now: Instant) {
-        self.ping.get_or_insert(PendingPing {
+        self.ping.get_or_insert_with(|| PendingPing {
             sent_at: now,
             // A ping overtakes what is in the send buffer.
             position: self.queued.saturating_sub(self.unsent),

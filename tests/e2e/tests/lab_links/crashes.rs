@@ -157,7 +157,7 @@ fn heal_continues_after_journals_that_it_cannot_read_or_write() {
     for run in ["/b: the lab ended early", "/c: the lab ended early"] {
         assert!(healed.contains(run), "{healed}");
     }
-    let problems = String::from_utf8(output.stderr.clone()).unwrap();
+    let problems = String::from_utf8(output.stderr).unwrap();
     for problem in [
         "failed to read ",
         "/a/faults.jsonl",
