@@ -186,7 +186,7 @@ impl Script {
         self.dial();
     }
 
-    /// The server sends a message, and the pongs that it owes.
+    /// The server sends a message, and the pongs to all pings.
     pub(crate) fn receive(&mut self, frame: Frame) {
         let attempt = self.attempt;
         let bytes = convert::to_u64(frame.payload().len());

@@ -9,6 +9,27 @@ use steadfast_core::event::{
 use steadfast_core::io::Frame;
 
 #[test]
+fn each_timeout_says_what_did_not_happen_and_for_how_long() {
+    let time = Duration::from_millis(2_500);
+    for (cause, text) in [
+        (
+            DisconnectCause::PongTimeout(time),
+            "no data received for 2.5 s",
+        ),
+        (
+            DisconnectCause::PongMissing(time),
+            "no pong for 2.5 s, although data was received",
+        ),
+        (
+            DisconnectCause::WriteTimeout(time),
+            "no write progress for 2.5 s",
+        ),
+    ] {
+        assert_eq!(cause.to_string(), text);
+    }
+}
+
+#[test]
 fn each_cause_says_what_happened() {
     let text = |text: &str| text.to_owned();
     let closed = |reason: &str| DisconnectCause::Closed {
@@ -24,7 +45,6 @@ fn each_cause_says_what_happened() {
         code: 109,
         message: text("token expired"),
     };
-    let time = Duration::from_millis(2_500);
     let expected = [
         (dial, "connection refused"),
         (
@@ -58,18 +78,6 @@ fn each_cause_says_what_happened() {
                 text: text("reset"),
             },
             "reset",
-        ),
-        (
-            DisconnectCause::PongTimeout(time),
-            "no data received for 2.5 s",
-        ),
-        (
-            DisconnectCause::PongMissing(time),
-            "no pong for 2.5 s, although data was received",
-        ),
-        (
-            DisconnectCause::WriteTimeout(time),
-            "no write progress for 2.5 s",
         ),
         (
             DisconnectCause::Protocol(text("no JSON")),
