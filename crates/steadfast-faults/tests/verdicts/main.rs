@@ -20,6 +20,7 @@ mod reports;
 mod request_run;
 mod requests;
 mod run;
+mod shipped;
 
 use steadfast_faults::ledger::event::{ClientEvent, Subscribed};
 use steadfast_faults::topology::ClientId;

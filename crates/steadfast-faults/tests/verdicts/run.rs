@@ -1,7 +1,7 @@
 //! A healthy run: the event records that a healthy system and harness would write for a plan.
 //!
-//! Tests corrupt them and check the verdict. Gateways keep everything they acknowledged. While one is down its clients
-//! wait, then resend unacknowledged publications and send those that became due in the meantime.
+//! Tests corrupt them and check the verdict. Gateways keep everything they acknowledged. While one is down or unreachable
+//! its clients wait, then resend unacknowledged publications and send those that became due in the meantime.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use steadfast_faults::ledger::event::{
     ProcessExit, RunEvent, RunPhase, Subscribed,
 };
 use steadfast_faults::ledger::event_log::EventLog;
-use steadfast_faults::ledger::{ClientOutcome, Ledger};
+use steadfast_faults::ledger::{ClientOutcome, ClientStats, Ledger};
 use steadfast_faults::scenario::ScenarioOptions;
-use steadfast_faults::scenario::model::Scenario;
+use steadfast_faults::scenario::model::{FaultAction, LinkFault, Scenario};
 use steadfast_faults::scenario::plan::{Plan, PlannedFault};
-use steadfast_faults::topology::{ChannelId, Client, ClientId};
+use steadfast_faults::topology::{ChannelId, Client, ClientActivity, ClientId};
 use steadfast_faults::verdict::{Evaluation, evaluate};
 use steadfast_machine::Instant;
 use steadfast_protocol::message::Position;
@@ -25,8 +25,12 @@ pub(crate) const EPOCH: &str = "epoch";
 
 /// The start of the baseline.
 const BASELINE: Duration = Duration::from_secs(1);
-/// From the injection until clients notice.
+/// From the injection until clients notice that their connection ended.
 const DETECT: Duration = Duration::from_millis(5);
+/// From the injection until clients notice that nothing arrives any more.
+const DETECT_SILENCE: Duration = Duration::from_secs(3);
+/// What a gateway that terminates closes its connections with.
+const SHUTDOWN: u32 = 3001;
 /// From the heal until a client is subscribed again.
 const RESUBSCRIBE: Duration = Duration::from_millis(25);
 
@@ -42,11 +46,19 @@ pub(crate) struct Run {
 /// The shipped scenario `gateway-kill` with its short profile.
 pub(crate) fn healthy() -> Run {
     let text = include_str!("../../../../scenarios/gateway-kill.toml");
+    healthy_of("gateway-kill", text, &[])
+}
+
+/// A shipped scenario with its short profile and these parameters.
+pub(crate) fn healthy_of(name: &str, text: &str, params: &[(&str, &str)]) -> Run {
+    let params = params.iter();
     let options = ScenarioOptions {
         profiles: vec!["short".to_owned()],
-        params: Vec::new(),
+        params: params
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
     };
-    let scenario = Scenario::parse("gateway-kill.toml", text, &options).unwrap();
+    let scenario = Scenario::parse(&format!("{name}.toml"), text, &options).unwrap();
     let plan = Plan::new(&scenario, 7).unwrap();
     Run {
         records: event_records(&scenario, &plan, true),
@@ -198,17 +210,46 @@ impl Run {
         unaffected.unwrap().client.id
     }
 
+    /// A client that no fault affects, or if there is none, any.
+    pub(crate) fn unaffected_or_any(&self) -> ClientId {
+        let ledger = self.ledger();
+        let clients = ledger.clients.iter();
+        let is_unaffected = |stats: &&ClientStats| {
+            let faults = self.plan.faults();
+            stats.client.activity != ClientActivity::Idle
+                && faults.iter().all(|fault| !fault.hits(&stats.client))
+        };
+        let unaffected = clients.clone().find(is_unaffected);
+        let any = clients.map(|stats| stats.client.id).next();
+        unaffected.map(|stats| stats.client.id).or(any).unwrap()
+    }
+
+    /// A client of the first load whose gateway is killed, and when it notices that.
+    pub(crate) fn victim_of_first_load(&self) -> (ClientId, Instant) {
+        let clients = self.plan.topology().clients();
+        let of_first = |id: ClientId| {
+            let found = clients.iter().find(|it| it.id == id);
+            let first = clients.first().unwrap();
+            found.is_some_and(|it| it.load == first.load)
+        };
+        self.losses().find(|(id, _)| of_first(*id)).unwrap()
+    }
+
     /// A client whose gateway is killed, and when it notices that.
     pub(crate) fn victim(&self) -> (ClientId, Instant) {
-        let lost = self.records.iter().find_map(|record| {
+        self.losses().next().unwrap()
+    }
+
+    /// Each end of a connection, in the order of the records.
+    pub(crate) fn losses(&self) -> impl Iterator<Item = (ClientId, Instant)> {
+        self.records.iter().filter_map(|record| {
             if let RunEvent::Client { client, event } = &record.event
                 && matches!(event, ClientEvent::ConnectionLost(_))
             {
                 return Some((*client, record.at));
             }
             None
-        });
-        lost.unwrap()
+        })
     }
 
     /// A publication of the baseline and a client that received it.
@@ -259,11 +300,26 @@ fn begin(scenario: &Scenario, phase: RunPhase) -> Instant {
     Instant::START + BASELINE + scenario.run().begins(phase)
 }
 
-/// The time between a fault and its heal.
+/// What a fault does to the traffic of a client.
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     from: Instant,
+    /// The heal, or the end of a fault that has no duration.
     to: Instant,
+    /// After which time the client notices, and how; `None`: its connection stays, and traffic waits for the heal.
+    loss: Option<(Duration, LossCause)>,
+}
+
+impl Outage {
+    /// When the client stops to send.
+    fn noticed(&self) -> Instant {
+        self.loss.map_or(self.to, |(after, _)| self.from + after)
+    }
+
+    /// Whether what is sent at this instant is neither acknowledged nor delivered before the heal.
+    fn covers(&self, at: Instant) -> bool {
+        at + 2 * MILLI > self.from && at < self.to + RESUBSCRIBE
+    }
 }
 
 /// A publication that was sent, and when it was stored.
@@ -309,18 +365,41 @@ fn push(records: &mut Vec<EventRecord>, at: Instant, event: RunEvent) {
     records.push(EventRecord { at, event });
 }
 
-fn outage(scenario: &Scenario, fault: &PlannedFault) -> Outage {
+/// When a fault is injected and healed.
+fn period(scenario: &Scenario, fault: &PlannedFault) -> (Instant, Instant) {
     let steps = begin(scenario, RunPhase::Steps);
-    Outage {
-        from: steps + fault.at,
-        to: steps + fault.heal_at,
-    }
+    (steps + fault.at, steps + fault.heal_at)
 }
 
 fn outages(scenario: &Scenario, plan: &Plan, client: &Client) -> Vec<Outage> {
-    let hits = |fault: &&PlannedFault| fault.targets.contains(&client.instance);
-    let faults = plan.faults().iter().filter(hits);
-    faults.map(|fault| outage(scenario, fault)).collect()
+    let hit = plan.faults().iter().filter(|fault| is_hit(fault, client));
+    let outages = hit.filter_map(|fault| {
+        let (from, to) = period(scenario, fault);
+        let loss = match &fault.action {
+            FaultAction::Kill => Some((DETECT, LossCause::Fin)),
+            FaultAction::Term { .. } => Some((DETECT, LossCause::Code(SHUTDOWN))),
+            FaultAction::Pause => None,
+            FaultAction::Link(LinkFault::Reset) => Some((DETECT, LossCause::Reset)),
+            FaultAction::Link(LinkFault::Down) => {
+                (client.id.0 % 4 < 2).then_some((Duration::from_secs(1), LossCause::Timeout))
+            }
+            FaultAction::Link(LinkFault::Block(_)) => Some((DETECT_SILENCE, LossCause::Timeout)),
+            FaultAction::Link(
+                LinkFault::Latency { .. }
+                | LinkFault::Bandwidth { .. }
+                | LinkFault::Freeze { .. }
+                | LinkFault::Toxic(_),
+            ) => return None,
+        };
+        Some(Outage { from, to, loss })
+    });
+    outages.collect()
+}
+
+/// A load balancer distributes its clients equally: the fault of one of two instances hits every other client.
+fn is_hit(fault: &PlannedFault, client: &Client) -> bool {
+    let is_target = fault.targets.contains(&client.instance);
+    fault.hits(client) && (is_target || client.id.0.is_multiple_of(2))
 }
 
 fn processes(scenario: &Scenario, plan: &Plan, records: &mut Vec<EventRecord>) {
@@ -331,8 +410,9 @@ fn processes(scenario: &Scenario, plan: &Plan, records: &mut Vec<EventRecord>) {
         of_process(Instant::START, instance.id, ProcessEvent::Started);
         of_process(Instant::START + MILLI, instance.id, ProcessEvent::Ready);
     }
-    for fault in plan.faults() {
-        let Outage { from, to } = outage(scenario, fault);
+    let of_processes = plan.faults().iter();
+    for fault in of_processes.filter(|it| it.action.ends_process()) {
+        let (from, to) = period(scenario, fault);
         for target in &fault.targets {
             of_process(
                 from + MILLI,
@@ -344,7 +424,7 @@ fn processes(scenario: &Scenario, plan: &Plan, records: &mut Vec<EventRecord>) {
         }
     }
     for fault in plan.faults() {
-        let Outage { from, to } = outage(scenario, fault);
+        let (from, to) = period(scenario, fault);
         let mut of_fault = |at, event| {
             let fault = fault.id;
             push(records, at, RunEvent::Fault { fault, event });
@@ -370,11 +450,14 @@ fn connections(client: &Client, outages: &[Outage], records: &mut Vec<EventRecor
     of_client(Instant::START + 10 * MILLI, ClientEvent::Connected);
     of_client(Instant::START + 15 * MILLI, subscribed(false));
     for outage in outages {
-        of_client(
-            outage.from + DETECT,
-            ClientEvent::ConnectionLost(LossCause::Fin),
-        );
-        of_client(outage.from + 100 * MILLI, ClientEvent::AttemptFailed);
+        let Some((_, cause)) = outage.loss else {
+            continue;
+        };
+        of_client(outage.noticed(), ClientEvent::ConnectionLost(cause));
+        let failed = outage.noticed() + 95 * MILLI;
+        if failed < outage.to {
+            of_client(failed, ClientEvent::AttemptFailed);
+        }
         of_client(outage.to + 20 * MILLI, ClientEvent::Connected);
         of_client(outage.to + RESUBSCRIBE, subscribed(true));
     }
@@ -390,12 +473,14 @@ fn publications(
 ) {
     let outages = outages(scenario, plan, client);
     let baseline = begin(scenario, RunPhase::Baseline);
-    let schedule = plan.publish_schedule(scenario, client.id).unwrap();
+    let Some(schedule) = plan.publish_schedule(scenario, client.id) else {
+        return;
+    };
     let mut due: Vec<Instant> = schedule.map(|after| baseline + after).collect();
     if in_flight {
         due.extend(outages.iter().map(|outage| outage.from.before(MILLI)));
     } else {
-        let near = |at: Instant, it: &Outage| at + 2 * MILLI > it.from && at < it.from + DETECT;
+        let near = |at: Instant, it: &Outage| at + 2 * MILLI > it.from && at < it.noticed();
         due.retain(|at| !outages.iter().any(|outage| near(*at, outage)));
     }
     due.sort();
@@ -405,9 +490,7 @@ fn publications(
             let client = client.id;
             push(records, at, RunEvent::Client { client, event });
         };
-        let outage = outages
-            .iter()
-            .find(|it| due + 2 * MILLI > it.from && due < it.to + RESUBSCRIBE);
+        let outage = outages.iter().find(|it| it.covers(due));
         let stored = match outage {
             None => {
                 of_client(due, ClientEvent::Published { sequence });
@@ -419,7 +502,9 @@ fn publications(
                 *number += 1;
                 // One after another, in the order in which they became due.
                 let again = resubscribed + Duration::from_micros(*number);
-                if due < outage.from + DETECT {
+                if outage.loss.is_none() {
+                    of_client(due, ClientEvent::Published { sequence });
+                } else if due < outage.noticed() {
                     of_client(due, ClientEvent::Published { sequence });
                     of_client(again, ClientEvent::Resent { sequence });
                 } else {
@@ -463,7 +548,8 @@ fn deliveries(plan: &Plan, mut sent: Vec<Sent>, records: &mut Vec<EventRecord>) 
             },
         );
         let clients = plan.topology().clients().iter();
-        for reader in clients.filter(|reader| reader.channel == it.channel) {
+        let readers = clients.filter(|reader| reader.channel == it.channel);
+        for reader in readers.filter(|reader| reader.activity != ClientActivity::Idle) {
             let event = ClientEvent::Delivered {
                 message: Some(it.id),
                 offset: *offset,
@@ -482,7 +568,7 @@ fn position(offset: u64) -> Position {
 }
 
 /// Subtracts from an instant, which `Instant` does not offer, for events just before a fault.
-trait Before {
+pub(crate) trait Before {
     fn before(self, time: Duration) -> Self;
 }
 
