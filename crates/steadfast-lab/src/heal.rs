@@ -4,6 +4,9 @@
 //! removes all of them. A process of a run is recognized by the environment variable with the directory of its instance, or
 //! by its network namespace; nothing else is touched.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

@@ -3,6 +3,8 @@
 mod exec;
 mod http;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
