@@ -22,6 +22,9 @@ const ABOUT_A_TEST: [&str; 6] = [
     "NEXTEST",
 ];
 
+/// This variable says that all programs of the workspace are up to date, so that not each test asks cargo for them.
+const BUILT: &str = "E2E_PROGRAMS_BUILT";
+
 /// The gateway that a user starts.
 ///
 /// # Errors
@@ -108,6 +111,9 @@ fn ours(binary: &str) -> Result<PathBuf> {
 /// Builds a binary. The whole workspace and its examples are selected, because then the dependencies have the features
 /// that they have in tests, and are not compiled again.
 fn build(binary: &str) -> Result<()> {
+    if env::var_os(BUILT).is_some() {
+        return Ok(());
+    }
     let mut build = cargo();
     build.args(["build", "--quiet", "--workspace", "--examples", "--bin"]);
     build.arg(binary).arg("--target-dir").arg(target()?);

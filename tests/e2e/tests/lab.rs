@@ -34,7 +34,8 @@ fn a_freeze_without_disconnects_is_detected_and_nothing_acknowledged_is_lost() {
 /// The library of this project needs neither cargo nor Python nor Node: nothing is in the search path.
 #[test]
 fn a_run_without_faults_is_inconclusive_and_needs_no_other_program() {
-    let mut command = command("gateway-kill", &["--placebo", "-p", "kinds=steadfast"]).unwrap();
+    let arguments = ["--placebo", "-p", "kinds=steadfast"];
+    let mut command = command(&shipped("gateway-kill"), &arguments).unwrap();
     command.env("PATH", "/nonexistent");
 
     let report = start(command).and_then(Run::wait).unwrap();
@@ -100,19 +101,10 @@ fn a_gateway_that_exits_before_the_clients_are_connected_is_reported_at_once() {
 fn a_gateway_that_never_becomes_ready_is_named() {
     let folder = binaries::scratch("lab-unready").unwrap();
     let gateway = program(&folder, "exec sleep 600").unwrap();
-    let scenario = fs::read_to_string(binaries::root().join("scenarios/gateway-kill.toml"));
-    let scenario = scenario
-        .unwrap()
-        .replace("[run]\n", "[run]\nready_timeout = \"1s\"\n");
-    let file = folder.join("gateway-kill.toml");
-    fs::write(&file, scenario).unwrap();
-    let mut command = binaries::command(binaries::gateway().unwrap());
-    command
-        .args(["lab", "run"])
-        .arg(&file)
-        .args(["--profile", "short", "-p", "kinds=steadfast"])
-        .args(["--gateway", &gateway, "--out"])
-        .arg(&folder);
+    let limit = ("[run]\n", "[run]\nready_timeout = \"1s\"\n");
+    let file = changed(&folder, limit).unwrap();
+    let arguments = ["-p", "kinds=steadfast", "--gateway", &gateway];
+    let mut command = command(&file, &arguments).unwrap();
 
     let output = command.output().unwrap();
 
@@ -180,10 +172,9 @@ fn the_check_of_a_scenario_prints_the_duration_with_the_control_run() {
 
 #[test]
 fn a_suspended_harness_makes_the_run_inconclusive() {
-    let mut run = lab(&[]).unwrap();
+    let mut run = without_control(&[]).unwrap();
     let id = rustix::process::Pid::from_raw(i32::try_from(run.child.id()).unwrap()).unwrap();
     let pause = |signal| rustix::process::kill_process(id, signal).unwrap();
-    // The control run has ended, and the run itself is in progress.
     run.wait_for_message("run ").unwrap();
     pause(rustix::process::Signal::STOP);
     wait(Duration::from_secs(3));
@@ -224,10 +215,11 @@ fn a_gateway_that_reuses_an_offset_fails_for_its_history() {
     );
 }
 
-/// Runs the short profile on a known-bad build instead of the gateway.
+/// Runs the short profile on a known-bad build instead of the gateway. Its bug needs a kill, so that a control run would
+/// show nothing.
 fn on_known_bad(name: &str) -> Result<Report> {
     let program = binaries::known_bad(name)?;
-    lab(&["--gateway", &program.to_string_lossy()])?.wait()
+    without_control(&["--gateway", &program.to_string_lossy()])?.wait()
 }
 
 fn assert_fails(report: &Report, check: &str) {
@@ -260,14 +252,35 @@ fn lab(arguments: &[&str]) -> Result<Run> {
 
 /// Starts the short profile of a scenario.
 fn scenario(name: &str, arguments: &[&str]) -> Result<Run> {
-    start(command(name, arguments)?)
+    start(command(&shipped(name), arguments)?)
+}
+
+/// Starts the short profile of the scenario `gateway-kill` without its control run.
+fn without_control(arguments: &[&str]) -> Result<Run> {
+    let folder = binaries::scratch("lab-without-control")?;
+    let file = changed(&folder, ("control = \"before\"", "control = \"off\""))?;
+    start(command(&file, arguments)?)
+}
+
+fn shipped(name: &str) -> PathBuf {
+    PathBuf::from(format!("scenarios/{name}.toml"))
+}
+
+/// Writes the scenario `gateway-kill` with one text replaced.
+fn changed(folder: &Path, (old, new): (&str, &str)) -> Result<PathBuf> {
+    let text = fs::read_to_string(binaries::root().join(shipped("gateway-kill")))?;
+    anyhow::ensure!(text.contains(old), "the scenario has no `{old}`");
+    let file = folder.join("gateway-kill.toml");
+    fs::write(&file, text.replace(old, new))?;
+    Ok(file)
 }
 
 /// The command that runs the short profile of a scenario. It builds the driver of a third-party client.
-fn command(name: &str, arguments: &[&str]) -> Result<Command> {
+fn command(file: &Path, arguments: &[&str]) -> Result<Command> {
     let mut command = binaries::command(binaries::gateway()?);
     command
-        .args(["lab", "run", &format!("scenarios/{name}.toml")])
+        .args(["lab", "run"])
+        .arg(file)
         .args(["--profile", "short", "--seed", "5", "--json", "--out"])
         .arg(binaries::scratch("lab")?)
         .args(arguments)
@@ -290,7 +303,7 @@ fn start(mut command: Command) -> Result<Run> {
 
 /// Runs the short profile of `gateway-kill`, which cannot be executed: the exit code and the messages.
 fn fail(arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    let output = command("gateway-kill", arguments)?.output()?;
+    let output = command(&shipped("gateway-kill"), arguments)?.output()?;
     let messages = String::from_utf8(output.stderr)?;
     Ok((output.status.code(), messages))
 }

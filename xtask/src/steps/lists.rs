@@ -127,10 +127,9 @@ fn tests() -> Vec<Step> {
         end_to_end("slow-links", "slow_links"),
         end_to_end("failover", "failover"),
         end_to_end("proxy-clients", "proxy_clients"),
-        end_to_end("known-bad", "known_bad"),
+        end_to_end("known-bad", &waiting("known_bad", &[])),
         end_to_end("demo", "demo"),
-        // They mostly wait, for scheduled faults and for programs, so more of them run at a time than the machine has cores.
-        end_to_end("lab", "lab").and(lab_tests()),
+        end_to_end("lab", &waiting("lab", &LAB)),
         bench_smoke().alone(),
     ]
 }
@@ -164,22 +163,19 @@ fn unit() -> String {
     format!("cargo nextest run --workspace -E not({})", others.join("|"))
 }
 
-/// The arguments that add the further files to the step `lab`.
-fn lab_tests() -> Vec<String> {
-    let tests = LAB.iter().flat_map(|test| ["--test", test]);
-    tests
-        .chain(["--test-threads", "4"])
-        .map(str::to_owned)
-        .collect()
+/// Files with tests that mostly wait, for scheduled faults and for programs: more of them run at a time than the machine
+/// has cores.
+fn waiting(first: &str, further: &[&str]) -> String {
+    let tests = [&[first], further].concat();
+    format!("{} --test-threads 6", tests.join(" --test "))
 }
 
-/// The end-to-end tests of one file. The whole workspace is selected, since its dependencies have other features when
-/// one package is selected, and would be compiled again.
+/// The end-to-end tests of one file, or with further arguments of several. The whole workspace is selected, since its
+/// dependencies have other features when one package is selected, and would be compiled again. The programs are built
+/// once, and not by each test.
 fn end_to_end(name: &str, test: &str) -> Step {
-    step(
-        name,
-        &format!("cargo nextest run --workspace --test {test}"),
-    )
+    let run = format!("cargo nextest run --workspace --test {test}");
+    built(name, &run).with("E2E_PROGRAMS_BUILT", "1")
 }
 
 /// Builds the programs that later steps start.
