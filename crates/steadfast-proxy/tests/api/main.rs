@@ -13,5 +13,6 @@ mod http;
 mod limits;
 mod load;
 mod proxies;
+mod rows;
 mod toxics;
 mod wait;
