@@ -17,6 +17,7 @@ use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::scenario::routes::{self, Machine};
 use steadfast_faults::topology::InstanceId;
 use steadfast_lab::driver::DriverCommands;
+use steadfast_lab::interrupt::Interrupt;
 use steadfast_lab::journal::Journal;
 use steadfast_lab::runner::{self, FaultsMode, RunSetup};
 
@@ -163,6 +164,7 @@ impl Folder {
             routes: routes::choose(&scenario, &Machine::default()).unwrap(),
             journal: Some(journal),
             faults: FaultsMode::Real,
+            interrupt: Interrupt::default(),
         };
         let outcome = runner::run(&scenario, &plan, &setup, &mut |_| {});
         outcome.unwrap_or_else(|error| panic!("{error}")).run
