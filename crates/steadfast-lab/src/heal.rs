@@ -125,39 +125,3 @@ fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub(crate) fn inode(namespace: &Path) -> Option<u64> {
     Some(fs::metadata(namespace).ok()?.ino())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_journal_that_cannot_be_read_does_not_keep_the_others_from_being_healed() {
-        let parent = std::env::temp_dir().join(format!("lab-heal-{}", std::process::id()));
-        // No user can read a directory as a file, and none can append to one.
-        fs::create_dir_all(parent.join("a").join(FILE)).unwrap();
-        let fault = b"{\"fault\":0,\"do\":\"x\",\"undo\":\"y\"}\n".as_slice();
-        for (run, journal) in [("b", fault), ("c", b"\xff\n")] {
-            fs::create_dir_all(parent.join(run)).unwrap();
-            fs::write(parent.join(run).join(FILE), journal).unwrap();
-        }
-        fs::create_dir_all(parent.join("data")).unwrap();
-        fs::write(parent.join("notes.txt"), "").unwrap();
-
-        let first = heal(&parent).unwrap();
-        let second = heal(&parent).unwrap();
-
-        fs::remove_dir_all(&parent).unwrap();
-        let names = |healed: &Healed| -> Vec<String> {
-            let runs = healed.runs.iter();
-            runs.map(|(run, _)| run.file_name().unwrap().to_string_lossy().into_owned())
-                .collect()
-        };
-        assert_eq!(names(&first), ["b", "c"]);
-        assert_eq!(names(&second), Vec::<String>::new(), "both have an end now");
-        for healed in [first, second] {
-            let problems: Vec<String> = healed.problems.iter().map(ToString::to_string).collect();
-            assert_eq!(problems.len(), 1, "{problems:?}");
-            assert!(problems[0].ends_with("a/faults.jsonl"), "{problems:?}");
-        }
-    }
-}

@@ -223,27 +223,3 @@ impl fmt::Display for Probe {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_service_in_a_network_of_its_own_gets_the_hint_where_to_listen() {
-        let probe = |address: &str| Probe {
-            kind: Kind::Tcp {
-                address: address.parse().unwrap(),
-                exchange: None,
-            },
-            every: Duration::ZERO,
-            timeout: Duration::ZERO,
-        };
-
-        let refused = std::io::Error::from_raw_os_error(111).to_string();
-        let other = probe("198.19.0.2:20000");
-
-        assert!(other.hint(&refused).contains("${self.listen}"));
-        assert_eq!(other.hint("the status is 503"), "");
-        assert_eq!(probe("127.0.0.1:20000").hint(&refused), "");
-    }
-}

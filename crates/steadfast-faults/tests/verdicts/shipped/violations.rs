@@ -176,7 +176,7 @@ fn be_silent(run: &mut Run) {
     });
     let mut busy = connected.filter(|it| it.activity == ClientActivity::Full);
     let client = busy.next().unwrap().id;
-    run.retain_events(client, |at, event| at < healed || !event.is_success());
+    run.retain_events(client, |at, event| *at < healed || !event.is_success());
 }
 
 fn lose_message(run: &mut Run) {
@@ -320,12 +320,12 @@ fn detect_late(run: &mut Run, step: &str) {
     let mut cause = LossCause::Timeout;
     run.retain_events(client, |at, event| {
         if let ClientEvent::ConnectionLost(it) = event
-            && at >= injected
-            && at < until
+            && *at >= injected
+            && *at < until
         {
             cause = *it;
         }
-        !is_of_connection(event) || at < injected || at > until
+        !is_of_connection(event) || *at < injected || *at > until
     });
     lose_connection(run, client, late, cause);
 }
@@ -334,7 +334,7 @@ fn change_cause(run: &mut Run, cause: LossCause) {
     let (client, lost) = run.victim();
     run.retain_events(client, |at, event| {
         if let ClientEvent::ConnectionLost(it) = event
-            && at == lost
+            && *at == lost
         {
             *it = cause;
         }
@@ -358,7 +358,7 @@ fn keep_connections(run: &mut Run, load: &str) {
 fn keep_connection(run: &mut Run, client: ClientId) {
     let connected = run.begin(RunPhase::Baseline);
     run.retain_events(client, |at, event| {
-        at < connected || !is_of_connection(event)
+        *at < connected || !is_of_connection(event)
     });
 }
 
