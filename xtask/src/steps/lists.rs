@@ -167,7 +167,7 @@ fn unit() -> String {
 /// has cores.
 fn waiting(first: &str, further: &[&str]) -> String {
     let tests = [&[first], further].concat();
-    format!("{} --test-threads 6", tests.join(" --test "))
+    format!("{} --test-threads 4", tests.join(" --test "))
 }
 
 /// The end-to-end tests of one file, or with further arguments of several. The whole workspace is selected, since its

@@ -196,6 +196,7 @@ pub(crate) struct ToxicRemove {
 pub(crate) struct NamedToxic {
     /// Name of the toxic
     #[arg(
+        id = "toxic_name",
         long = "toxicName",
         visible_alias = "name",
         short = 'n',

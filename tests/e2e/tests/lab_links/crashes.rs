@@ -222,12 +222,17 @@ fn assert_nothing_is_left(run: &Path, namespaces: &[u64]) {
 }
 
 /// The first line that a process writes to standard error; its other lines are read and not kept.
+/// The first line, once the lab has announced its own run: from then on it handles signals.
 fn first_line(child: &mut Child) -> Result<String> {
     let stderr = child.stderr.take().context("no pipe")?;
     let mut lines = BufReader::new(stderr).lines();
-    let line = lines.next().context("no line")??;
+    let first = lines.next().context("no line")??;
+    let mut line = first.clone();
+    while !line.contains("; files in ") {
+        line = lines.next().context("no run")??;
+    }
     thread::spawn(move || lines.for_each(drop));
-    Ok(line)
+    Ok(first)
 }
 
 fn send(process: u32, signal: &str) -> Result<()> {

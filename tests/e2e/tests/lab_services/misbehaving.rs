@@ -60,7 +60,7 @@ ready_timeout = "2s"
     let expected = [
         "error: timed out after 2 s waiting for worker:1: GET http://127.0.0.1:",
         "/ready: Connection refused (os error 111); its output:\n    starting\n",
-        "Increase `ready_timeout` in [run], or correct `ready` of the service\n",
+        "Correct `ready` of the service, or increase `ready_timeout` in [run]\n",
     ];
     for text in expected {
         assert!(
