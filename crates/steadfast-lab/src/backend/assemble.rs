@@ -56,7 +56,8 @@ pub(crate) fn assemble(
         inbox,
     )?;
     let network = namespaces.map(|namespaces| {
-        NetworkBackend::start(namespaces, processes.client_ports(), clock, inbox.clone())
+        let ports = processes.client_ports();
+        NetworkBackend::start(namespaces, ports, plan, clock, inbox.clone())
     });
     let links = proxied(plan, setup, &processes);
     let proxies = if links.is_empty() {

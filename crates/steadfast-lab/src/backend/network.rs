@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_faults::ledger::event::FaultEvent;
-use steadfast_faults::scenario::model::LinkFault;
-use steadfast_faults::scenario::plan::PlannedFault;
+use steadfast_faults::scenario::model::{BlockState, FaultAction, LinkFault};
+use steadfast_faults::scenario::plan::{Plan, PlannedFault};
 use steadfast_faults::topology::{FaultId, InstanceId};
 
 use self::probe::Probe;
@@ -48,6 +48,7 @@ impl NetworkBackend {
     pub(crate) fn start(
         namespaces: Arc<Namespaces>,
         ports: BTreeMap<InstanceId, u16>,
+        plan: &Plan,
         clock: Clock,
         inbox: SyncSender<HarnessMessage>,
     ) -> Result<Self, LabError> {
@@ -58,6 +59,10 @@ impl NetworkBackend {
             inbox,
             active: BTreeMap::new(),
         };
+        // Before any connection that a rule is to distinguish from new ones.
+        if plan.faults().iter().any(depends_on_state) {
+            worker.track_connections()?;
+        }
         let thread = CommandThread::start("network", move |commands| worker.run(commands))?;
         Ok(Self { namespaces, thread })
     }
@@ -80,6 +85,14 @@ impl NetworkBackend {
     pub(crate) fn heal(&self, fault: FaultId) {
         self.thread.send(LinkCommand::Heal(fault));
     }
+}
+
+/// Whether the rules of a fault distinguish new connections from established ones.
+fn depends_on_state(fault: &PlannedFault) -> bool {
+    let FaultAction::Link(LinkFault::Block(block)) = &fault.action else {
+        return false;
+    };
+    block.state != BlockState::All
 }
 
 /// A fault in effect.

@@ -26,6 +26,19 @@ pub(crate) fn counter(link: &LinkPlace, direction: Direction) -> String {
     format!("link{}_{direction}", link.number)
 }
 
+/// The name of the table of [`TRACKING`].
+const TRACKING_TABLE: &str = "lab_tracking";
+
+/// A table that lets the kernel track connections from now on, as input of `nft -f -`. The first packet that it sees of a
+/// connection is new to it, also in the middle of the connection; if a rule dropped that packet, so would it all further
+/// ones.
+pub(crate) fn tracking() -> String {
+    format!(
+        "table ip {TRACKING_TABLE} {{\n  chain input {{\n    \
+         type filter hook input priority 0; policy accept;\n    ct state established accept\n  }}\n}}\n"
+    )
+}
+
 /// The table with the rules for one direction of these links, as input of `nft -f -`.
 pub(crate) fn ruleset(
     fault: FaultId,

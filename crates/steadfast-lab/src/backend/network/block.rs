@@ -1,6 +1,6 @@
 //! `net.block`: packet filter rules at the receiver of each direction, confirmed by their counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use steadfast_faults::topology::{FaultId, InstanceId};
 
 use super::Worker;
 use super::probe::Probe;
+use crate::error::LabError;
 use crate::network::{LinkPlace, command, rules};
 
 /// Longest wait for the first packet that a rule counts.
@@ -117,6 +118,19 @@ impl Worker {
             }
         }
         Ok(sum)
+    }
+
+    /// Lets the kernel track the connections of all links, in the namespaces where packets arrive.
+    pub(super) fn track_connections(&self) -> Result<(), LabError> {
+        let links = self.namespaces.layout().links();
+        let places = links
+            .iter()
+            .flat_map(|link| BOTH.map(|it| receiver(link, it)));
+        for place in places.collect::<BTreeSet<_>>() {
+            self.nft(place, &["nft", "-f", "-"], &rules::tracking())
+                .map_err(LabError::Network)?;
+        }
+        Ok(())
     }
 
     fn count(&self, id: FaultId, link: &LinkPlace, direction: Direction) -> Option<u64> {
