@@ -84,7 +84,7 @@ pub(crate) fn run() -> Result<()> {
     tools()?;
     for path in tree
         .paths()
-        .filter(|path| path.ends_with("requirements.txt"))
+        .filter(|path| Path::new(path).ends_with("requirements.txt"))
     {
         once(path, &environment().join(marker_name(path)), || {
             install_python(&["--requirement", path])
