@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use steadfast_faults::ledger::event::{
-    ClientEvent, LossCause, MessageId, ProcessEvent, RunEvent, RunPhase, Subscribed,
+    ClientEvent, LossCause, MessageId, ProcessEvent, RunEvent, RunPhase,
 };
 use steadfast_faults::scenario::plan::PlannedFault;
 use steadfast_faults::topology::{Client, ClientActivity, ClientId};
 use steadfast_machine::Instant;
-use steadfast_protocol::message::Position;
 
 use crate::run::{Before as _, EPOCH, MILLI, Run, hold_back};
+use crate::subscribed;
 
 /// A scenario or `*` for all, the id of a check, and a violation for which the check must fail.
 type Break = (&'static str, &'static str, fn(&mut Run));
@@ -412,17 +412,6 @@ fn attempt_in_vain(run: &mut Run) {
 
 fn push(run: &mut Run, at: Instant, client: ClientId, event: ClientEvent) {
     run.push(at, RunEvent::Client { client, event });
-}
-
-fn subscribed(epoch: &str, recovered: bool) -> ClientEvent {
-    ClientEvent::Subscribed(Subscribed {
-        position: Position {
-            epoch: epoch.to_owned(),
-            offset: 0,
-        },
-        was_recovering: true,
-        recovered,
-    })
 }
 
 fn of_load(run: &Run, load: &str) -> Vec<ClientId> {
