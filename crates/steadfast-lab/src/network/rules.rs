@@ -26,7 +26,7 @@ pub(crate) fn counter(link: &LinkPlace, direction: Direction) -> String {
     format!("link{}_{direction}", link.number)
 }
 
-/// The name of the table of [`TRACKING`].
+/// The name of the table of [`tracking`].
 const TRACKING_TABLE: &str = "lab_tracking";
 
 /// A table that lets the kernel track connections from now on, as input of `nft -f -`. The first packet that it sees of a
