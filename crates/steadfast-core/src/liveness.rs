@@ -109,14 +109,13 @@ impl Liveness {
     /// The size of the send buffer changed.
     pub(crate) fn send_buffer_changed(&mut self, now: Instant, bytes: u64) {
         self.write_stall.on_changed(now, bytes);
-        self.reachability.on_send_buffer_changed(bytes);
     }
 
-    /// Bytes were added to the send buffer.
-    pub(crate) const fn bytes_queued(&mut self, bytes: u64) {
+    /// A message of this length was added to the send buffer. The newest request in it, or before it, has this id.
+    pub(crate) fn bytes_queued(&mut self, bytes: u64, newest_id: u32) {
         self.write_stall.on_bytes_queued(bytes);
         self.requests.on_bytes_queued(bytes);
-        self.reachability.on_bytes_queued(bytes);
+        self.reachability.on_bytes_queued(bytes, newest_id);
     }
 
     /// Whether the send buffer is not empty.
@@ -140,7 +139,6 @@ impl Liveness {
     pub(crate) fn requests_sent(&mut self, now: Instant, newest: u32) {
         self.requests
             .on_sent(now, newest, self.settings.pong_timeout);
-        self.reachability.on_request_sent(newest);
     }
 
     /// No request is in flight.
@@ -187,7 +185,10 @@ impl Liveness {
         match self.reachability.on_timer(now) {
             Verdict::Wait => Action::Wait,
             Verdict::Probe => {
-                self.probe_now(now);
+                // If a probe is pending already, this one has to count as well, or it would be due again at once.
+                if !self.probe_now(now) {
+                    self.reachability.on_probe(now);
+                }
                 Action::Probe
             }
             Verdict::Unreachable(time) => Action::GiveUp(DisconnectCause::PongMissing(time)),

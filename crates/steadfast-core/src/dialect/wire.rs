@@ -73,6 +73,11 @@ impl Wire {
         }
     }
 
+    /// The id of the newest request; 0 before the first.
+    pub(crate) const fn last_id(&self) -> u32 {
+        self.last_id
+    }
+
     /// The id of the next request, which is then used.
     pub const fn take_id(&mut self) -> u32 {
         self.last_id = self.next_id();

@@ -34,10 +34,11 @@ impl Link {
         }
     }
 
-    /// A message of this length was passed to the transport, which may buffer it.
-    pub fn transmitted(&mut self, attempt: Attempt, bytes: usize) {
+    /// A message of this length was passed to the transport, which may buffer it. The newest request in it, or before it, has
+    /// this id.
+    pub fn transmitted(&mut self, attempt: Attempt, bytes: usize, newest_id: u32) {
         if let Some(liveness) = self.liveness_of(attempt) {
-            liveness.bytes_queued(convert::to_u64(bytes));
+            liveness.bytes_queued(convert::to_u64(bytes), newest_id);
         }
     }
 

@@ -233,8 +233,10 @@ impl<D: Dialect> Session<D> {
             return;
         };
         let attempt = standby.attempt;
+        let newest_id = standby.wire.last_id();
         for frame in standby.wire.take() {
-            self.link.transmitted(attempt, frame.payload().len());
+            self.link
+                .transmitted(attempt, frame.payload().len(), newest_id);
             self.outputs.push_back(Output::Transmit { attempt, frame });
         }
     }

@@ -109,8 +109,10 @@ impl<D: Dialect> Session<D> {
 
     /// Passes what was collected to the transport of this attempt.
     pub(super) fn transmit(&mut self, attempt: Attempt) {
+        let newest_id = self.wire.last_id();
         for frame in self.wire.take() {
-            self.link.transmitted(attempt, frame.payload().len());
+            self.link
+                .transmitted(attempt, frame.payload().len(), newest_id);
             self.outputs.push_back(Output::Transmit { attempt, frame });
         }
     }
