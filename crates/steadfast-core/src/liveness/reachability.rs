@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_reply_to_a_request_after_the_ping_stands_for_the_pong() {
+    fn only_a_reply_to_a_request_after_the_ping_is_as_good_as_its_pong() {
         let now = Instant::START + secs(5);
         // The ids of requests start again after the largest one.
         for (before, after) in [

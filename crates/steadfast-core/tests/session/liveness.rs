@@ -633,7 +633,7 @@ fn a_backlog_to_the_peer_postpones_the_pong_while_it_is_written() {
     }
 }
 
-/// A pong that is reported before its bytes, against the contract of the input, does not make a timer due for ever.
+/// A pong that is reported before its bytes, against the contract of the input, does not make a timer due indefinitely.
 #[test]
 fn a_ping_that_is_sent_is_not_due_again_at_once() {
     let mut settings = settings();
