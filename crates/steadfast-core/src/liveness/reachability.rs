@@ -106,7 +106,7 @@ impl Reachability {
 
     /// A ping is sent, for whatever reason. Only the first one without a pong counts.
     pub(super) fn on_probe(&mut self, now: Instant) {
-        self.ping.get_or_insert_with(|| PendingPing {
+        self.ping.get_or_insert(PendingPing {
             sent_at: now,
             position: self.queued,
             newest_id: self.newest_id,
