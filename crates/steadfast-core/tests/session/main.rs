@@ -26,6 +26,7 @@ mod outbox_space;
 mod policy;
 mod random_inputs;
 mod random_recovery;
+mod reachability;
 mod reconnecting;
 mod replies;
 mod requests_in_flight;
