@@ -1,7 +1,9 @@
 //! One run of the lab as a user starts it: a scenario of its own folder, its report and its messages.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -10,6 +12,46 @@ use crate::binaries;
 
 /// The seed of every run, so that a scenario always has the same faults.
 const SEED: &str = "5";
+
+/// The most runs of a scenario while the machine is too busy for the harness.
+const RUNS_MAX: u32 = 3;
+
+/// The guards that a busy machine violates. Such a run says nothing about the lab or the system that it tests.
+const BUSY_MACHINE: [&str; 2] = ["the harness was fast enough", "the load reached its rate"];
+
+/// Runs the lab with the option `--json`, again while the machine was too busy for the harness. Returns the output and the
+/// number of the run that is not to be repeated; it is the last one if all were disturbed.
+///
+/// # Errors
+///
+/// When the lab cannot be started.
+pub fn undisturbed(command: &mut Command) -> Result<(Output, u32)> {
+    let mut number = 1;
+    loop {
+        let output = command.output().context("failed to start the lab")?;
+        let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        if number == RUNS_MAX || !was_disturbed(&report) {
+            return Ok((output, number));
+        }
+        let reasons = report.get("reasons").unwrap_or(&Value::Null);
+        drop(writeln!(
+            io::stderr(),
+            "the machine was too busy for run {number}: {reasons}"
+        ));
+        number += 1;
+    }
+}
+
+/// Whether a run is INCONCLUSIVE because the machine was too busy for the harness.
+pub fn was_disturbed(report: &Value) -> bool {
+    let guards = report.get("guards").and_then(Value::as_array);
+    let mut violated = guards.into_iter().flatten().filter_map(|guard| {
+        let is_met = guard.get("is_met")?.as_bool()?;
+        (!is_met).then_some(guard.get("name")?.as_str()?)
+    });
+    let is_inconclusive = report.get("verdict").is_some_and(|it| it == "INCONCLUSIVE");
+    is_inconclusive && violated.any(|name| BUSY_MACHINE.contains(&name))
+}
 
 /// A finished run.
 #[derive(Debug)]
@@ -34,16 +76,14 @@ impl LabRun {
         let file = scratch.join(format!("{name}.toml"));
         let text = format!("schema = \"lab/1\"\nname = \"{name}\"\n{tables}");
         fs::write(&file, text)?;
-        let output = binaries::command(binaries::gateway()?)
-            .args(["lab", "run"])
-            .arg(&file)
-            .args(["--seed", SEED, "--json", "--out"])
-            .arg(scratch.join("out"))
-            .output()?;
+        let mut command = binaries::command(binaries::gateway()?);
+        command.args(["lab", "run"]).arg(&file);
+        command.args(["--seed", SEED, "--json", "--out"]);
+        let (output, number) = undisturbed(command.arg(scratch.join("out")))?;
         Ok(Self {
             exit: output.status.code(),
             messages: String::from_utf8(output.stderr)?,
-            folder: scratch.join(format!("out/{name}-{SEED}-1")),
+            folder: scratch.join(format!("out/{name}-{SEED}-{number}")),
             report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
         })
     }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use steadfast_e2e::binaries;
+use steadfast_e2e::{binaries, lab_run};
 
 #[test]
 fn every_kind_of_client_reconnects_and_nothing_acknowledged_is_lost() {
-    let report = lab(&[]).and_then(Run::wait).unwrap();
+    let report = finish("gateway-kill").unwrap();
 
     assert_eq!(report.verdict(), "PASS", "{report}");
     assert_eq!(report.exit, Some(0));
@@ -23,7 +23,7 @@ fn every_kind_of_client_reconnects_and_nothing_acknowledged_is_lost() {
 
 #[test]
 fn a_freeze_without_disconnects_is_detected_and_nothing_acknowledged_is_lost() {
-    let report = scenario("gateway-freeze", &[]).and_then(Run::wait).unwrap();
+    let report = finish("gateway-freeze").unwrap();
 
     assert_eq!(report.verdict(), "PASS", "{report}");
     assert_eq!(report.check("freeze-detected"), Some("holds"));
@@ -184,6 +184,7 @@ fn a_suspended_harness_makes_the_run_inconclusive() {
 
     assert_eq!(report.verdict(), "INCONCLUSIVE", "{report}");
     assert!(report.text.contains("late"), "{report}");
+    assert!(lab_run::was_disturbed(&report.json), "{report}");
 }
 
 #[test]
@@ -245,14 +246,11 @@ struct Report {
     messages: String,
 }
 
-/// Starts the short profile of the scenario `gateway-kill`.
-fn lab(arguments: &[&str]) -> Result<Run> {
-    scenario("gateway-kill", arguments)
-}
-
-/// Starts the short profile of a scenario.
-fn scenario(name: &str, arguments: &[&str]) -> Result<Run> {
-    start(command(&shipped(name), arguments)?)
+/// Runs the short profile of a scenario to its end, again while the machine is too busy.
+fn finish(name: &str) -> Result<Report> {
+    let (output, _) = lab_run::undisturbed(&mut command(&shipped(name), &[])?)?;
+    let messages = String::from_utf8(output.stderr)?;
+    Report::new(output.status.code(), output.stdout, messages)
 }
 
 /// Starts the short profile of the scenario `gateway-kill` without its control run.
@@ -342,17 +340,21 @@ impl Run {
         });
         let output = self.child.wait_with_output()?;
         let messages = print.join().unwrap_or_default();
-        let text = String::from_utf8(output.stdout)?;
-        Ok(Report {
-            exit: output.status.code(),
-            json: serde_json::from_str(&text).context("no report")?,
-            text,
-            messages,
-        })
+        Report::new(output.status.code(), output.stdout, messages)
     }
 }
 
 impl Report {
+    fn new(exit: Option<i32>, text: Vec<u8>, messages: String) -> Result<Self> {
+        let text = String::from_utf8(text)?;
+        Ok(Self {
+            exit,
+            json: serde_json::from_str(&text).with_context(|| messages.clone())?,
+            text,
+            messages,
+        })
+    }
+
     fn verdict(&self) -> &str {
         let verdict = self.json.get("verdict").and_then(Value::as_str);
         verdict.unwrap_or_default()

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use steadfast_e2e::{binaries, namespaces};
+use steadfast_e2e::{binaries, lab_run, namespaces};
 
 /// Each scenario, and the parameters with which a run without faults is short.
 const SCENARIOS: [(&str, &[&str]); 5] = [
@@ -148,7 +148,7 @@ fn without_root_every_scenario_can_run_or_says_what_is_missing() {
             lab.args(["--json", "-p", "every=1s", "-p", "baseline=1s"]);
             lab.args(["-p", "duration=2s", "-p", "quiet=2s", "-p", "drain=1s"]);
             lab.args(["-p", "recovery_max=2s", "--out"]).arg(&folder);
-            std::thread::spawn(move || lab.output().context("no lab"))
+            std::thread::spawn(move || lab_run::undisturbed(&mut lab).map(|(output, _)| output))
         })
         .collect();
     let mut checked = 0;
@@ -247,7 +247,8 @@ fn run(name: &str) -> Result<Option<Value>> {
     if name == "link-flap" && namespaces::unavailable().is_some() {
         return Ok(None);
     }
-    report(&lab(&["run"], name)?.output()?).map(Some)
+    let (output, _) = lab_run::undisturbed(&mut lab(&["run"], name)?)?;
+    report(&output).map(Some)
 }
 
 fn is_pass(report: Option<&Value>) -> bool {

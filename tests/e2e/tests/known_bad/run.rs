@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use steadfast_e2e::binaries;
+use steadfast_e2e::{binaries, lab_run};
 
 /// A run that is prepared.
 pub(crate) struct Run {
@@ -52,7 +52,7 @@ impl Run {
 
     /// Runs it to its end.
     pub(crate) fn finish(mut self) -> Result<Outcome> {
-        let output = self.command.output()?;
+        let (output, _) = lab_run::undisturbed(&mut self.command)?;
         let messages = String::from_utf8(output.stderr)?;
         let report = serde_json::from_slice(&output.stdout).with_context(|| messages.clone())?;
         Ok(Outcome { messages, report })

@@ -5,7 +5,7 @@ mod crashes;
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use steadfast_e2e::{binaries, namespaces};
+use steadfast_e2e::{binaries, lab_run, namespaces};
 
 /// The user and the group without privileges that Debian has.
 const UNPRIVILEGED: u32 = 65_534;
@@ -29,10 +29,10 @@ fn every_fault_of_a_link_is_confirmed_and_nothing_is_lost() {
     }
     let folder = open_folder("links").unwrap();
 
-    let unprivileged = lab(&folder, "links", &[]).unwrap();
-    let unprivileged = as_unprivileged(&unprivileged).unwrap();
-    let root = lab(&folder, "links", &[]).unwrap().output().unwrap();
-    let unprivileged = unprivileged.wait_with_output().unwrap();
+    let unprivileged = as_unprivileged(&lab(&folder, "links", &[]).unwrap());
+    let unprivileged = thread::spawn(move || finish(unprivileged));
+    let root = finish(lab(&folder, "links", &[]).unwrap());
+    let unprivileged = unprivileged.join().unwrap();
 
     for output in [root, unprivileged] {
         let report = report(&output).unwrap();
@@ -60,7 +60,7 @@ fn links_are_selected_by_role_and_a_block_can_concern_a_port_or_new_connections(
     }
     let folder = open_folder("roles").unwrap();
 
-    let output = lab(&folder, "roles", &[]).unwrap().output().unwrap();
+    let output = finish(lab(&folder, "roles", &[]).unwrap());
 
     let report = report(&output).unwrap();
     assert_eq!(report["verdict"], "PASS", "{report:#}");
@@ -81,7 +81,7 @@ fn services_in_networks_of_their_own_are_reached_and_their_connections_counted()
     }
     let folder = open_folder("own").unwrap();
 
-    let output = lab(&folder, "own", &[]).unwrap().output().unwrap();
+    let output = finish(lab(&folder, "own", &[]).unwrap());
 
     let report = report(&output).unwrap();
     assert_eq!(report["verdict"], "PASS", "{report:#}");
@@ -90,13 +90,8 @@ fn services_in_networks_of_their_own_are_reached_and_their_connections_counted()
 #[test]
 fn every_fault_of_a_proxied_link_is_confirmed_without_any_privilege() {
     let folder = open_folder("proxied").unwrap();
-    let command = lab(&folder, "proxied", &[]).unwrap();
 
-    let output = match as_unprivileged(&command) {
-        Ok(child) => child.wait_with_output().unwrap(),
-        // Another user than root needs no other user.
-        Err(_) => lab(&folder, "proxied", &[]).unwrap().output().unwrap(),
-    };
+    let output = finish(as_unprivileged(&lab(&folder, "proxied", &[]).unwrap()));
 
     let report = report(&output).unwrap();
     assert_eq!(report["verdict"], "PASS", "{}", text(&output));
@@ -262,17 +257,29 @@ fn spawn(command: &mut Command) -> Result<std::process::Child> {
     Ok(command.stderr(Stdio::piped()).spawn()?)
 }
 
-/// Starts a command as a user without privileges, who must be able to read the program and the scenario.
-fn as_unprivileged(command: &Command) -> Result<std::process::Child> {
-    let mut words: Vec<OsString> = vec![command.get_program().to_owned()];
-    words.extend(command.get_args().map(OsString::from));
-    let mut other = binaries::command("setpriv");
-    let ids = [
-        format!("--reuid={UNPRIVILEGED}"),
-        format!("--regid={UNPRIVILEGED}"),
-    ];
-    other.args(ids).arg("--clear-groups").args(words);
-    spawn(&mut other)
+/// Runs the lab to its end, again while the machine is too busy.
+fn finish(mut lab: Command) -> Output {
+    let (output, _) = lab_run::undisturbed(&mut lab).expect("the lab was built");
+    output
+}
+
+/// The command as it is started by a user without privileges, who must be able to read the program and the scenario.
+fn as_unprivileged(command: &Command) -> Command {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
+    let program = if is_root { "setpriv" } else { "/usr/bin/env" };
+    let mut other = binaries::command(program);
+    if is_root {
+        other.arg(format!("--reuid={UNPRIVILEGED}"));
+        other.arg(format!("--regid={UNPRIVILEGED}"));
+        other.arg("--clear-groups");
+    }
+    other.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            other.env(name, value);
+        }
+    }
+    other
 }
 
 fn report(output: &Output) -> Result<Value> {

@@ -52,7 +52,7 @@ id = "follower"
 at = "300ms"
 do = "proc.pause"
 on = "nats:follower"
-for = "500ms"
+for = "1500ms"
 "#,
     )
     .unwrap();
