@@ -9,7 +9,10 @@
 
 #[cfg(feature = "centrifuge")]
 pub mod centrifuge;
+mod close_advice;
 mod event;
+#[cfg(feature = "jsonrpc")]
+pub mod jsonrpc;
 pub mod raw;
 mod wire;
 
@@ -87,6 +90,12 @@ pub trait Dialect: Clone + fmt::Debug {
 
     /// What the end of a connection requires.
     fn advise(&self, loss: &ConnectionLoss) -> RetryAdvice;
+
+    /// Whether a call in flight may have caused this end of its connection, for example because the peer rejects its
+    /// size: then no call is repeated that was in flight, also not an idempotent one. False by default.
+    fn is_caused_by_call(_loss: &ConnectionLoss) -> bool {
+        false
+    }
 }
 
 /// What pending calls must know of a call.
@@ -172,6 +181,9 @@ impl<D: Dialect> Copy for Request<'_, D> {}
 pub trait InFlight<D: Dialect> {
     /// The request that was sent with this id and has no reply yet.
     fn request(&self, id: u32) -> Option<Request<'_, D>>;
+
+    /// The call without a reply, if it is the only request without one.
+    fn only_call(&self) -> Option<u32>;
 }
 
 /// Which requests may be sent before the peer has accepted the client.

@@ -319,6 +319,11 @@ pub enum SessionEvent {
         /// The time from the last received byte until the loss was detected.
         detection: Duration,
     },
+    /// The server complains about something that belongs to no request.
+    Notice {
+        /// What it says, for humans.
+        text: String,
+    },
     /// The session no longer reconnects.
     Failed {
         /// Why the session gave up.

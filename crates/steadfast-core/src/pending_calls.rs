@@ -1,7 +1,8 @@
 //! Calls without a result. When the connection is lost, the effect depends on whether the call may have been executed.
 //!
-//! Not sent yet: it waits for the next connection. Sent and idempotent: it is sent again. Sent and not idempotent: it
-//! fails immediately and reports that it may have been executed, because its reply can no longer arrive.
+//! Not sent yet: it waits for the next connection. Sent and idempotent: it is sent again, unless it may be the reason for
+//! the loss. Sent and not idempotent: it fails immediately and reports that it may have been executed, because its reply
+//! can no longer arrive.
 
 use std::collections::VecDeque;
 
@@ -10,6 +11,10 @@ use steadfast_machine::{Instant, convert};
 use crate::deadlines::Deadlines;
 use crate::dialect::Call;
 use crate::io::{CallError, CallId};
+
+/// A call that was in flight in this number of losses in a row is not sent again: it may cause them, for example by a crash
+/// of the server.
+const LOSSES_MAX: u8 = 3;
 
 /// A call and its state.
 #[derive(Debug)]
@@ -21,12 +26,15 @@ struct PendingCall<C> {
     was_sent: bool,
     /// The command that it was sent with on this connection.
     command: Option<u32>,
+    /// The number of connections that were lost while it was in flight.
+    losses: u8,
 }
 
 /// All calls without a result.
 #[derive(Debug)]
 pub(crate) struct PendingCalls<C> {
     len_max: usize,
+    in_flight_max: usize,
     /// The oldest call first. Sent calls precede unsent ones, because a connection sends the oldest first.
     pending: VecDeque<PendingCall<C>>,
     /// The number of calls that were sent on this connection.
@@ -36,9 +44,10 @@ pub(crate) struct PendingCalls<C> {
 }
 
 impl<C: Call> PendingCalls<C> {
-    pub(crate) const fn new(len_max: usize) -> Self {
+    pub(crate) const fn new(len_max: usize, in_flight_max: usize) -> Self {
         Self {
             len_max,
+            in_flight_max,
             pending: VecDeque::new(),
             sent: 0,
             deadlines: Deadlines::new(),
@@ -62,6 +71,7 @@ impl<C: Call> PendingCalls<C> {
             deadline,
             was_sent: false,
             command: None,
+            losses: 0,
         });
         Ok(())
     }
@@ -69,6 +79,9 @@ impl<C: Call> PendingCalls<C> {
     /// The next call to send; it then counts as sent with this command. A call whose deadline has passed holds back the
     /// later ones until it is removed, which is due immediately.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&C> {
+        if self.sent >= self.in_flight_max {
+            return None;
+        }
         let next = self.pending.get_mut(self.sent);
         let next = next.filter(|it| now < it.deadline)?;
         next.command = Some(command);
@@ -127,12 +140,18 @@ impl<C: Call> PendingCalls<C> {
         Some(pending)
     }
 
-    /// The connection is lost: sent calls that are not idempotent fail.
-    pub(crate) fn on_connection_lost<R>(&mut self) -> Vec<(CallId, CallError<R>)> {
+    /// The connection is lost: sent calls fail if they are not idempotent, or may be the reason.
+    pub(crate) fn on_connection_lost<R>(
+        &mut self,
+        is_caused_by_call: bool,
+    ) -> Vec<(CallId, CallError<R>)> {
         let mut failed = Vec::new();
         self.sent = 0;
         self.pending.retain_mut(|it| {
-            let is_lost = it.command.take().is_some() && !it.call.is_idempotent();
+            let was_in_flight = it.command.take().is_some();
+            it.losses = it.losses.saturating_add(u8::from(was_in_flight));
+            let is_suspect = is_caused_by_call || it.losses >= LOSSES_MAX;
+            let is_lost = was_in_flight && (is_suspect || !it.call.is_idempotent());
             if is_lost {
                 self.deadlines.remove(it.deadline, it.id.0);
                 let maybe_executed = true;
@@ -177,6 +196,13 @@ impl<C: Call> PendingCalls<C> {
         self.sent = 0;
         self.deadlines.clear();
         self.pending.drain(..).map(ended).collect()
+    }
+
+    /// The command of the only call that was sent on this connection and has no result; `None` if there are several or
+    /// none.
+    pub(crate) fn only_in_flight(&self) -> Option<u32> {
+        let oldest = self.pending.front().filter(|_| self.sent == 1)?;
+        oldest.command
     }
 
     /// Whether a call was sent on this connection and has no result.
@@ -242,7 +268,7 @@ mod tests {
                     }
                 }
                 Step::LoseConnection => {
-                    self.on_connection_lost::<()>();
+                    self.on_connection_lost::<()>(pick % 2 == 0);
                 }
                 Step::Expire => {
                     self.expire::<()>(now);
@@ -286,7 +312,7 @@ mod tests {
         fn each_call_is_found_by_its_command_and_the_earliest_deadline_is_known(
             steps in proptest::collection::vec((step(), any::<u64>()), 1..100),
         ) {
-            let mut calls = PendingCalls::new(CALLS_MAX);
+            let mut calls = PendingCalls::new(CALLS_MAX, 3);
             // The ids of commands start again during the run.
             let mut command = u32::MAX - 5;
             for (step, pick) in steps {

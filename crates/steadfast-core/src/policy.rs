@@ -88,6 +88,8 @@ pub struct SessionSettings {
     pub endpoint_logs: EndpointLogs,
     /// The maximum number of pending calls; above zero.
     pub calls_max: usize,
+    /// The maximum number of calls that are sent and have no reply; above zero. Further ones wait in order.
+    pub calls_in_flight_max: usize,
     /// The maximum number of subscriptions; above zero.
     pub subscriptions_max: usize,
     /// Limits and timeouts of publications.
@@ -102,10 +104,12 @@ pub enum SessionSetting {
     Priorities,
     Name,
     MessageBytesMax,
+    BatchMax,
     FirstMessages,
     ConnectTimeout,
     CloseTimeout,
     CallsMax,
+    CallsInFlightMax,
     SubscriptionsMax,
     BackoffPercent,
     BackoffMin,
@@ -139,10 +143,12 @@ impl SessionSetting {
             Self::Priorities => "priorities",
             Self::Name => "name",
             Self::MessageBytesMax => "message_bytes_max",
+            Self::BatchMax => "batch_max",
             Self::FirstMessages => "first_messages",
             Self::ConnectTimeout => "connect_timeout",
             Self::CloseTimeout => "close_timeout",
             Self::CallsMax => "calls_max",
+            Self::CallsInFlightMax => "calls_in_flight_max",
             Self::SubscriptionsMax => "subscriptions_max",
             Self::BackoffPercent => "backoff.range.percent",
             Self::BackoffMin => "backoff.range.min",
@@ -190,6 +196,11 @@ impl SessionPolicy {
     pub fn new(settings: SessionSettings) -> Result<Self, PolicyError> {
         let own = [
             (settings.calls_max > 0, SessionSetting::CallsMax, ABOVE_ZERO),
+            (
+                settings.calls_in_flight_max > 0,
+                SessionSetting::CallsInFlightMax,
+                ABOVE_ZERO,
+            ),
             (
                 settings.subscriptions_max > 0,
                 SessionSetting::SubscriptionsMax,
@@ -304,12 +315,14 @@ impl LinkSettings {
 }
 
 impl SessionSettings {
-    /// Each endpoint has its own log. There may be as many pending calls, and as many subscriptions, as publications.
+    /// Each endpoint has its own log. There may be as many pending calls, all of them in flight, and as many
+    /// subscriptions, as publications.
     pub const fn new(link: LinkSettings, outbox: OutboxSettings) -> Self {
         Self {
             link,
             endpoint_logs: EndpointLogs::Independent,
             calls_max: outbox.messages_max,
+            calls_in_flight_max: outbox.messages_max,
             subscriptions_max: outbox.messages_max,
             outbox,
         }
@@ -328,6 +341,7 @@ setters!(LinkSettings {
 setters!(SessionSettings {
     endpoint_logs: EndpointLogs,
     calls_max: usize,
+    calls_in_flight_max: usize,
     subscriptions_max: usize,
     outbox: OutboxSettings,
 });

@@ -53,6 +53,8 @@ pub struct Session<D: Dialect> {
     /// A buffer that is empty between messages.
     events: Vec<DialectEvent<D>>,
     outputs: VecDeque<Output<D>>,
+    /// The connection that has just been lost ended because of a request, as its peer says.
+    is_loss_caused_by_call: bool,
 }
 
 /// What waits for a connection, a reply or an item.
@@ -78,6 +80,13 @@ impl<D: Dialect> InFlight<D> for Pending<D> {
         let topic = self.subscriptions.get(id)?;
         Some(Request::Subscribe(topic, None))
     }
+
+    fn only_call(&self) -> Option<u32> {
+        let has_others = self.outbox.in_flight() > 0
+            || self.credentials.is_in_flight()
+            || self.subscriptions.has_in_flight();
+        self.calls.only_in_flight().filter(|_| !has_others)
+    }
 }
 
 impl<D: Dialect> Session<D> {
@@ -94,6 +103,7 @@ impl<D: Dialect> Session<D> {
             endpoint_logs,
             outbox,
             calls_max,
+            calls_in_flight_max,
             subscriptions_max,
         } = policy.settings().clone();
         let mut link = Link::new(&policy.link(), seed, now);
@@ -109,7 +119,7 @@ impl<D: Dialect> Session<D> {
             pending: Pending {
                 credentials: Credentials::new(credentials),
                 outbox: Outbox::new(outbox),
-                calls: PendingCalls::new(calls_max),
+                calls: PendingCalls::new(calls_max, calls_in_flight_max),
                 subscriptions: Subscriptions::new(subscriptions_max),
             },
             wire: Wire::default(),
@@ -117,6 +127,7 @@ impl<D: Dialect> Session<D> {
             unread: Vec::new(),
             events: Vec::new(),
             outputs: VecDeque::new(),
+            is_loss_caused_by_call: false,
         }
     }
 
@@ -227,7 +238,8 @@ impl<D: Dialect> Session<D> {
         }
         let lost = self.pending.outbox.on_connection_lost();
         self.interrupt_messages(lost);
-        let failed = self.pending.calls.on_connection_lost();
+        let is_caused_by_call = std::mem::take(&mut self.is_loss_caused_by_call);
+        let failed = self.pending.calls.on_connection_lost(is_caused_by_call);
         self.fail_calls(failed);
     }
 
@@ -243,6 +255,7 @@ impl<D: Dialect> Session<D> {
             | SessionEvent::Migrating { .. }
             | SessionEvent::MigrationFailed { .. }
             | SessionEvent::RenewalFailed { .. }
+            | SessionEvent::Notice { .. }
             | SessionEvent::Degraded { .. }
             | SessionEvent::Closed => None,
         };
@@ -297,6 +310,7 @@ impl<D: Dialect> Session<D> {
         if is_too_large && self.link.is_current(attempt) && !self.link.is_closing_connection() {
             self.pending.subscriptions.on_message_too_large();
         }
+        self.is_loss_caused_by_call = D::is_caused_by_call(&loss) && self.link.is_current(attempt);
         self.link
             .lost(now, attempt, DisconnectCause::from(loss), advice);
     }

@@ -8,6 +8,7 @@ pub mod codes;
 pub mod error;
 pub mod idempotent;
 pub mod inbound;
+pub mod jsonrpc;
 pub mod limits;
 pub mod message;
 pub mod websocket;

@@ -67,6 +67,12 @@ pub enum DialectEvent<D: Dialect> {
         refusal: D::Refusal,
         advice: RetryAdvice,
     },
+    /// The peer complains about something that belongs to no request; reported as
+    /// [`SessionEvent::Notice`](crate::event::SessionEvent::Notice).
+    Notice {
+        /// What it says, for humans.
+        text: String,
+    },
     /// The peer ends the connection.
     Disconnected {
         cause: DisconnectCause,

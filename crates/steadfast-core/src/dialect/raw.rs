@@ -13,7 +13,6 @@
 //!   buffer of the subscription is full, the newest messages are discarded. Once half of it is free, a `Gap` between two
 //!   offsets says how many; if there were none, the subscription continues.
 
-mod advice;
 mod handshake;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,7 +25,7 @@ pub use handshake::{Handshake, HandshakeRule, LoginMessage};
 
 use super::{
     Delivery, Dialect, DialectEvent, EarlyRequests, InFlight, Message, Outcome, Request,
-    Subscribed, Topic, Unsendable, Wire,
+    Subscribed, Topic, Unsendable, Wire, close_advice,
 };
 use crate::event::DisconnectCause;
 use crate::io::{ConnectionLoss, Frame, SubscribeOptions};
@@ -333,7 +332,7 @@ impl Dialect for Raw {
     }
 
     fn advise(&self, loss: &ConnectionLoss) -> RetryAdvice {
-        advice::for_loss(loss, &self.settings.close_codes)
+        close_advice::for_loss(loss, &self.settings.close_codes)
     }
 }
 

@@ -16,6 +16,8 @@ pub struct BatchRules {
     pub bytes_max: usize,
     /// The largest number of requests in a message; at least 1.
     pub requests_max: usize,
+    /// The bytes before and after several requests; not written around a single one.
+    pub enclosure: (&'static [u8], &'static [u8]),
 }
 
 impl BatchRules {
@@ -25,6 +27,16 @@ impl BatchRules {
             separator,
             bytes_max,
             requests_max,
+            enclosure: (b"", b""),
+        }
+    }
+
+    /// Sets what is written before and after several requests.
+    #[must_use]
+    pub const fn enclosed_by(self, before: &'static [u8], after: &'static [u8]) -> Self {
+        Self {
+            enclosure: (before, after),
+            ..self
         }
     }
 }
@@ -40,6 +52,8 @@ pub struct Wire {
     /// The message being assembled.
     open: Vec<u8>,
     requests: usize,
+    /// What the message being assembled is enclosed by if it has several requests.
+    enclosure: (&'static [u8], &'static [u8]),
     full: Vec<Frame>,
     /// The length of the last message: the next one is probably as long, and then needs no copies while it grows.
     last_len: usize,
@@ -51,6 +65,7 @@ impl fmt::Debug for Wire {
             last_id,
             open,
             requests,
+            enclosure: _,
             full,
             last_len,
         } = self;
@@ -93,6 +108,7 @@ impl Wire {
     /// Adds a request to the text message that is being assembled, or begins another one if it does not fit.
     pub fn batch(&mut self, rules: &BatchRules, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.open.len();
+        self.enclosure = rules.enclosure;
         if before > 0 {
             self.open.extend_from_slice(rules.separator);
         } else {
@@ -101,10 +117,13 @@ impl Wire {
         let start = self.open.len();
         write(&mut self.open);
         self.requests += 1;
-        let is_over = self.open.len() > rules.bytes_max || self.requests > rules.requests_max;
+        let (opening, closing) = rules.enclosure;
+        let bytes = self.open.len() + opening.len() + closing.len();
+        let is_over = bytes > rules.bytes_max || self.requests > rules.requests_max;
         if is_over {
             let rest = self.open.split_off(start);
             self.open.truncate(before);
+            self.requests -= 1;
             self.close();
             self.open = rest;
             self.requests = 1;
@@ -113,10 +132,19 @@ impl Wire {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
+            self.enclose();
             self.last_len = self.open.len();
             let text = Bytes::from(std::mem::take(&mut self.open));
             self.full.push(Frame::Text(text));
             self.requests = 0;
+        }
+    }
+
+    fn enclose(&mut self) {
+        let (opening, closing) = self.enclosure;
+        if self.requests > 1 && !(opening.is_empty() && closing.is_empty()) {
+            self.open.splice(0..0, opening.iter().copied());
+            self.open.extend_from_slice(closing);
         }
     }
 
@@ -142,13 +170,18 @@ mod tests {
         separator: b"|",
         bytes_max: 8,
         requests_max: 3,
+        enclosure: (b"", b""),
     };
 
     /// The messages that these requests become.
     fn messages(requests: &[&str]) -> Vec<Frame> {
+        messages_by(&RULES, requests)
+    }
+
+    fn messages_by(rules: &BatchRules, requests: &[&str]) -> Vec<Frame> {
         let mut wire = Wire::default();
         for request in requests {
-            wire.batch(&RULES, |out| out.extend_from_slice(request.as_bytes()));
+            wire.batch(rules, |out| out.extend_from_slice(request.as_bytes()));
         }
         wire.take()
     }
@@ -173,6 +206,17 @@ mod tests {
         assert_eq!(messages(&["123456789"]), texts(&["123456789"]));
         let between = messages(&["a", "123456789", "b"]);
         assert_eq!(between, texts(&["a", "123456789", "b"]));
+    }
+
+    #[test]
+    fn several_requests_are_enclosed_within_the_limit_and_one_is_not() {
+        let rules = RULES.enclosed_by(b"[", b"]");
+        let messages = |requests: &[&str]| messages_by(&rules, requests);
+
+        assert_eq!(messages(&["1"]), texts(&["1"]));
+        assert_eq!(messages(&["12", "567"]), texts(&["[12|567]"]));
+        assert_eq!(messages(&["12", "5678", "9"]), texts(&["12", "[5678|9]"]));
+        assert_eq!(messages(&["a", "b", "c", "d"]), texts(&["[a|b|c]", "d"]));
     }
 
     #[test]

@@ -44,6 +44,10 @@ impl<D: Dialect> InFlight<D> for NothingInFlight {
     fn request(&self, _id: u32) -> Option<Request<'_, D>> {
         None
     }
+
+    fn only_call(&self) -> Option<u32> {
+        None
+    }
 }
 
 impl<D: Dialect> Standby<D> {
@@ -143,7 +147,8 @@ impl<D: Dialect> Session<D> {
             | DialectEvent::Refused { .. }
             | DialectEvent::Replied { .. }
             | DialectEvent::Item { .. }
-            | DialectEvent::Unsubscribed { .. } => {}
+            | DialectEvent::Unsubscribed { .. }
+            | DialectEvent::Notice { .. } => {}
         }
     }
 

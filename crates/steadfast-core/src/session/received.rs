@@ -7,7 +7,7 @@ use steadfast_machine::Instant;
 
 use super::Session;
 use crate::dialect::{Dialect, DialectEvent, InFlight, Request};
-use crate::event::DisconnectCause;
+use crate::event::{DisconnectCause, SessionEvent};
 use crate::io::{Attempt, CallError, CallResult, Frame, Output, SendError};
 use crate::retry_advice::{Action, RetryAdvice};
 
@@ -120,6 +120,7 @@ impl<D: Dialect> Session<D> {
                 let effects = subscriptions.on_unsubscribed(now, &topic, refusal, advice, backoff);
                 self.apply_effects(effects);
             }
+            DialectEvent::Notice { text } => self.notify(SessionEvent::Notice { text }),
             DialectEvent::Disconnected { cause, advice } => {
                 self.link.dismissed(now, self.link.attempt(), cause, advice);
             }

@@ -47,6 +47,12 @@ pub(super) fn for_loss(
     }
 }
 
+/// Whether this code is about a message of the client: it would be rejected again.
+#[cfg(feature = "jsonrpc")]
+pub(super) const fn is_about_a_message(code: u16) -> bool {
+    matches!(code, UNSUPPORTED_DATA | INVALID_PAYLOAD | MESSAGE_TOO_BIG)
+}
+
 const fn pace(code: u16) -> Pace {
     match code {
         GOING_AWAY | SERVICE_RESTART => Pace::GoingAway,

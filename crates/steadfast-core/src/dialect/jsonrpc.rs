@@ -1,0 +1,322 @@
+//! JSON-RPC 2.0 over WebSocket text messages: calls, notifications, and subscriptions to notifications of the peer.
+//!
+//! - **Calls** have a [`Class`], which decides whether a call is repeated when its reply is lost. A response is assigned to
+//!   its call by its id, in any form.
+//! - **An error without an id** says that the peer could not read a request. It belongs to the call in flight if there is
+//!   only one; otherwise it is reported as [`DialectEvent::Notice`], and the calls end at their deadlines.
+//! - **A poison call is not repeated:** if the peer closes the connection because of the size or the content of a message,
+//!   the calls in flight end, also idempotent ones.
+//! - **Subscriptions** are of two kinds, see [`Feed`]. There is no history: each new connection is a
+//!   [`Gap`](crate::io::SubscriptionEvent::Gap), except the first.
+//! - **Requests of the peer** are rejected with "method not found".
+
+mod call;
+mod feed;
+mod login;
+mod read;
+mod subscribed_feeds;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+pub use steadfast_protocol::jsonrpc::{ErrorObject, IdForm, codes};
+use steadfast_protocol::jsonrpc::{Incoming, append_request};
+
+pub use call::{Class, MethodCall, Notification};
+pub use feed::{Feed, FeedKey, Subscription};
+pub use login::{LoginCall, LoginRequest, LoginVerdict};
+
+use self::subscribed_feeds::SubscribedFeeds;
+use super::{
+    BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Outcome, Request, Subscribed,
+    Unsendable, Wire, close_advice,
+};
+use crate::io::{ConnectionLoss, Frame};
+use crate::policy::{PolicyError, SessionSetting};
+use crate::retry_advice::RetryAdvice;
+use crate::secret::Secret;
+
+/// A session of this protocol.
+pub type Session = crate::Session<JsonRpc>;
+/// An input of such a session.
+pub type Input = crate::io::Input<JsonRpc>;
+/// An output of such a session.
+pub type Output = crate::io::Output<JsonRpc>;
+/// An event of a subscription of such a session.
+pub type SubscriptionEvent = crate::io::EventOf<JsonRpc>;
+/// Why a call of such a session has no result.
+pub type CallError = crate::io::CallError<ErrorObject>;
+/// Why a notification of such a session was not sent.
+pub type SendError = crate::io::SendError<ErrorObject>;
+
+/// The most messages that are accepted in one batch of the peer.
+pub const RECEIVED_BATCH_MAX: usize = 4_096;
+
+/// A request has a member `jsonrpc`, an id of up to ten digits with quotes, a method and params: what it adds to the length
+/// of the last two.
+const ENVELOPE_BYTES: usize = 64;
+
+/// What a client says first, and the limits of its server.
+///
+/// ```
+/// use steadfast_core::dialect::jsonrpc::{IdForm, JsonRpc, JsonRpcSettings};
+///
+/// let settings = JsonRpcSettings::new(64 << 10).id_form(IdForm::String).batch_max(20);
+/// assert!(JsonRpc::new(settings).is_ok());
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct JsonRpcSettings {
+    /// The first call of each connection; until it has succeeded nothing else is sent.
+    pub login: Option<LoginCall>,
+    /// How ids are written.
+    pub id_form: IdForm,
+    /// The largest message that the server accepts, in bytes; above zero. A larger request fails alone, before it is sent.
+    pub message_bytes_max: usize,
+    /// The most calls in one batch; 1 sends none, and is right for a server that does not accept batches.
+    pub batch_max: usize,
+    /// What close codes require, if it is not what they require by default.
+    pub close_codes: BTreeMap<u16, RetryAdvice>,
+}
+
+impl JsonRpcSettings {
+    /// No login, ids as numbers, no batches, and a server that accepts messages of up to this size.
+    pub const fn new(message_bytes_max: usize) -> Self {
+        Self {
+            login: None,
+            id_form: IdForm::Number,
+            message_bytes_max,
+            batch_max: 1,
+            close_codes: BTreeMap::new(),
+        }
+    }
+
+    /// Sets the first call of each connection.
+    #[must_use]
+    pub fn login(mut self, login: LoginCall) -> Self {
+        self.login = Some(login);
+        self
+    }
+
+    /// Sets how ids are written.
+    #[must_use]
+    pub const fn id_form(mut self, form: IdForm) -> Self {
+        self.id_form = form;
+        self
+    }
+
+    /// Sets the largest message that the server accepts, in bytes; above zero.
+    #[must_use]
+    pub const fn message_bytes_max(mut self, bytes: usize) -> Self {
+        self.message_bytes_max = bytes;
+        self
+    }
+
+    /// Sets the most calls in one batch; above zero.
+    #[must_use]
+    pub const fn batch_max(mut self, calls: usize) -> Self {
+        self.batch_max = calls;
+        self
+    }
+
+    /// Sets what a close code requires; 1005 is a close frame without a code.
+    #[must_use]
+    pub fn on_close(mut self, code: u16, advice: RetryAdvice) -> Self {
+        self.close_codes.insert(code, advice);
+        self
+    }
+}
+
+/// The protocol on one connection.
+#[derive(Clone, Debug)]
+pub struct JsonRpc {
+    /// Shared by all connections of a session.
+    settings: Arc<JsonRpcSettings>,
+    /// The id of the login, while its response is awaited.
+    login_id: Option<u32>,
+    feeds: SubscribedFeeds,
+    /// Decoded messages, to use the memory again.
+    incoming: Vec<Incoming>,
+}
+
+impl JsonRpc {
+    /// The protocol with these settings.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first setting that is invalid.
+    pub fn new(settings: JsonRpcSettings) -> Result<Self, PolicyError> {
+        let problem = "must be above zero";
+        for (value, setting) in [
+            (settings.message_bytes_max, SessionSetting::MessageBytesMax),
+            (settings.batch_max, SessionSetting::BatchMax),
+        ] {
+            if value == 0 {
+                return Err(PolicyError { setting, problem });
+            }
+        }
+        Ok(Self {
+            settings: Arc::new(settings),
+            login_id: None,
+            feeds: SubscribedFeeds::default(),
+            incoming: Vec::new(),
+        })
+    }
+
+    /// What the client says first, and the limits of its server.
+    pub fn settings(&self) -> &JsonRpcSettings {
+        &self.settings
+    }
+
+    fn call(&self, id: u32, method: &str, params: &[u8], wire: &mut Wire) {
+        let rules = BatchRules::new(
+            b",",
+            self.settings.message_bytes_max,
+            self.settings.batch_max,
+        )
+        .enclosed_by(b"[", b"]");
+        let form = self.settings.id_form;
+        wire.batch(&rules, |out| {
+            append_request(out, Some((id, form)), method, params);
+        });
+    }
+
+    fn log_in(&mut self, id: u32, login: &LoginCall, credentials: &Secret, wire: &mut Wire) {
+        let LoginRequest { method, params } = login.request(credentials);
+        self.login_id = Some(id);
+        self.call(id, &method, &params, wire);
+    }
+}
+
+impl Dialect for JsonRpc {
+    type Call = MethodCall;
+    type Response = Bytes;
+    type Message = Notification;
+    type Acknowledgement = super::raw::Sent;
+    type Topic = Feed;
+    type Item = Bytes;
+    type Refusal = ErrorObject;
+
+    fn start_handshake(&mut self, credentials: &Secret, wire: &mut Wire) -> EarlyRequests {
+        let settings = Arc::clone(&self.settings);
+        let Some(login) = &settings.login else {
+            return EarlyRequests::All;
+        };
+        let id = wire.take_id();
+        self.log_in(id, login, credentials, wire);
+        EarlyRequests::None
+    }
+
+    fn read(
+        &mut self,
+        frame: &Frame,
+        in_flight: &impl InFlight<Self>,
+        events: &mut Vec<DialectEvent<Self>>,
+        wire: &mut Wire,
+    ) -> Result<(), String> {
+        let Frame::Text(message) = frame else {
+            return Err("unsupported binary message from the server".to_owned());
+        };
+        let mut incoming = std::mem::take(&mut self.incoming);
+        let decoded =
+            steadfast_protocol::jsonrpc::decode(message, RECEIVED_BATCH_MAX, &mut incoming);
+        for message in incoming.drain(..) {
+            self.on_incoming(message, in_flight, events, wire);
+        }
+        self.incoming = incoming;
+        decoded.map_err(|error| error.to_string())
+    }
+
+    fn write(
+        &mut self,
+        id: u32,
+        request: Request<'_, Self>,
+        wire: &mut Wire,
+    ) -> Option<Outcome<Self>> {
+        match request {
+            Request::Call(call) => self.call(id, &call.method, &call.params, wire),
+            Request::Message(notification) => {
+                let mut text = Vec::new();
+                append_request(&mut text, None, &notification.method, &notification.params);
+                wire.frame(Frame::Text(Bytes::from(text)));
+                return Some(Outcome::Acknowledged(super::raw::Sent));
+            }
+            Request::Subscribe(Feed::Notifications { .. }, _) => {
+                return Some(Outcome::Subscribed(Subscribed::without_history()));
+            }
+            Request::Subscribe(Feed::Subscription(subscription), _) => {
+                self.feeds.on_requested(id, subscription);
+                self.call(id, &subscription.subscribe, &subscription.params, wire);
+            }
+            Request::Unsubscribe(feed) => self.unsubscribe(id, feed, wire),
+            Request::Authenticate(credentials) => {
+                let settings = Arc::clone(&self.settings);
+                match &settings.login {
+                    Some(login) => self.log_in(id, login, credentials, wire),
+                    None => return Some(Outcome::Authenticated),
+                }
+            }
+        }
+        None
+    }
+
+    fn check(&self, request: Request<'_, Self>) -> Result<(), Unsendable> {
+        let (method, params) = match request {
+            Request::Call(call) => (&call.method, &call.params),
+            Request::Message(notification) => (&notification.method, &notification.params),
+            // There is no history.
+            Request::Subscribe(_, Some(_)) => return Err(Unsendable::Unsupported),
+            Request::Subscribe(Feed::Subscription(it), None) => (&it.subscribe, &it.params),
+            Request::Subscribe(Feed::Notifications { .. }, None)
+            | Request::Unsubscribe(_)
+            | Request::Authenticate(_) => return Ok(()),
+        };
+        let bytes_max = self.settings.message_bytes_max;
+        // A control character takes six bytes in JSON.
+        let estimate = method.len().saturating_mul(6).saturating_add(params.len());
+        if estimate.saturating_add(ENVELOPE_BYTES) > bytes_max {
+            let bytes = exact_bytes(method, params);
+            if bytes > bytes_max {
+                return Err(Unsendable::TooLarge { bytes, bytes_max });
+            }
+        }
+        call::check_params(params)
+    }
+
+    fn item_bytes(item: &Bytes) -> usize {
+        item.len()
+    }
+
+    fn advise(&self, loss: &ConnectionLoss) -> RetryAdvice {
+        close_advice::for_loss(loss, &self.settings.close_codes)
+    }
+
+    fn is_caused_by_call(loss: &ConnectionLoss) -> bool {
+        match loss {
+            ConnectionLoss::MessageTooLarge(_) => true,
+            ConnectionLoss::CloseFrame { code, .. } => {
+                code.is_some_and(close_advice::is_about_a_message)
+            }
+            ConnectionLoss::Failed { .. } => false,
+        }
+    }
+}
+
+impl JsonRpc {
+    fn unsubscribe(&mut self, id: u32, feed: &Feed, wire: &mut Wire) {
+        let Feed::Subscription(subscription) = feed else {
+            return;
+        };
+        if let Some(params) = self.feeds.on_unsubscribed(&subscription.key) {
+            self.call(id, &subscription.unsubscribe, &params, wire);
+        }
+    }
+}
+
+/// The largest size of a request with this method and these params, in bytes.
+fn exact_bytes(method: &str, params: &[u8]) -> usize {
+    let mut text = Vec::with_capacity(params.len().saturating_add(ENVELOPE_BYTES));
+    append_request(&mut text, Some((u32::MAX, IdForm::String)), method, params);
+    text.len()
+}

@@ -1,0 +1,72 @@
+//! Calls and notifications of an application.
+
+use bytes::Bytes;
+
+use crate::dialect::{Call, Delivery, Message, Unsendable};
+
+/// What executing a call twice does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Class {
+    /// It has no effect: it is repeated when its reply is lost.
+    Read,
+    /// It has the effect of executing it once: it is repeated when its reply is lost.
+    Idempotent,
+    /// It may have another effect: it is never repeated after it was sent. When its reply is lost, it ends with
+    /// `maybe_executed`.
+    #[default]
+    Write,
+}
+
+/// A call of a method of the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodCall {
+    /// The name of the method.
+    pub method: String,
+    /// Its params, raw JSON: an array, an object, or empty for none.
+    pub params: Bytes,
+    /// What executing it twice does.
+    pub class: Class,
+}
+
+impl Call for MethodCall {
+    fn is_idempotent(&self) -> bool {
+        self.class != Class::Write
+    }
+}
+
+/// A request without a response. It is sent at most once, and its outcome says that it was passed to the transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// The name of the method.
+    pub method: String,
+    /// Its params, raw JSON: an array, an object, or empty for none.
+    pub params: Bytes,
+}
+
+/// All notifications are sent in order.
+impl Message for Notification {
+    type Lane = ();
+
+    fn lane(&self) -> &() {
+        &()
+    }
+
+    fn bytes(&self) -> usize {
+        self.method.len().saturating_add(self.params.len())
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Unacknowledged
+    }
+}
+
+/// A peer that cannot parse a request replies without an id, which would not end the call. So params have to be an array
+/// or an object, as far as their first and last byte show; a serializer writes nothing else in between.
+pub(super) fn check_params(params: &[u8]) -> Result<(), Unsendable> {
+    match (params.first(), params.last()) {
+        (None, None) | (Some(b'['), Some(b']')) | (Some(b'{'), Some(b'}')) => Ok(()),
+        _ => Err(Unsendable::Unserializable(
+            "params must be an array or an object".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,151 @@
+//! Messages of the peer as events of a session.
+
+use bytes::Bytes;
+use steadfast_protocol::jsonrpc::{Incoming, ResponseId, append_error};
+
+use super::login::LoginVerdict;
+use super::{ErrorObject, FeedKey, JsonRpc, codes, subscribed_feeds};
+use crate::dialect::{DialectEvent, InFlight, Request, Subscribed, Wire};
+use crate::event::DisconnectCause;
+use crate::io::Frame;
+use crate::retry_advice::RetryAdvice;
+use steadfast_machine::Position;
+
+type Event = DialectEvent<JsonRpc>;
+
+impl JsonRpc {
+    pub(super) fn on_incoming(
+        &mut self,
+        message: Incoming,
+        in_flight: &impl InFlight<Self>,
+        events: &mut Vec<Event>,
+        wire: &mut Wire,
+    ) {
+        match message {
+            Incoming::Response { id, outcome } => {
+                let event = match id {
+                    ResponseId::Number(id) => self.on_response(id, outcome, in_flight, wire),
+                    ResponseId::Null => on_response_without_id(outcome, in_flight),
+                    ResponseId::Unknown(id) => Some(notice(format!("a response with the id {id}"))),
+                };
+                events.extend(event);
+            }
+            Incoming::Notification { method, params } => {
+                if let Some((topic, item)) = self.feeds.on_notification(&params) {
+                    events.push(item_of(topic, item));
+                }
+                events.push(item_of(FeedKey::notifications(method), params));
+            }
+            Incoming::Request { id, .. } => {
+                let mut text = Vec::new();
+                append_error(&mut text, &id, codes::METHOD_NOT_FOUND, "Method not found");
+                wire.frame(Frame::Text(Bytes::from(text)));
+            }
+        }
+    }
+
+    fn on_response(
+        &mut self,
+        id: u32,
+        outcome: Result<Bytes, ErrorObject>,
+        in_flight: &impl InFlight<Self>,
+        wire: &mut Wire,
+    ) -> Option<Event> {
+        if self.login_id == Some(id) {
+            self.login_id = None;
+            return self.on_login(id, &outcome, in_flight);
+        }
+        match (in_flight.request(id), outcome) {
+            (Some(Request::Call(_)), Ok(response)) => Some(Event::Responded { id, response }),
+            (Some(Request::Subscribe(..)), Ok(result)) => {
+                let items = self.feeds.on_accepted(id, &result);
+                let subscribed = Subscribed::new(
+                    Position::default(),
+                    false,
+                    items.into_iter().map(|item| (None, item)).collect(),
+                );
+                Some(Event::Subscribed { id, subscribed })
+            }
+            (Some(_), Err(refusal)) => {
+                self.feeds.take_requested(id);
+                Some(refused(id, refusal))
+            }
+            (Some(_), Ok(_)) => Some(Event::Replied { id }),
+            (None, outcome) => {
+                self.end_unwanted(id, &outcome, wire);
+                Some(Event::Replied { id })
+            }
+        }
+    }
+
+    /// A subscription that the application ended before the peer had accepted it.
+    fn end_unwanted(&mut self, id: u32, outcome: &Result<Bytes, ErrorObject>, wire: &mut Wire) {
+        if let Some(subscription) = self.feeds.take_requested(id)
+            && let Ok(peer_id) = outcome
+        {
+            let params = subscribed_feeds::unsubscribe_params(peer_id);
+            let id = wire.take_id();
+            self.call(id, &subscription.unsubscribe, &params, wire);
+        }
+    }
+
+    /// The response to the login of the handshake, or to one over the open connection.
+    fn on_login(
+        &self,
+        id: u32,
+        outcome: &Result<Bytes, ErrorObject>,
+        in_flight: &impl InFlight<Self>,
+    ) -> Option<Event> {
+        let verdict = self.settings.login.as_ref()?.verdict(outcome);
+        let is_renewal = matches!(in_flight.request(id), Some(Request::Authenticate(_)));
+        Some(match verdict {
+            LoginVerdict::Accepted { expires_after } if is_renewal => {
+                Event::Authenticated { id, expires_after }
+            }
+            LoginVerdict::Accepted { expires_after } => Event::Accepted { expires_after },
+            LoginVerdict::Rejected { reason, advice } if is_renewal => Event::Refused {
+                id,
+                refusal: ErrorObject::new(0, reason),
+                advice,
+                maybe_executed: false,
+            },
+            LoginVerdict::Rejected { reason, advice } => Event::Rejected {
+                cause: DisconnectCause::HandshakeRejected(reason),
+                advice,
+            },
+        })
+    }
+}
+
+/// An error without an id belongs to the only call in flight; which one it is of several, the peer does not say.
+fn on_response_without_id(
+    outcome: Result<Bytes, ErrorObject>,
+    in_flight: &impl InFlight<JsonRpc>,
+) -> Option<Event> {
+    match (outcome, in_flight.only_call()) {
+        (Err(error), Some(id)) => Some(refused(id, error)),
+        (Err(error), None) => Some(notice(format!("an error without an id: {error}"))),
+        (Ok(_), _) => Some(notice("a result without an id".to_owned())),
+    }
+}
+
+const fn refused(id: u32, refusal: ErrorObject) -> Event {
+    Event::Refused {
+        id,
+        refusal,
+        advice: RetryAdvice::RETRY,
+        maybe_executed: true,
+    }
+}
+
+const fn notice(text: String) -> Event {
+    Event::Notice { text }
+}
+
+const fn item_of(topic: FeedKey, item: Bytes) -> Event {
+    Event::Item {
+        topic,
+        offset: None,
+        item,
+    }
+}

@@ -1,0 +1,86 @@
+//! The subscriptions of one connection, by the ids that the peer has given them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use steadfast_protocol::jsonrpc::subscription_item;
+
+use super::feed::{FeedKey, Subscription};
+
+/// The most notifications that are kept while the response to a subscription is awaited: peers send the first ones before
+/// it.
+const EARLY_ITEMS_MAX: usize = 256;
+
+/// The subscriptions of one connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SubscribedFeeds {
+    /// Requests without a response, with how the subscription is ended.
+    requested: BTreeMap<u32, Subscription>,
+    by_id: BTreeMap<Bytes, FeedKey>,
+    by_key: BTreeMap<FeedKey, Bytes>,
+    /// Items of subscriptions that are not known yet.
+    early: VecDeque<(Bytes, Bytes)>,
+}
+
+impl SubscribedFeeds {
+    pub(super) fn on_requested(&mut self, id: u32, subscription: &Subscription) {
+        self.requested.insert(id, subscription.clone());
+    }
+
+    /// A request has its response. Returns the subscription; `None` if the request was none.
+    pub(super) fn take_requested(&mut self, id: u32) -> Option<Subscription> {
+        let subscription = self.requested.remove(&id)?;
+        if self.requested.is_empty() {
+            self.early = VecDeque::new();
+        }
+        Some(subscription)
+    }
+
+    /// The peer accepted a request with this result, the id of the subscription. Returns the items that arrived before.
+    pub(super) fn on_accepted(&mut self, id: u32, result: &Bytes) -> Vec<Bytes> {
+        let Some(subscription) = self.requested.remove(&id) else {
+            return Vec::new();
+        };
+        let peer_id = result;
+        let is_own = |(id, _): &(Bytes, Bytes)| id == peer_id;
+        let (own, others) = std::mem::take(&mut self.early)
+            .into_iter()
+            .partition(is_own);
+        let own: VecDeque<(Bytes, Bytes)> = own;
+        if !self.requested.is_empty() {
+            self.early = others;
+        }
+        self.by_key
+            .insert(subscription.key.clone(), peer_id.clone());
+        self.by_id.insert(peer_id.clone(), subscription.key);
+        own.into_iter().map(|(_, item)| item).collect()
+    }
+
+    /// The application ended a subscription. Returns the params of the request that ends it at the peer, if it has accepted
+    /// the subscription.
+    pub(super) fn on_unsubscribed(&mut self, key: &FeedKey) -> Option<Bytes> {
+        let peer_id = self.by_key.remove(key)?;
+        self.by_id.remove(&peer_id);
+        Some(unsubscribe_params(&peer_id))
+    }
+
+    /// The feed and the item of a notification with these params; `None` if it belongs to no subscription.
+    pub(super) fn on_notification(&mut self, params: &Bytes) -> Option<(FeedKey, Bytes)> {
+        if self.by_id.is_empty() && self.requested.is_empty() {
+            return None;
+        }
+        let (peer_id, item) = subscription_item(params)?;
+        if let Some(key) = self.by_id.get(&peer_id) {
+            return Some((key.clone(), item));
+        }
+        if !self.requested.is_empty() && self.early.len() < EARLY_ITEMS_MAX {
+            self.early.push_back((peer_id, item));
+        }
+        None
+    }
+}
+
+/// The params of the request that ends the subscription with this id, raw JSON.
+pub(super) fn unsubscribe_params(peer_id: &Bytes) -> Bytes {
+    [b"[".as_slice(), peer_id, b"]"].concat().into()
+}

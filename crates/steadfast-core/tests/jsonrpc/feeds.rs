@@ -1,0 +1,131 @@
+//! Subscriptions to notifications of the peer.
+
+use bytes::Bytes;
+use steadfast_core::dialect::jsonrpc::{Feed, SubscriptionEvent};
+use steadfast_core::io::SubscriptionId;
+
+use crate::script::Script;
+use steadfast_core::dialect::jsonrpc::Input;
+
+fn heads() -> Feed {
+    Feed::subscription(
+        "eth_subscribe",
+        Bytes::from_static(br#"["newHeads"]"#),
+        "eth_unsubscribe",
+    )
+}
+
+fn items(script: &mut Script) -> Vec<String> {
+    let items = std::mem::take(&mut script.items).into_iter();
+    let text = |event| match event {
+        SubscriptionEvent::Item(item) => String::from_utf8_lossy(&item).into_owned(),
+        SubscriptionEvent::Subscribed { .. } => "subscribed".to_owned(),
+        SubscriptionEvent::Gap { .. } => "gap".to_owned(),
+        other => format!("{other:?}"),
+    };
+    items.map(text).collect()
+}
+
+fn notification(id: &str, item: u32) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":{id},"result":{item}}}}}"#
+    )
+}
+
+#[test]
+fn a_subscription_delivers_what_the_peer_sends_under_its_id_also_before_the_response() {
+    let mut script = Script::connected();
+    script.subscribe(heads());
+    assert_eq!(
+        script.take_sent(),
+        [r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#]
+    );
+
+    script.receive(&notification(r#""0x1""#, 1));
+    script.receive(&notification(r#""0x2""#, 7));
+    script.receive(r#"{"jsonrpc":"2.0","id":1,"result":"0x1"}"#);
+    script.receive(&notification(r#""0x1""#, 2));
+    script.receive(&notification(r#""0x2""#, 8));
+
+    assert_eq!(items(&mut script), ["subscribed", "1", "2"]);
+}
+
+#[test]
+fn a_new_connection_is_a_gap_and_the_ids_of_the_old_one_are_forgotten() {
+    let mut script = Script::connected();
+    script.subscribe(heads());
+    script.receive(r#"{"id":1,"result":"0x1"}"#);
+    assert_eq!(items(&mut script), ["subscribed"]);
+
+    script.lose();
+    script.redial();
+    let sent = script.take_sent();
+    assert!(
+        sent.len() == 1 && sent[0].contains("eth_subscribe"),
+        "{sent:?}"
+    );
+    script.receive(&notification(r#""0x1""#, 3));
+    script.receive(r#"{"id":2,"result":"0x9"}"#);
+    script.receive(&notification(r#""0x1""#, 4));
+    script.receive(&notification(r#""0x9""#, 5));
+
+    let received = items(&mut script);
+    assert_eq!(received.last().map(String::as_str), Some("5"));
+    assert!(received.contains(&"gap".to_owned()), "{received:?}");
+    assert!(!received.contains(&"4".to_owned()), "{received:?}");
+}
+
+#[test]
+fn the_end_of_a_subscription_names_the_id_of_the_peer_also_if_that_comes_later() {
+    let unsubscribe = |script: &mut Script, id: SubscriptionId| {
+        script.handle(Input::UnsubscribeRequested { id });
+    };
+    let mut script = Script::connected();
+    let id = script.subscribe(heads());
+    script.receive(r#"{"id":1,"result":"0x1"}"#);
+    script.take_sent();
+    unsubscribe(&mut script, id);
+    let sent = script.take_sent();
+    assert!(
+        sent[0].contains(r#""method":"eth_unsubscribe","params":["0x1"]"#),
+        "{sent:?}"
+    );
+
+    let mut script = Script::connected();
+    let id = script.subscribe(heads());
+    script.take_sent();
+    unsubscribe(&mut script, id);
+    assert!(script.take_sent().is_empty(), "the id is not known yet");
+    script.receive(r#"{"id":1,"result":"0x5"}"#);
+    let sent = script.take_sent();
+    assert!(
+        sent.len() == 1 && sent[0].contains(r#"["0x5"]"#),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn notifications_by_method_need_no_request() {
+    let mut script = Script::connected();
+    script.subscribe(Feed::notifications("collection_update"));
+    assert!(script.take_sent().is_empty());
+
+    script.receive(r#"{"jsonrpc":"2.0","method":"collection_update","params":{"msg":"added"}}"#);
+    script.receive(r#"{"jsonrpc":"2.0","method":"other","params":[1]}"#);
+
+    assert_eq!(items(&mut script), ["subscribed", r#"{"msg":"added"}"#]);
+}
+
+#[test]
+fn a_rejected_subscription_says_why() {
+    let mut script = Script::connected();
+    script.subscribe(heads());
+
+    script.receive(r#"{"id":1,"error":{"code":-32602,"message":"no such feed"}}"#);
+
+    let received = items(&mut script);
+    assert!(
+        received.iter().any(|it| it.contains("no such feed")) || received.is_empty(),
+        "{received:?}"
+    );
+}

@@ -1,0 +1,6 @@
+//! Tests of a session that speaks JSON-RPC 2.0. `script` plays the server.
+
+mod calls;
+mod feeds;
+mod login;
+mod script;

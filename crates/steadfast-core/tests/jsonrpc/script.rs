@@ -1,0 +1,218 @@
+//! A session and its outputs, in virtual time, with the server's side played by the test.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_core::dialect::jsonrpc::{
+    CallError, Class, Feed, Input, JsonRpc, JsonRpcSettings, MethodCall, Notification, Output,
+    Session, SubscriptionEvent,
+};
+use steadfast_core::event::{ConnectionErrorKind, SessionEvent, SessionSnapshot};
+use steadfast_core::io::{
+    Attempt, CallId, ConnectionLoss, CredentialsSource, Frame, MessageId, Outgoing,
+    SubscribeOptions, SubscriptionId,
+};
+use steadfast_core::policy::{
+    BackoffRange, BackoffSettings, EndpointsSettings, LinkSettings, LivenessSettings,
+    OutboxSettings, SessionPolicy, SessionSettings,
+};
+use steadfast_core::secret::Secret;
+use steadfast_machine::{Instant, Machine, Seed};
+
+/// The largest message that the server accepts.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 200;
+
+/// The maximum number of calls that are sent and have no reply.
+pub(crate) const IN_FLIGHT_MAX: usize = 4;
+
+pub(crate) struct Script {
+    session: Session,
+    pub(crate) now: Instant,
+    attempt: Attempt,
+    /// What the session has sent over the current connection and the test has not read.
+    pub(crate) sent: Vec<String>,
+    pub(crate) results: Vec<(u64, Result<Bytes, CallError>)>,
+    pub(crate) items: Vec<SubscriptionEvent>,
+    pub(crate) events: Vec<SessionEvent>,
+    pub(crate) messages: usize,
+    next_number: u64,
+}
+
+pub(crate) const fn settings() -> JsonRpcSettings {
+    JsonRpcSettings::new(MESSAGE_BYTES_MAX)
+}
+
+fn session_settings() -> SessionSettings {
+    let secs = Duration::from_secs;
+    let endpoints = EndpointsSettings::new(1, secs(10), Duration::from_mins(5));
+    let backoff = BackoffSettings::new(BackoffRange::proportional(50, secs(1), secs(20)));
+    let liveness = LivenessSettings::new(secs(15), secs(10));
+    let link = LinkSettings::new(secs(10), endpoints, backoff, liveness);
+    SessionSettings::new(link, OutboxSettings::new(16, 1 << 16, secs(10)))
+        .calls_max(16)
+        .calls_in_flight_max(IN_FLIGHT_MAX)
+}
+
+impl Script {
+    /// A session that was opened and is dialling.
+    pub(crate) fn new(settings: JsonRpcSettings) -> Self {
+        let policy = SessionPolicy::new(session_settings()).expect("valid");
+        let dialect = JsonRpc::new(settings).expect("valid");
+        let credentials = CredentialsSource::Fixed(Secret::new("key".to_owned()));
+        let (seed, now) = (Seed::new(1), Instant::START);
+        let mut script = Self {
+            session: Session::new(&policy, dialect, credentials, seed, now),
+            now,
+            attempt: Attempt::default(),
+            sent: Vec::new(),
+            results: Vec::new(),
+            items: Vec::new(),
+            events: Vec::new(),
+            messages: 0,
+            next_number: 0,
+        };
+        script.handle(Input::OpenRequested);
+        script
+    }
+
+    /// A session whose transport is open.
+    pub(crate) fn connected() -> Self {
+        let mut script = Self::new(settings());
+        script.dial();
+        script
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.session.handle(self.now, input);
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Dial { attempt, .. } => {
+                    self.attempt = attempt;
+                    self.sent.clear();
+                }
+                Output::Transmit { frame, .. } => {
+                    self.sent.push(frame.as_text().expect("text").to_owned());
+                }
+                Output::Deliver { event, .. } => self.items.push(event),
+                Output::CompleteCall { id, outcome } => self.results.push((id.0, outcome)),
+                Output::CompleteMessage { outcome, .. } => {
+                    self.messages += usize::from(outcome.is_ok());
+                }
+                Output::Notify(event) => self.events.push(event),
+                Output::Abort { .. } | Output::Probe { .. } | Output::Close { .. } => {}
+                Output::FetchCredentials { reason, .. } => panic!("{reason:?}"),
+            }
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> &SessionSnapshot {
+        self.session.snapshot()
+    }
+
+    /// Advances the time, and calls the session at each of its deadlines.
+    pub(crate) fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.session.poll_timeout().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.handle(Input::Tick);
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn dial(&mut self) {
+        let attempt = self.attempt;
+        self.handle(Input::Dialled { attempt });
+    }
+
+    /// The next attempt is due, and its transport opens.
+    pub(crate) fn redial(&mut self) {
+        let at = self.session.poll_timeout().expect("it tries again");
+        self.now = at.max(self.now);
+        self.handle(Input::Tick);
+        self.dial();
+    }
+
+    pub(crate) fn receive(&mut self, text: &str) {
+        let attempt = self.attempt;
+        self.handle(Input::Received {
+            attempt,
+            frame: Frame::from(text),
+        });
+    }
+
+    pub(crate) fn receive_pong(&mut self) {
+        let attempt = self.attempt;
+        self.handle(Input::BytesReceived { attempt, bytes: 2 });
+        self.handle(Input::PongReceived { attempt });
+    }
+
+    pub(crate) fn lose(&mut self) {
+        self.lose_as(ConnectionLoss::Failed {
+            kind: ConnectionErrorKind::Reset,
+            text: "reset".to_owned(),
+        });
+    }
+
+    pub(crate) fn lose_with(&mut self, code: u16) {
+        self.lose_as(ConnectionLoss::CloseFrame {
+            code: Some(code),
+            reason: String::new(),
+        });
+    }
+
+    fn lose_as(&mut self, loss: ConnectionLoss) {
+        let attempt = self.attempt;
+        self.handle(Input::Lost { attempt, loss });
+    }
+
+    pub(crate) fn call(&mut self, method: &str, params: &str, class: Class) -> u64 {
+        self.next_number += 1;
+        let deadline = self.now + Duration::from_mins(1);
+        self.handle(Input::CallRequested {
+            id: CallId(self.next_number),
+            call: MethodCall {
+                method: method.to_owned(),
+                params: Bytes::copy_from_slice(params.as_bytes()),
+                class,
+            },
+            deadline,
+        });
+        self.next_number
+    }
+
+    pub(crate) fn notify(&mut self, method: &str) {
+        self.next_number += 1;
+        self.handle(Input::SendRequested(Outgoing {
+            id: MessageId(self.next_number),
+            message: Notification {
+                method: method.to_owned(),
+                params: Bytes::new(),
+            },
+            ttl: None,
+            drops_oldest: false,
+        }));
+    }
+
+    pub(crate) fn subscribe(&mut self, feed: Feed) -> SubscriptionId {
+        self.next_number += 1;
+        let id = SubscriptionId(self.next_number);
+        let options = SubscribeOptions::to(feed, 16);
+        self.handle(Input::SubscribeRequested { id, options });
+        id
+    }
+
+    /// What was sent since the last call.
+    pub(crate) fn take_sent(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// The results as text.
+    pub(crate) fn take_results(&mut self) -> Vec<String> {
+        let results = std::mem::take(&mut self.results).into_iter();
+        let text = |(id, outcome): (u64, Result<Bytes, CallError>)| match outcome {
+            Ok(result) => format!("{id}: {}", String::from_utf8_lossy(&result)),
+            Err(error) => format!("{id}: {error:?}"),
+        };
+        results.map(text).collect()
+    }
+}
