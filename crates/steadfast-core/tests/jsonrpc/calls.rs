@@ -159,7 +159,7 @@ fn more_calls_than_may_be_in_flight_wait_in_order() {
 #[test]
 fn a_call_above_the_limit_of_the_server_fails_alone() {
     let mut script = Script::connected();
-    let fits = format!("[\"{}\"]", "a".repeat(139));
+    let fits = format!("[\"{}\"]", "a".repeat(138));
     let exceeds = format!("[\"{}\"]", "a".repeat(160));
     script.call("m", &fits, Class::Write);
     script.call("m", &exceeds, Class::Write);
