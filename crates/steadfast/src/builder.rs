@@ -105,13 +105,13 @@ impl<D: Dialect> Builder<D> {
         })
     }
 
-    #[cfg(any(feature = "centrifuge", feature = "websocket"))]
+    #[cfg(any(feature = "centrifuge", feature = "jsonrpc", feature = "websocket"))]
     pub(crate) const fn dialect(&self) -> &D {
         &self.dialect
     }
 
     /// Sets the dialect; an error is returned by [`Self::build`].
-    #[cfg(any(feature = "centrifuge", feature = "websocket"))]
+    #[cfg(any(feature = "centrifuge", feature = "jsonrpc", feature = "websocket"))]
     pub(crate) fn with_dialect(mut self, dialect: Result<D, PolicyError>) -> Self {
         match dialect {
             Ok(dialect) => self.dialect = dialect,
@@ -195,6 +195,8 @@ impl<D: Dialect> Builder<D> {
         let policy = SessionPolicy::new(self.settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;
         let clock = Clock::start();
+        #[cfg(feature = "jsonrpc")]
+        let dialect = Arc::new(self.dialect.clone());
         let session = Session::new(
             &policy,
             self.dialect,
@@ -216,6 +218,8 @@ impl<D: Dialect> Builder<D> {
             #[cfg(feature = "centrifuge")]
             name: Arc::from(format!("{:016x}", random_u64()?)),
             numbers: Arc::new(AtomicU64::new(1)),
+            #[cfg(feature = "jsonrpc")]
+            dialect,
         };
         let driver = Driver::new(Parts {
             session,

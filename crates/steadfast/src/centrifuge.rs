@@ -22,7 +22,6 @@
 //! ```
 
 mod history;
-mod json;
 mod message;
 
 use bytes::Bytes;
@@ -42,6 +41,7 @@ pub use self::history::History;
 pub use self::message::{Message, MessageReceipt};
 use crate::defaults;
 use crate::error::{BuildError, RequestError};
+use crate::json;
 use steadfast_core::dialect::Unsendable;
 
 /// A handle to a session with a server of this protocol.

@@ -52,6 +52,9 @@ pub struct Client<D: Dialect> {
     #[cfg(feature = "centrifuge")]
     pub(crate) name: Arc<str>,
     pub(crate) numbers: Arc<AtomicU64>,
+    /// The dialect as it was configured.
+    #[cfg(feature = "jsonrpc")]
+    pub(crate) dialect: Arc<D>,
 }
 
 impl<D: Dialect> Client<D> {

@@ -119,7 +119,7 @@ fn reason(cause: Option<&DisconnectCause>) -> String {
 #[non_exhaustive]
 pub enum RequestError {
     /// The data cannot be serialized as JSON.
-    #[cfg(feature = "centrifuge")]
+    #[cfg(any(feature = "centrifuge", feature = "jsonrpc"))]
     #[error("failed to serialize the data as JSON")]
     Json(#[from] serde_json::Error),
     /// The idempotency key is empty or longer than 64 bytes.
@@ -142,8 +142,10 @@ impl RequestError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::OutboxFull | Self::Busy => true,
+            #[cfg(any(feature = "centrifuge", feature = "jsonrpc"))]
+            Self::Json(_) => false,
             #[cfg(feature = "centrifuge")]
-            Self::Json(_) | Self::IdempotencyKey(_) => false,
+            Self::IdempotencyKey(_) => false,
             Self::Closed => false,
         }
     }

@@ -4,8 +4,8 @@
 //!
 //! ## Where to begin in this reference
 //!
-//! - `centrifuge::Client` and `websocket::Client` build clients; both are a [`Client`], the handle that a program clones,
-//!   with another [`Dialect`](dialect::Dialect). [`Builder`] has all settings, and [`defaults`] their values.
+//! - `centrifuge::Client`, `jsonrpc::Client` and `websocket::Client` build clients; each is a [`Client`], the handle that a
+//!   program clones, with another [`Dialect`](dialect::Dialect). [`Builder`] has all settings, and [`defaults`] their values.
 //! - [`Builder::connect`] spawns the session on the current tokio runtime; [`Builder::build`] returns its [`Driver`], a
 //!   future, to a program that polls it.
 //! - A [`Receipt`] has the outcome of a message: an acknowledgement, or a [`SendError`]. A call returns a [`CallError`],
@@ -30,6 +30,10 @@ mod endpoint;
 pub mod error;
 mod events;
 mod exchange;
+#[cfg(any(feature = "centrifuge", feature = "jsonrpc"))]
+mod json;
+#[cfg(feature = "jsonrpc")]
+pub mod jsonrpc;
 #[cfg(all(doctest, feature = "centrifuge"))]
 mod must_use;
 mod overflow;

@@ -23,7 +23,7 @@ use bytes::Bytes;
 pub use steadfast_protocol::jsonrpc::{ErrorObject, IdForm, codes};
 use steadfast_protocol::jsonrpc::{Incoming, append_request};
 
-pub use call::{Class, MethodCall, Notification};
+pub use call::{Class, MethodCall, MethodPattern, Notification};
 pub use feed::{Feed, FeedKey, Subscription};
 pub use login::{LoginCall, LoginRequest, LoginVerdict};
 
@@ -76,6 +76,9 @@ pub struct JsonRpcSettings {
     pub message_bytes_max: usize,
     /// The most calls in one batch; 1 sends none, and is right for a server that does not accept batches.
     pub batch_max: usize,
+    /// The classes of methods, the first that matches; see [`MethodPattern`]. Methods that match none are
+    /// [`Class::Write`].
+    pub classes: Vec<(MethodPattern, Class)>,
     /// What close codes require, if it is not what they require by default.
     pub close_codes: BTreeMap<u16, RetryAdvice>,
 }
@@ -88,6 +91,7 @@ impl JsonRpcSettings {
             id_form: IdForm::Number,
             message_bytes_max,
             batch_max: 1,
+            classes: Vec::new(),
             close_codes: BTreeMap::new(),
         }
     }
@@ -118,6 +122,20 @@ impl JsonRpcSettings {
     pub const fn batch_max(mut self, calls: usize) -> Self {
         self.batch_max = calls;
         self
+    }
+
+    /// Adds a class of methods, after those that were added before.
+    #[must_use]
+    pub fn class(mut self, methods: MethodPattern, class: Class) -> Self {
+        self.classes.push((methods, class));
+        self
+    }
+
+    /// The class of this method.
+    pub fn class_of(&self, method: &str) -> Class {
+        let mut classes = self.classes.iter();
+        let found = classes.find(|(pattern, _)| pattern.matches(method));
+        found.map_or(Class::Write, |(_, class)| *class)
     }
 
     /// Sets what a close code requires; 1005 is a close frame without a code.

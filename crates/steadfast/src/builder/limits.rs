@@ -89,6 +89,14 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
+    /// Sets the maximum number of calls that are sent and have no reply, above zero; further ones wait in order. As many as
+    /// [`Self::calls_max`] by default. A server that refuses more calls than it executes at a time needs a limit.
+    #[must_use]
+    pub const fn calls_in_flight_max(mut self, calls: usize) -> Self {
+        self.settings.calls_in_flight_max = calls;
+        self
+    }
+
     /// Sets the maximum number of subscriptions, above zero; [`crate::defaults::SUBSCRIPTIONS_MAX`] by default.
     #[must_use]
     pub const fn subscriptions_max(mut self, subscriptions: usize) -> Self {

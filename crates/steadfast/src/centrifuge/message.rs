@@ -9,8 +9,9 @@ use serde::Serialize;
 use steadfast_core::dialect::centrifuge::{Centrifuge, Publish, SendResult};
 use steadfast_protocol::limits::Limits;
 
-use super::{Client, json};
+use super::Client;
 use crate::error::RequestError;
+use crate::json;
 use crate::receipt::Receipt;
 
 /// A publication with its options; see [`Client::message`].

@@ -1,4 +1,4 @@
-//! Tests of the client of any WebSocket server, on real sockets. `server` is the other side, which the tests script.
+//! Tests of the clients of any WebSocket server, and of any that speaks JSON-RPC, on real sockets. `server` is the other side, which the tests script.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 mod connecting;
 mod endings;
 mod example;
+mod jsonrpc;
 #[cfg(target_os = "linux")]
 mod local_network;
 mod messages;

@@ -17,6 +17,46 @@ pub enum Class {
     Write,
 }
 
+/// Names of methods: a name, or the beginning or the end of names with a `*`, such as `pool.*` and `*.query`.
+///
+/// ```
+/// use steadfast_core::dialect::jsonrpc::MethodPattern;
+///
+/// let queries = MethodPattern::new("*.query");
+/// assert!(queries.matches("pool.query") && !queries.matches("pool.create"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodPattern {
+    before: String,
+    /// What follows the `*`; `None` if there is none.
+    after: Option<String>,
+}
+
+impl MethodPattern {
+    /// A pattern; only its first `*` has a meaning.
+    pub fn new(pattern: &str) -> Self {
+        match pattern.split_once('*') {
+            Some((before, after)) => Self {
+                before: before.to_owned(),
+                after: Some(after.to_owned()),
+            },
+            None => Self {
+                before: pattern.to_owned(),
+                after: None,
+            },
+        }
+    }
+
+    /// Whether the name of a method matches.
+    pub fn matches(&self, method: &str) -> bool {
+        let rest = method.strip_prefix(&self.before);
+        match &self.after {
+            Some(after) => rest.is_some_and(|rest| rest.ends_with(after.as_str())),
+            None => rest == Some(""),
+        }
+    }
+}
+
 /// A call of a method of the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MethodCall {

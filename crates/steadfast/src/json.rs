@@ -19,7 +19,7 @@ thread_local! {
 /// # Errors
 ///
 /// The data cannot be serialized as JSON.
-pub(super) fn to_bytes(data: &impl Serialize) -> serde_json::Result<Bytes> {
+pub(crate) fn to_bytes(data: &impl Serialize) -> serde_json::Result<Bytes> {
     // While the thread ends there is no buffer. Taken, so that serializing may call this function again.
     let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
     buffer.clear();
