@@ -3,6 +3,7 @@
 //! A command that serves calls [`detach`] first: from then on nothing that it prints or logs can make it wait or fail.
 //! Other commands write directly, so that a slow reader slows them, as it slows other tools.
 
+pub(crate) mod escape;
 mod line_queue;
 mod sink;
 

@@ -5,7 +5,6 @@
 //! instead, unless `--wait` says how long it may take. After the first connection, the session always reconnects.
 
 mod connection;
-mod escape;
 mod input;
 mod printer;
 mod render;

@@ -10,7 +10,7 @@ use steadfast::centrifuge::{
     SendError, SendResult, SubscriptionEvent, UnsubscribeCause,
 };
 
-use super::escape;
+use crate::output::escape;
 
 /// The fields of a JSON object with a payload.
 type Fields = BTreeMap<&'static str, Box<RawValue>>;

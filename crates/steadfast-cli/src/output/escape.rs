@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 /// Text with the escapes of Rust, for example `\u{1b}` and `\n`.
-pub(super) fn text(foreign: &str) -> String {
+pub(crate) fn text(foreign: &str) -> String {
     escape(foreign, |escaped, unit| {
         let _ = match unit {
             '\n' => escaped.write_str("\\n"),
@@ -19,7 +19,7 @@ pub(super) fn text(foreign: &str) -> String {
 }
 
 /// Valid JSON with the escapes of JSON, on one line.
-pub(super) fn json(valid: &str) -> String {
+pub(crate) fn json(valid: &str) -> String {
     escape(valid, |escaped, unit| {
         // Outside of strings, JSON permits these as white space, and no other control character.
         if matches!(unit, '\n' | '\r' | '\t') {
