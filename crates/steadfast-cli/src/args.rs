@@ -1,5 +1,6 @@
 //! The command line: commands, options and help texts. The commands interpret the values.
 
+pub(crate) mod call;
 pub(crate) mod proxy;
 mod report_file;
 mod tips;
@@ -25,6 +26,8 @@ Examples:
   steadfast lab run scenarios/gateway-kill.toml
                                           kill real gateways under load and verify the guarantees
   steadfast proxy serve                   inject faults into the connections of any program
+  steadfast call ws://127.0.0.1:9000 add '[1, 2]'
+                                          call a method of a JSON-RPC server
 
 Use `steadfast COMMAND --help` for the options and examples of a command.
 
@@ -41,6 +44,8 @@ Exit codes:
   5  the scenario or the stored run is invalid, or the scenario cannot run here (lab)
   6  a write or sync of the log failed (serve): start it again
   7  the lab itself failed: there is no verdict (lab)
+  8  the call was not sent, and so not executed (call)
+  9  the call was sent and has no reply: it may have been executed (call)
 `lab run` also exits with 2 if its verdict is INCONCLUSIVE.";
 
 const SERVE_EXAMPLES: &str = "\
@@ -213,6 +218,9 @@ pub(crate) enum Command {
     /// Subscribe and publish from the terminal
     #[command(after_help = CONNECT_EXAMPLES)]
     Connect(Connect),
+    /// Call a method of a server that speaks JSON-RPC 2.0 over WebSocket
+    #[command(after_help = call::EXAMPLES)]
+    Call(call::Call),
     /// Check, back up, restore or repair the log in a data directory, or remove channels from it
     #[command(subcommand, after_help = LOG_EXAMPLES)]
     Log(Log),

@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+mod call;
 mod connect;
 mod demo;
 mod lab;
@@ -21,6 +22,7 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments, environment),
         Command::Connect(arguments) => connect::run(&arguments),
+        Command::Call(arguments) => call::run(&arguments, environment),
         Command::Log(arguments) => log::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, environment),
         Command::Lab(arguments) => lab::run(&arguments),

@@ -2,21 +2,24 @@
 //!
 //! `PORT`, `STEADFAST_ADDRESS`, `STEADFAST_DATA` and `STEADFAST_CONFIG` are the same as the arguments of these names.
 //! `STEADFAST_LOG`, otherwise `RUST_LOG`, is the log filter, for example `debug` or `steadfast_gateway=debug`.
+//! `STEADFAST_KEY` is the key of `call --login`; no debug output shows it.
 //! `TOXIPROXY_URL` is the URL of the HTTP API for the commands of `proxy`.
 //! `NO_COLOR` (any non-empty value) disables colours.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use steadfast_toml::suggestion;
 
 /// The variables that are read, `RUST_LOG` excepted, which belongs to others too.
-const KNOWN: [&str; 6] = [
+const KNOWN: [&str; 7] = [
     "PORT",
     "STEADFAST_ADDRESS",
     "STEADFAST_DATA",
     "STEADFAST_CONFIG",
     "STEADFAST_LOG",
+    "STEADFAST_KEY",
     "NO_COLOR",
 ];
 
@@ -31,10 +34,20 @@ pub(crate) struct Environment {
     pub(crate) data: Option<OsString>,
     pub(crate) config: Option<OsString>,
     pub(crate) log: Option<OsString>,
+    pub(crate) key: Option<KeyVariable>,
     pub(crate) toxiproxy_url: Option<OsString>,
     pub(crate) no_color: Option<OsString>,
     /// The names with [`PREFIX`] that are not known, in alphabetical order.
     unknown: Vec<String>,
+}
+
+/// The value of `STEADFAST_KEY`.
+pub(crate) struct KeyVariable(pub(crate) OsString);
+
+impl fmt::Debug for KeyVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Environment {
@@ -55,6 +68,7 @@ pub(crate) fn read() -> Environment {
         data: variable("STEADFAST_DATA"),
         config: variable("STEADFAST_CONFIG"),
         log: variable("STEADFAST_LOG").or_else(|| variable("RUST_LOG")),
+        key: variable("STEADFAST_KEY").map(KeyVariable),
         toxiproxy_url: variable("TOXIPROXY_URL"),
         no_color: variable("NO_COLOR"),
         unknown: unknown(),
@@ -104,6 +118,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn debug_output_does_not_show_the_key() {
+        let environment = Environment {
+            key: Some(KeyVariable("hidden".into())),
+            ..Environment::default()
+        };
+
+        let shown = format!("{environment:?}");
+
+        assert!(!shown.contains("hidden"), "{shown}");
+    }
+
+    #[test]
     fn the_variable_that_was_meant_is_suggested() {
         for (unknown, expected) in [
             ("STEADFAST_PORT", "did you mean `PORT`?"),
@@ -114,7 +140,7 @@ mod tests {
             ),
             (
                 "STEADFAST_XYZ",
-                "one of: PORT, STEADFAST_ADDRESS, STEADFAST_DATA, STEADFAST_CONFIG, STEADFAST_LOG, NO_COLOR",
+                "one of: PORT, STEADFAST_ADDRESS, STEADFAST_DATA, STEADFAST_CONFIG, STEADFAST_LOG, STEADFAST_KEY, NO_COLOR",
             ),
         ] {
             assert_eq!(suggestion(unknown), expected);

@@ -33,6 +33,11 @@ const LAB_FAILED: u8 = 7;
 /// A signal ended the run of a scenario early; 128 and the number of SIGINT, as shells report it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// A call was not sent to its server, so it was not executed.
+const NOT_EXECUTED: u8 = 8;
+/// A call was sent to its server, and there is no reply: it may have been executed.
+const MAYBE_EXECUTED: u8 = 9;
+
 /// Why a command failed, and the exit code. Help is reported this way too, with code 0.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -95,6 +100,28 @@ impl Failure {
     pub(crate) fn port_in_use(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code: PORT_IN_USE,
+            text: Text::Error {
+                error: error.into(),
+                hint: hint.into(),
+            },
+        }
+    }
+
+    /// A call was not sent, so it was not executed.
+    pub(crate) fn not_executed(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            code: NOT_EXECUTED,
+            text: Text::Error {
+                error: error.into(),
+                hint: hint.into(),
+            },
+        }
+    }
+
+    /// A call was sent and has no reply: it may have been executed.
+    pub(crate) fn maybe_executed(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            code: MAYBE_EXECUTED,
             text: Text::Error {
                 error: error.into(),
                 hint: hint.into(),

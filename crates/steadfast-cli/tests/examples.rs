@@ -7,16 +7,21 @@
 
 #[path = "gateway/process.rs"]
 mod process;
+#[path = "call/websocket.rs"]
+mod websocket;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::process::Process;
+use crate::websocket::Connection;
 
 #[test]
 fn the_examples_of_serve_print_the_banner_or_the_configuration() {
@@ -50,6 +55,19 @@ fn the_examples_of_connect_subscribe_and_publish() {
         } else {
             end_when(directory.path(), &example, "subscribed");
         }
+    }
+}
+
+#[test]
+fn the_examples_of_call_have_a_result() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = json_rpc_server().to_string();
+
+    let all = examples(&["call"]);
+    assert!(all.len() >= 4, "{all:?}");
+    for example in all {
+        let example = example.replace("127.0.0.1:9000", &server);
+        assert_success(&example, &run(directory.path(), &example));
     }
 }
 
@@ -131,7 +149,7 @@ fn the_other_examples_of_the_program_are_those_of_its_commands_or_succeed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     std::os::unix::fs::symlink(root, directory.path().join("scenarios")).unwrap();
     std::os::unix::fs::symlink("steadfast-data", directory.path().join("DIR")).unwrap();
-    let known: BTreeSet<String> = ["serve", "connect", "sim", "proxy"]
+    let known: BTreeSet<String> = ["serve", "connect", "sim", "proxy", "call"]
         .into_iter()
         .flat_map(|command| examples(&[command]))
         .collect();
@@ -168,6 +186,21 @@ fn examples(command: &[&str]) -> Vec<String> {
         .map(|line| line.split("   ").next().unwrap_or_default())
         .map(|line| line.split("  ").next().unwrap_or_default().to_owned())
         .collect()
+}
+
+/// The address of a server of JSON-RPC that returns a result for each call, to one client after the other.
+fn json_rpc_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut connection, _) = Connection::upgrade(socket.unwrap());
+            while let Some(request) = connection.receive() {
+                connection.reply(&request, "\"result\":\"ok\"");
+            }
+        }
+    });
+    address
 }
 
 fn start(directory: &Path, arguments: &[&str]) -> Process {

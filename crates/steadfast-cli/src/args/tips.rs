@@ -19,6 +19,10 @@ const OTHER_NAMES: &[(&[&str], &str)] = &[
         "to subscribe: steadfast connect ws://127.0.0.1:8000 --subscribe CHANNEL",
     ),
     (
+        &["rpc", "jsonrpc", "json-rpc", "request", "invoke"],
+        "to call a method of a JSON-RPC server: steadfast call URL METHOD [PARAMS]",
+    ),
+    (
         &["verify", "backup", "restore", "repair", "forget"],
         "to maintain a log: steadfast log verify|backup|restore|repair|forget",
     ),

@@ -1,6 +1,7 @@
 //! Parsers of values whose errors say what may be written.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use steadfast_protocol::limits::Limits;
 
@@ -26,4 +27,36 @@ pub(super) fn channel(text: &str) -> Result<String, String> {
         "a channel name has 1 to {} bytes, for example lobby",
         Limits::CHANNEL_BYTES
     ))
+}
+
+/// Parses the name of a method of JSON-RPC.
+pub(super) fn method(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("a method has a name, for example status".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses a time limit in seconds, above zero and at most a day.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    const MAX: Duration = Duration::from_hours(24);
+    let time = text.parse().ok().and_then(|seconds: f64| {
+        let time = Duration::try_from_secs_f64(seconds).ok()?;
+        (!time.is_zero() && time <= MAX).then_some(time)
+    });
+    time.ok_or_else(|| "must be above 0 and at most 86400, for example 30 or 0.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_limit_is_above_zero_and_at_most_a_day() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("86400"), Ok(Duration::from_hours(24)));
+        for text in ["0", "1e-12", "-1", "86401", "inf", "NaN", "ten", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ pub(super) struct Document {
     pub(super) has_one_folder: bool,
 }
 
-pub(super) const DOCUMENTS: [Document; 4] = [
+pub(super) const DOCUMENTS: [Document; 5] = [
     Document {
         path: "README.md",
         outputs: &[
@@ -83,6 +83,29 @@ pub(super) const DOCUMENTS: [Document; 4] = [
         ],
         is_killed: false,
         has_one_folder: false,
+    },
+    Document {
+        path: "docs/how-to/json-rpc.md",
+        outputs: &[
+            ("steadfast call ws://127.0.0.1:9000 add '[1, 2]'", &["3"]),
+            (
+                "steadfast call ws://127.0.0.1:9000 status --class read --raw",
+                &["0 orders"],
+            ),
+            (
+                "echo '{\"name\": \"a\"}' | steadfast call ws://127.0.0.1:9000 create - --json",
+                &["{\"outcome\":\"result\",\"result\":1}"],
+            ),
+            (
+                "sh order.sh create_and_crash",
+                &["no reply: is the order there?", "ordered"],
+            ),
+            (
+                "steadfast call ws://127.0.0.1:9000 status --login login --key-file key",
+                &["\"2 orders\""],
+            ),
+        ],
+        is_killed: false,
     },
 ];
 

@@ -26,10 +26,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many lines of an output an error shows.
 const SHOWN_LINES: usize = 20;
 /// The ends of commands that run until a reader stops them, in addition to servers, and the text with which they are ready.
-const ENDLESS: [(&str, &str); 5] = [
+const ENDLESS: [(&str, &str); 6] = [
     ("--subscribe news", "subscribed"),
     ("--subscribe lobby", "subscribed"),
     ("node news.mjs", "hello"),
+    ("node server.mjs", "listening"),
     ("cargo run", "Publication"),
     ("steadfast proxy serve", "is listening on"),
 ];
@@ -85,7 +86,7 @@ impl Reader {
                     self.command(line, false)?;
                 }
             }
-            "js" | "rust" | "python" => self.save(&item.text)?,
+            "js" | "rust" | "python" | "bash" => self.save(&item.text)?,
             "toml" if has_file_name(&item.text) => self.save(&item.text)?,
             "toml" => self.check_configuration(&item.text)?,
             // What a command prints, shortened; the commands have outputs that are checked.

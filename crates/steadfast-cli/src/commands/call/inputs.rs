@@ -1,0 +1,175 @@
+//! What the arguments name: the URL, the params, the certificates, the key. Everything is read and checked before the
+//! client connects.
+
+mod key;
+mod params;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast::jsonrpc::{Class, Client, Driver, ErrorObject, LoginCall, LoginRequest};
+use steadfast::{Endpoint, Secret};
+
+use super::outcome::Problem;
+use super::{BACKOFF, CLOSE_TIMEOUT};
+use crate::args::call::{Call, CallClass};
+use crate::env::Environment;
+use crate::output::escape;
+
+/// The largest certificate file: authorities of a system together have less than 1 MiB.
+const CA_BYTES_MAX: usize = 16 << 20;
+
+/// A call with valid arguments.
+pub(super) struct Request {
+    pub(super) endpoint: Endpoint,
+    pub(super) method: String,
+    /// Raw JSON; empty for none.
+    pub(super) params: Bytes,
+    pub(super) class: Class,
+    pub(super) timeout: Duration,
+    /// The login method, if there is one.
+    pub(super) login: Option<String>,
+    pub(super) is_verbose: bool,
+    key: Option<Secret>,
+}
+
+impl Request {
+    /// Whether calling the method twice does no harm.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.class != Class::Write
+    }
+
+    /// Text that may be from the server, without the key, and safe for a terminal.
+    pub(super) fn shown(&self, text: &str) -> String {
+        escape::text(&key::removed(self.key.as_ref(), text))
+    }
+
+    /// An error of the server, in which the key could be repeated.
+    pub(super) fn without_key(&self, error: ErrorObject) -> ErrorObject {
+        let key = self.key.as_ref();
+        let shown = ErrorObject::new(error.code, key::removed(key, &error.message));
+        match error.data {
+            None => shown,
+            Some(data) => {
+                let text = String::from_utf8_lossy(&data);
+                shown.data(key::removed(key, &text).into_owned().into())
+            }
+        }
+    }
+}
+
+/// Reads everything that the arguments name.
+///
+/// # Errors
+///
+/// An argument is invalid, or a file cannot be read.
+pub(super) fn read(
+    arguments: &Call,
+    environment: &Environment,
+) -> Result<(Request, Client, Driver), Problem> {
+    let url = with_path(&arguments.url);
+    let endpoint: Endpoint = url.parse().map_err(invalid_url)?;
+    let key = key::read(arguments, environment)?;
+    let certificates = arguments.ca.as_deref().map(certificates).transpose()?;
+    let request = Request {
+        endpoint,
+        method: arguments.method.clone(),
+        params: params::read(arguments.params.as_deref())?,
+        class: class(arguments.class),
+        timeout: arguments.timeout,
+        login: arguments.login.clone(),
+        is_verbose: arguments.verbose,
+        key,
+    };
+    let mut builder = Client::builder(&url)
+        .map_err(invalid_url)?
+        .backoff(BACKOFF)
+        .close_timeout(CLOSE_TIMEOUT);
+    if let Some(pem) = &certificates {
+        builder = builder.add_root_certificate(pem);
+    }
+    if let (Some(method), Some(key)) = (request.login.clone(), &request.key) {
+        let login = move |key: &Secret| login(&method, key);
+        builder = builder.token(key.expose()).login(LoginCall::new(login));
+    }
+    let built = builder.build().map_err(|error| match &arguments.ca {
+        Some(file) if matches!(error, steadfast::error::BuildError::Certificate) => Problem::new(
+            format!("no certificate in {}, or an invalid one", file.display()),
+            "--ca requires a file in PEM format, with -----BEGIN CERTIFICATE-----",
+        ),
+        Some(_) | None => Problem::new(error.to_string(), ""),
+    });
+    built.map(|(client, driver)| (request, client, driver))
+}
+
+const fn class(class: CallClass) -> Class {
+    match class {
+        CallClass::Read => Class::Read,
+        CallClass::Idempotent => Class::Idempotent,
+        CallClass::Write => Class::Write,
+    }
+}
+
+fn login(method: &str, key: &Secret) -> LoginRequest {
+    let params = serde_json::json!([key.expose()]);
+    LoginRequest {
+        method: method.to_owned(),
+        params: params.to_string().into(),
+    }
+}
+
+/// The URL, in which the root is not left to the client library: it completes the path of the root to that of a Centrifuge
+/// gateway, but keeps a path with a query, also an empty one.
+fn with_path(url: &str) -> String {
+    let start = url.find("://").map_or(0, |index| index + "://".len());
+    let (scheme, rest) = url.split_at(start);
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match path.strip_prefix('/').unwrap_or(path) {
+        "" => format!("{scheme}{authority}/?"),
+        path => format!("{scheme}{authority}/{path}"),
+    }
+}
+
+fn invalid_url(error: impl std::error::Error) -> Problem {
+    Problem::new(
+        error.to_string(),
+        "For example: steadfast call ws://127.0.0.1:9000 add '[1, 2]'",
+    )
+}
+
+fn certificates(file: &Path) -> Result<Vec<u8>, Problem> {
+    let unreadable = |reason: String| {
+        Problem::new(
+            format!(
+                "cannot read the certificates in {}: {reason}",
+                file.display()
+            ),
+            "",
+        )
+    };
+    let opened = fs::File::open(file).map_err(|error| unreadable(error.to_string()))?;
+    params::limited(opened, CA_BYTES_MAX).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_path_is_that_of_the_root() {
+        for (url, expected) in [
+            ("ws://a:1", "/?"),
+            ("ws://a:1/", "/?"),
+            ("ws://a:1?x=/y", "/?x=/y"),
+            ("ws://a:1/rpc?x", "/rpc?x"),
+            ("localhost:1", "/?"),
+            ("[::1]:9/rpc", "/rpc"),
+        ] {
+            let endpoint: Endpoint = with_path(url).parse().unwrap();
+            assert_eq!(endpoint.path(), expected, "{url}");
+        }
+    }
+}
