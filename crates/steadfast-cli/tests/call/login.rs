@@ -188,3 +188,22 @@ fn a_login_without_a_reply_is_named_as_what_may_be_awaited() {
     let slow = "If the server is slow, use a longer --timeout.";
     assert_eq!(run, ended(8, "", &[&error, slow]));
 }
+
+#[test]
+fn a_key_that_leaves_the_machine_unencrypted_is_a_warning() {
+    // Too long for a label, so that no server is asked.
+    let host = "x".repeat(80);
+    let mut command = command(
+        &format!("ws://{host}"),
+        "add --login auth.login --timeout 0.1",
+    );
+    command.env("STEADFAST_KEY", KEY);
+
+    let run = run(command);
+
+    let warning = format!(
+        "warning: the key is sent unencrypted to {host}:80: use wss:// if the server speaks TLS\n"
+    );
+    assert!(run.stderr.starts_with(&warning), "{run:?}");
+    assert_eq!(run.code, Some(8));
+}

@@ -5,6 +5,7 @@ mod key;
 mod params;
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::outcome::Problem;
 use super::{BACKOFF, CLOSE_TIMEOUT};
 use crate::args::call::{Call, CallClass};
 use crate::env::Environment;
-use crate::output::escape;
+use crate::output::{self, escape};
 
 /// The largest certificate file: authorities of a system together have less than 1 MiB.
 const CA_BYTES_MAX: usize = 16 << 20;
@@ -72,6 +73,12 @@ pub(super) fn read(
     let url = with_path(&arguments.url);
     let endpoint: Endpoint = url.parse().map_err(invalid_url)?;
     let key = key::read(arguments, environment)?;
+    if key.is_some() && is_readable_on_the_way(&endpoint) {
+        output::message(&format!(
+            "warning: the key is sent unencrypted to {}: use wss:// if the server speaks TLS",
+            endpoint.socket_address()
+        ));
+    }
     let certificates = arguments.ca.as_deref().map(certificates).transpose()?;
     let request = Request {
         endpoint,
@@ -133,6 +140,15 @@ fn with_path(url: &str) -> String {
     }
 }
 
+/// Whether what is sent leaves this machine unencrypted.
+fn is_readable_on_the_way(endpoint: &Endpoint) -> bool {
+    let is_local = match endpoint.host().parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_name) => endpoint.host().eq_ignore_ascii_case("localhost"),
+    };
+    !is_local && endpoint.to_string().starts_with("ws://")
+}
+
 fn invalid_url(error: impl std::error::Error) -> Problem {
     Problem::new(
         error.to_string(),
@@ -170,6 +186,21 @@ mod tests {
         ] {
             let endpoint: Endpoint = with_path(url).parse().unwrap();
             assert_eq!(endpoint.path(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_stays_on_this_machine_or_is_encrypted_is_not_readable_on_the_way() {
+        for (url, expected) in [
+            ("ws://a.example", true),
+            ("http://192.0.2.1:80", true),
+            ("wss://a.example", false),
+            ("ws://127.0.0.1:1", false),
+            ("ws://[::1]:1", false),
+            ("ws://localhost:1", false),
+        ] {
+            let endpoint = url.parse().unwrap();
+            assert_eq!(is_readable_on_the_way(&endpoint), expected, "{url}");
         }
     }
 }
