@@ -8,8 +8,11 @@ use crate::tools::{command, output, say};
 
 /// The crates with features, each with those that must build alone, and the empty set.
 const ALONE: [(&str, &[&str]); 3] = [
-    ("steadfast-core", &["", "centrifuge"]),
-    ("steadfast", &["", "centrifuge", "tls", "websocket"]),
+    ("steadfast-core", &["", "centrifuge", "jsonrpc"]),
+    (
+        "steadfast",
+        &["", "centrifuge", "jsonrpc", "tls", "websocket"],
+    ),
     ("steadfast-proxy", &["", "api"]),
 ];
 

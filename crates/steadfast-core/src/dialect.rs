@@ -29,6 +29,13 @@ use crate::secret::Secret;
 
 /// A protocol over a connection that carries messages in order.
 pub trait Dialect: Clone + fmt::Debug {
+    /// The path of a URL without one. The root by default.
+    const DEFAULT_PATH: &'static str = "/";
+
+    /// An idempotent call that was in flight in this number of losses is not sent again: it may cause them, for example by
+    /// a crash of the server. Without a limit by default: its deadline ends the repetitions.
+    const CALL_LOSSES_MAX: u8 = u8::MAX;
+
     /// A request with one reply, which the application waits for.
     type Call: Call;
     /// The result of a call.

@@ -12,10 +12,6 @@ use crate::deadlines::Deadlines;
 use crate::dialect::Call;
 use crate::io::{CallError, CallId};
 
-/// A call that was in flight in this number of losses in a row is not sent again: it may cause them, for example by a crash
-/// of the server.
-const LOSSES_MAX: u8 = 3;
-
 /// A call and its state.
 #[derive(Debug)]
 struct PendingCall<C> {
@@ -35,6 +31,8 @@ struct PendingCall<C> {
 pub(crate) struct PendingCalls<C> {
     len_max: usize,
     in_flight_max: usize,
+    /// A call that was in flight in this number of losses fails.
+    losses_max: u8,
     /// The oldest call first. Sent calls precede unsent ones, because a connection sends the oldest first.
     pending: VecDeque<PendingCall<C>>,
     /// The number of calls that were sent on this connection.
@@ -44,10 +42,11 @@ pub(crate) struct PendingCalls<C> {
 }
 
 impl<C: Call> PendingCalls<C> {
-    pub(crate) const fn new(len_max: usize, in_flight_max: usize) -> Self {
+    pub(crate) const fn new(len_max: usize, in_flight_max: usize, losses_max: u8) -> Self {
         Self {
             len_max,
             in_flight_max,
+            losses_max,
             pending: VecDeque::new(),
             sent: 0,
             deadlines: Deadlines::new(),
@@ -150,7 +149,7 @@ impl<C: Call> PendingCalls<C> {
         self.pending.retain_mut(|it| {
             let was_in_flight = it.command.take().is_some();
             it.losses = it.losses.saturating_add(u8::from(was_in_flight));
-            let is_suspect = is_caused_by_call || it.losses >= LOSSES_MAX;
+            let is_suspect = is_caused_by_call || it.losses >= self.losses_max;
             let is_lost = was_in_flight && (is_suspect || !it.call.is_idempotent());
             if is_lost {
                 self.deadlines.remove(it.deadline, it.id.0);
@@ -312,7 +311,7 @@ mod tests {
         fn each_call_is_found_by_its_command_and_the_earliest_deadline_is_known(
             steps in proptest::collection::vec((step(), any::<u64>()), 1..100),
         ) {
-            let mut calls = PendingCalls::new(CALLS_MAX, 3);
+            let mut calls = PendingCalls::new(CALLS_MAX, 3, 2);
             // The ids of commands start again during the run.
             let mut command = u32::MAX - 5;
             for (step, pick) in steps {

@@ -119,7 +119,7 @@ impl<D: Dialect> Session<D> {
             pending: Pending {
                 credentials: Credentials::new(credentials),
                 outbox: Outbox::new(outbox),
-                calls: PendingCalls::new(calls_max, calls_in_flight_max),
+                calls: PendingCalls::new(calls_max, calls_in_flight_max, D::CALL_LOSSES_MAX),
                 subscriptions: Subscriptions::new(subscriptions_max),
             },
             wire: Wire::default(),

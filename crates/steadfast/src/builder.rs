@@ -84,7 +84,7 @@ impl<D: Dialect> Builder<D> {
     /// The URL is invalid.
     pub fn new(url: &str, dialect: D) -> Result<Self, BuildError> {
         Ok(Self {
-            endpoints: vec![url.parse()?],
+            endpoints: vec![Endpoint::with_default_path(url, D::DEFAULT_PATH)?],
             dialect,
             invalid: None,
             credentials: CredentialsSource::Fixed(Secret::default()),

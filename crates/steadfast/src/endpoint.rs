@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The path of the Centrifuge client protocol, used for a URL without a path.
+/// The path of the Centrifuge client protocol.
 pub(crate) const DEFAULT_PATH: &str = "/connection/websocket";
 
 /// The longest URL in bytes; HTTP servers commonly accept request lines of this length.
@@ -18,7 +18,8 @@ pub(crate) const URL_BYTES_MAX: usize = 8_000;
 ///
 /// Written as `ws://HOST[:PORT][/PATH]` or `wss://…`; `http://` and `https://` are equivalent. A URL without a scheme is
 /// `wss://`, so that no token is sent unencrypted by mistake, or `ws://` if the host is `localhost` or a loopback
-/// address. Without a port it is 80, or 443 with TLS; without a path it is `/connection/websocket`.
+/// address. Without a port it is 80, or 443 with TLS; without a path it is `/connection/websocket`, and for clients of
+/// other protocols `/`.
 ///
 /// ```
 /// use steadfast::Endpoint;
@@ -210,6 +211,13 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(url: &str) -> Result<Self, Self::Err> {
+        Self::with_default_path(url, DEFAULT_PATH)
+    }
+}
+
+impl Endpoint {
+    /// Parses a URL; this is the path of one without a path.
+    pub(crate) fn with_default_path(url: &str, default_path: &str) -> Result<Self, EndpointError> {
         if url.len() > URL_BYTES_MAX {
             return Err(EndpointError::TooLong);
         }
@@ -217,7 +225,7 @@ impl FromStr for Endpoint {
             return Err(EndpointError::Character);
         }
         // The error of a URL with credentials could show a part of the password.
-        parse(url).map_err(|error| {
+        parse(url, default_path).map_err(|error| {
             if url.contains('@') {
                 EndpointError::Credentials
             } else {
@@ -228,7 +236,7 @@ impl FromStr for Endpoint {
 }
 
 /// Parses a URL without white space and control characters.
-fn parse(url: &str) -> Result<Endpoint, EndpointError> {
+fn parse(url: &str, default_path: &str) -> Result<Endpoint, EndpointError> {
     let (scheme, rest) = split_scheme(url)?;
     // A fragment is only for browsers and is not sent.
     let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
@@ -247,7 +255,7 @@ fn parse(url: &str) -> Result<Endpoint, EndpointError> {
         security,
         host: host.to_owned(),
         port: port.unwrap_or_else(|| security.default_port()),
-        path: complete_path(path),
+        path: complete_path(path, default_path),
     })
 }
 
@@ -311,10 +319,10 @@ fn parse_port(text: &str) -> Result<u16, EndpointError> {
     }
 }
 
-fn complete_path(path: &str) -> String {
+fn complete_path(path: &str, default_path: &str) -> String {
     match path {
-        "" | "/" => DEFAULT_PATH.to_owned(),
-        query if query.starts_with('?') => format!("{DEFAULT_PATH}{query}"),
+        "" | "/" => default_path.to_owned(),
+        query if query.starts_with('?') => format!("{default_path}{query}"),
         path => path.to_owned(),
     }
 }

@@ -11,7 +11,7 @@ fn params_are_sent_as_they_were_written_and_the_result_is_one_line() {
 
     assert_eq!(run, ended(0, "{\"sum\": [1e400, 3]}\n", &[]));
     let (path, request) = server.finish();
-    assert_eq!(path, "/?");
+    assert_eq!(path, "/");
     assert_eq!(
         request,
         r#"{"jsonrpc":"2.0","id":1,"method":"add","params":[1e400,2]}"#

@@ -164,6 +164,8 @@ impl Centrifuge {
 }
 
 impl Dialect for Centrifuge {
+    const DEFAULT_PATH: &'static str = "/connection/websocket";
+
     type Call = Call;
     type Response = Response;
     type Message = Publish;

@@ -208,6 +208,8 @@ impl JsonRpc {
 }
 
 impl Dialect for JsonRpc {
+    const CALL_LOSSES_MAX: u8 = 3;
+
     type Call = MethodCall;
     type Response = Bytes;
     type Message = Notification;

@@ -58,9 +58,12 @@ fn an_error_without_an_id_ends_the_only_call_in_flight_and_otherwise_none() {
     script.receive(parse_error);
 
     assert!(script.take_results().is_empty());
-    let notice = script.events.iter().find_map(|event| match event {
-        SessionEvent::Notice { text } => Some(text.as_str()),
-        _ => None,
+    let notice = script.events.iter().find_map(|event| {
+        if let SessionEvent::Notice { text } = event {
+            Some(text.as_str())
+        } else {
+            None
+        }
     });
     assert_eq!(
         notice,

@@ -17,11 +17,16 @@ fn heads() -> Feed {
 
 fn items(script: &mut Script) -> Vec<String> {
     let items = std::mem::take(&mut script.items).into_iter();
-    let text = |event| match event {
-        SubscriptionEvent::Item(item) => String::from_utf8_lossy(&item).into_owned(),
-        SubscriptionEvent::Subscribed { .. } => "subscribed".to_owned(),
-        SubscriptionEvent::Gap { .. } => "gap".to_owned(),
-        other => format!("{other:?}"),
+    let text = |event| {
+        if let SubscriptionEvent::Item(item) = event {
+            String::from_utf8_lossy(&item).into_owned()
+        } else if matches!(event, SubscriptionEvent::Subscribed { .. }) {
+            "subscribed".to_owned()
+        } else if matches!(event, SubscriptionEvent::Gap { .. }) {
+            "gap".to_owned()
+        } else {
+            format!("{event:?}")
+        }
     };
     items.map(text).collect()
 }

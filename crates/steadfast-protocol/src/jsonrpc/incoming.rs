@@ -247,10 +247,10 @@ mod tests {
 
     fn id(raw: &str) -> ResponseId {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{raw},"result":1}}"#);
-        match one(&text) {
-            Incoming::Response { id, .. } => id,
-            other => panic!("{other:?}"),
-        }
+        let Incoming::Response { id, .. } = one(&text) else {
+            panic!("{text}");
+        };
+        id
     }
 
     #[test]

@@ -28,7 +28,8 @@ impl<D: Dialect> Builder<D> {
     ///
     /// The URL is invalid.
     pub fn endpoint(mut self, url: &str, priority: u16) -> Result<Self, BuildError> {
-        self.endpoints.push(url.parse()?);
+        self.endpoints
+            .push(Endpoint::with_default_path(url, D::DEFAULT_PATH)?);
         self.settings.link.priorities.push(priority);
         Ok(self)
     }

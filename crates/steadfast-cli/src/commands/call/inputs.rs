@@ -70,8 +70,7 @@ pub(super) fn read(
     arguments: &Call,
     environment: &Environment,
 ) -> Result<(Request, Client, Driver), Problem> {
-    let url = with_path(&arguments.url);
-    let endpoint: Endpoint = url.parse().map_err(invalid_url)?;
+    let endpoint: Endpoint = arguments.url.parse().map_err(invalid_url)?;
     let key = key::read(arguments, environment)?;
     if key.is_some() && is_readable_on_the_way(&endpoint) {
         output::message(&format!(
@@ -90,7 +89,7 @@ pub(super) fn read(
         is_verbose: arguments.verbose,
         key,
     };
-    let mut builder = Client::builder(&url)
+    let mut builder = Client::builder(&arguments.url)
         .map_err(invalid_url)?
         .backoff(BACKOFF)
         .close_timeout(CLOSE_TIMEOUT);
@@ -127,19 +126,6 @@ fn login(method: &str, key: &Secret) -> LoginRequest {
     }
 }
 
-/// The URL, in which the root is not left to the client library: it completes the path of the root to that of a Centrifuge
-/// gateway, but keeps a path with a query, also an empty one.
-fn with_path(url: &str) -> String {
-    let start = url.find("://").map_or(0, |index| index + "://".len());
-    let (scheme, rest) = url.split_at(start);
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    match path.strip_prefix('/').unwrap_or(path) {
-        "" => format!("{scheme}{authority}/?"),
-        path => format!("{scheme}{authority}/{path}"),
-    }
-}
-
 /// Whether what is sent leaves this machine unencrypted.
 fn is_readable_on_the_way(endpoint: &Endpoint) -> bool {
     let is_local = match endpoint.host().parse::<IpAddr>() {
@@ -173,21 +159,6 @@ fn certificates(file: &Path) -> Result<Vec<u8>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_without_a_path_is_that_of_the_root() {
-        for (url, expected) in [
-            ("ws://a:1", "/?"),
-            ("ws://a:1/", "/?"),
-            ("ws://a:1?x=/y", "/?x=/y"),
-            ("ws://a:1/rpc?x", "/rpc?x"),
-            ("localhost:1", "/?"),
-            ("[::1]:9/rpc", "/rpc"),
-        ] {
-            let endpoint: Endpoint = with_path(url).parse().unwrap();
-            assert_eq!(endpoint.path(), expected, "{url}");
-        }
-    }
 
     #[test]
     fn what_stays_on_this_machine_or_is_encrypted_is_not_readable_on_the_way() {

@@ -16,9 +16,12 @@ use crate::secret::Secret;
 /// Both functions must be pure: their results may depend on their arguments only, because each connection uses them.
 #[derive(Clone)]
 pub struct LoginCall {
-    request: Arc<dyn Fn(&Secret) -> LoginRequest + Send + Sync>,
-    evaluate: Arc<dyn Fn(&Result<Bytes, ErrorObject>) -> LoginVerdict + Send + Sync>,
+    request: Arc<MakeRequest>,
+    evaluate: Arc<Evaluate>,
 }
+
+type MakeRequest = dyn Fn(&Secret) -> LoginRequest + Send + Sync;
+type Evaluate = dyn Fn(&Result<Bytes, ErrorObject>) -> LoginVerdict + Send + Sync;
 
 /// The login as a request.
 #[derive(Clone, PartialEq, Eq)]

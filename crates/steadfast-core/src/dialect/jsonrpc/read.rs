@@ -25,7 +25,7 @@ impl JsonRpc {
             Incoming::Response { id, outcome } => {
                 let event = match id {
                     ResponseId::Number(id) => self.on_response(id, outcome, in_flight, wire),
-                    ResponseId::Null => on_response_without_id(outcome, in_flight),
+                    ResponseId::Null => Some(on_response_without_id(outcome, in_flight)),
                     ResponseId::Unknown(id) => Some(notice(format!("a response with the id {id}"))),
                 };
                 events.extend(event);
@@ -121,11 +121,11 @@ impl JsonRpc {
 fn on_response_without_id(
     outcome: Result<Bytes, ErrorObject>,
     in_flight: &impl InFlight<JsonRpc>,
-) -> Option<Event> {
+) -> Event {
     match (outcome, in_flight.only_call()) {
-        (Err(error), Some(id)) => Some(refused(id, error)),
-        (Err(error), None) => Some(notice(format!("an error without an id: {error}"))),
-        (Ok(_), _) => Some(notice("a result without an id".to_owned())),
+        (Err(error), Some(id)) => refused(id, error),
+        (Err(error), None) => notice(format!("an error without an id: {error}")),
+        (Ok(_), _) => notice("a result without an id".to_owned()),
     }
 }
 
