@@ -267,7 +267,7 @@ mod tests {
                     }
                 }
                 Step::LoseConnection => {
-                    self.on_connection_lost::<()>(pick % 2 == 0);
+                    self.on_connection_lost::<()>(pick.is_multiple_of(2));
                 }
                 Step::Expire => {
                     self.expire::<()>(now);

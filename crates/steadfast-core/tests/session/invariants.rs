@@ -252,7 +252,7 @@ impl InvariantChecker {
             SessionEvent::Attempting { .. } | SessionEvent::Waiting { .. } => {
                 assert!(!self.is_connected, "{event:?} while connected");
             }
-            _ => panic!("unknown event {event:?}"),
+            SessionEvent::Notice { .. } | _ => panic!("unknown event {event:?}"),
         }
         if *event == SessionEvent::Closed {
             self.has_failed = false;
