@@ -29,6 +29,7 @@ pub(crate) const SHELLS: &[&str] = &[
     "steadfast",
     "steadfast-gateway",
     "steadfast-proxy",
+    "steadfast-truenas-emulator",
     "steadfast-lab",
 ];
 
@@ -109,6 +110,10 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "steadfast-truenas-emulator",
+        &["steadfast-machine", "steadfast-protocol", "steadfast-clock"],
+    ),
+    (
         "steadfast-lab",
         &[
             "steadfast-machine",
@@ -134,6 +139,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast",
             "steadfast-gateway",
             "steadfast-proxy",
+            "steadfast-truenas-emulator",
             "steadfast-lab",
         ],
     ),

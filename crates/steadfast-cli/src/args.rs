@@ -1,6 +1,7 @@
 //! The command line: commands, options and help texts. The commands interpret the values.
 
 pub(crate) mod call;
+pub(crate) mod emulate;
 pub(crate) mod proxy;
 mod report_file;
 mod tips;
@@ -419,6 +420,9 @@ pub(crate) enum Lab {
     /// Evaluate a stored run with the checks of this version, and render it again
     #[command(after_help = LAB_EXAMPLES)]
     Report(LabReport),
+    /// Run a server that behaves as another product does, for the tests of its clients
+    #[command(subcommand)]
+    Emulate(emulate::Emulate),
     /// Execute a program that is killed when its parent process terminates; used by the lab itself
     #[command(hide = true)]
     Launch(Launch),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use steadfast_protocol::limits::Limits;
+use steadfast_truenas_emulator::ApiVersion;
 
 /// Parses a port; 0 is valid.
 pub(super) fn port(text: &str) -> Result<u16, String> {
@@ -16,6 +17,14 @@ pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     let example = "127.0.0.1 for clients on this machine, or 0.0.0.0 for all";
     text.parse()
         .map_err(|_error| format!("must be an IP address, for example {example}"))
+}
+
+/// Parses a version of the emulated API.
+pub(super) fn api_version(text: &str) -> Result<ApiVersion, String> {
+    ApiVersion::from_name(text).ok_or_else(|| {
+        let names = ApiVersion::ALL.map(ApiVersion::name);
+        format!("must be one of {}", names.join(", "))
+    })
 }
 
 /// Parses the name of a channel.

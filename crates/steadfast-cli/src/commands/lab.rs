@@ -4,6 +4,7 @@ mod check;
 mod display;
 mod driver;
 mod drivers;
+mod emulate;
 mod heal;
 mod interrupt;
 mod isolate;
@@ -31,6 +32,7 @@ pub(super) fn run(arguments: &Lab) -> Result<(), Failure> {
         Lab::Check(arguments) => check::run(arguments),
         Lab::Heal(arguments) => heal::run(arguments),
         Lab::Report(arguments) => report::run(arguments),
+        Lab::Emulate(arguments) => emulate::run(arguments),
         Lab::Launch(arguments) => Err(launch(arguments)),
         Lab::Driver { name } => driver::run(*name),
     }

@@ -1,0 +1,29 @@
+//! What a test can do to the emulator in addition to calling its API.
+
+/// A request of a test; `docs/reference/truenas-emulator.md` lists the paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Restarts the middleware: all connections end without a close frame, jobs and tokens are lost, job ids start at 1.
+    Restart,
+    /// Lets every session exceed its greatest age.
+    ExpireSessions,
+    /// Ends every connection with a session with code 1000 and no reason, as an administrator can.
+    TerminateSessions,
+    /// Ends every connection without a close frame.
+    CutConnections,
+    /// Executes the next call of this method without a reply, and then ends its connection without a close frame.
+    LoseReply {
+        /// The name of the method.
+        method: String,
+    },
+    /// Lets the job of this method that ends next fail.
+    FailJob {
+        /// The name of the method.
+        method: String,
+    },
+    /// Ends all subscriptions to a collection with `notify_unsubscribed`.
+    EndSubscriptions {
+        /// The name of the collection.
+        collection: String,
+    },
+}

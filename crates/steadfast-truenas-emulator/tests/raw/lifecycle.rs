@@ -1,0 +1,176 @@
+//! The ends of sessions, connections and of the middleware.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use steadfast_truenas_emulator::{ApiVersion, Control, Input};
+
+use crate::rig::{End, Rig, policy, seconds};
+
+const DAY: u64 = 24 * 60 * 60;
+
+#[test]
+fn a_session_of_30_days_ends_with_the_next_message_and_the_socket_stays() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+    rig.advance(seconds(30 * DAY - 60));
+    let before = rig.call(connection, "auth.me", json!([]));
+    rig.advance(seconds(60));
+
+    let after = rig.call(connection, "auth.me", json!([]));
+    let ping = rig.call(connection, "core.ping", json!([]));
+    let again = rig.log_in(connection);
+
+    assert_eq!(before["result"]["pw_name"], "admin");
+    let error = &after["error"];
+    assert_eq!(
+        (&error["code"], &error["data"]["error"]),
+        (&json!(-32_001), &json!(207))
+    );
+    assert_eq!(ping["result"], "pong");
+    assert_eq!(again["response_type"], "SUCCESS");
+    assert_eq!(rig.end(connection), None);
+}
+
+#[test]
+fn subscriptions_of_an_expired_session_continue_except_those_to_jobs() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+    for name in ["pool.dataset.query", "core.get_jobs"] {
+        rig.call(connection, "core.subscribe", json!([name]));
+    }
+    rig.control(Control::ExpireSessions);
+    assert_eq!(
+        rig.call(connection, "auth.me", json!([]))["error"]["data"]["error"],
+        207
+    );
+
+    let other = rig.logged_in();
+    rig.call(other, "pool.dataset.create", json!([{"name": "tank/a"}]));
+    rig.call(other, "pool.scrub.scrub", json!(["tank"]));
+
+    let messages = rig.messages(connection);
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert_eq!(messages[0]["params"]["collection"], "pool.dataset.query");
+}
+
+#[test]
+fn a_restart_cuts_all_connections_and_job_ids_begin_at_1_again() {
+    let mut rig = Rig::new();
+    let (first, second) = (rig.logged_in(), rig.open());
+    let id = rig.call(first, "pool.scrub.scrub", json!(["tank"]))["result"].clone();
+    rig.call(first, "pool.dataset.create", json!([{"name": "tank/a"}]));
+
+    rig.control(Control::Restart);
+
+    assert_eq!(
+        (rig.end(first), rig.end(second)),
+        (Some(End::Cut), Some(End::Cut))
+    );
+    let after = rig.logged_in();
+    let jobs = rig.call(after, "core.get_jobs", json!([]));
+    assert_eq!(jobs["result"], json!([]));
+    let again = rig.call(after, "core.bulk", json!(["core.ping", [[]]]))["result"].clone();
+    assert_eq!(
+        (id, again),
+        (json!(1), json!(1)),
+        "the id is that of another job now"
+    );
+    let found = rig.call(
+        after,
+        "pool.dataset.query",
+        json!([[["id", "=", "tank/a"]]]),
+    );
+    assert_eq!(found["result"][0]["id"], "tank/a", "what is stored stays");
+}
+
+#[test]
+fn a_running_job_is_lost_with_a_restart() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+    rig.request(connection, "pool.scrub.scrub", json!(["tank"]));
+    rig.advance(Duration::from_millis(100));
+
+    rig.control(Control::Restart);
+    rig.advance(seconds(5));
+
+    let after = rig.logged_in();
+    assert_eq!(
+        rig.call(after, "core.get_jobs", json!([]))["result"],
+        json!([])
+    );
+}
+
+#[test]
+fn an_administrator_ends_a_session_with_1000_and_without_a_reason() {
+    let mut rig = Rig::new();
+    let (admin, other) = (rig.logged_in(), rig.logged_in());
+    let sessions = rig.call(admin, "auth.sessions", json!([]))["result"].clone();
+    let rows = sessions.as_array().unwrap();
+    let foreign = rows.iter().find(|row| row["current"] == false).unwrap();
+
+    let reply = rig.call(admin, "auth.terminate_session", json!([foreign["id"]]));
+
+    assert_eq!(reply["result"], true);
+    assert_eq!(rig.end(other), Some(End::Closed(1000, String::new())));
+    assert_eq!(rig.end(admin), None);
+}
+
+#[test]
+fn a_test_can_terminate_all_sessions_and_anonymous_connections_stay() {
+    let mut rig = Rig::new();
+    let (user, anonymous) = (rig.logged_in(), rig.open());
+
+    rig.control(Control::TerminateSessions);
+
+    assert_eq!(rig.end(user), Some(End::Closed(1000, String::new())));
+    assert_eq!(rig.end(anonymous), None);
+}
+
+#[test]
+fn the_server_sends_nothing_on_its_own() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+
+    rig.advance(seconds(DAY));
+
+    assert_eq!(rig.messages(connection), Vec::<Value>::new());
+    assert_eq!(rig.end(connection), None);
+}
+
+#[test]
+fn an_idle_connection_is_cut_60_s_after_the_last_byte_of_the_server() {
+    let mut policy = policy(ApiVersion::V26_0_0);
+    policy.idle_cut = Some(seconds(60));
+    let mut rig = Rig::with(policy);
+    let (idle, pinging) = (rig.open(), rig.open());
+    for _ in 0..3 {
+        rig.advance(seconds(30));
+        rig.input(Input::PongSent {
+            connection: pinging,
+        });
+    }
+    assert_eq!((rig.end(idle), rig.end(pinging)), (Some(End::Cut), None));
+
+    rig.advance(Duration::from_millis(59_999));
+    let before = rig.end(pinging);
+    rig.advance(Duration::from_millis(1));
+
+    assert_eq!((before, rig.end(pinging)), (None, Some(End::Cut)));
+}
+
+#[test]
+fn a_message_of_the_client_alone_does_not_delay_the_idle_cut() {
+    let mut policy = policy(ApiVersion::V26_0_0);
+    policy.idle_cut = Some(seconds(60));
+    let mut rig = Rig::with(policy);
+    let connection = rig.logged_in();
+    rig.messages(connection);
+    // The login took 11 s in this test, and its reply came 10 ms after it began.
+    rig.advance(seconds(45));
+    rig.text(connection, r#"{"jsonrpc": "2.0", "method": "pool.query"}"#);
+
+    rig.advance(seconds(5));
+
+    assert_eq!(rig.end(connection), Some(End::Cut));
+}
