@@ -176,6 +176,7 @@ Examples:
   steadfast lab heal                undo what a crashed run left, which the next run does too
   steadfast lab report steadfast-lab/gateway-kill-7-1
                                     evaluate and render a stored run again
+  steadfast lab emulate truenas     serve an emulated TrueNAS, for tests of its clients
 
 Exit codes:
   0  PASS, or the plan was printed

@@ -16,6 +16,10 @@ pub enum Control {
         /// The name of the method.
         method: String,
     },
+    /// Executes no call until [`Control::ReleaseCalls`]: calls are admitted, rejected and counted as before.
+    HoldCalls,
+    /// Executes the calls that were held, in their order.
+    ReleaseCalls,
     /// Lets the job of this method that ends next fail.
     FailJob {
         /// The name of the method.

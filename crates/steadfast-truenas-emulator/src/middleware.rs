@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use steadfast_machine::{Generator, Instant, Machine, Timestamp};
 
 use self::calls::Due;
-use crate::connection::Connection;
+use crate::connection::{Call, Connection};
 use crate::errors;
 use crate::io::{ConnectionId, Input, Output};
 use crate::jobs::Jobs;
@@ -51,6 +51,8 @@ pub struct Middleware {
     journal: Journal,
     /// The number of this start, from 1.
     start: u64,
+    /// The calls that are due while a test holds all calls.
+    held: Option<Vec<Call>>,
     /// How many replies of a method are to be lost.
     lost_replies: BTreeMap<String, u32>,
     /// How many jobs of a method are to fail.
@@ -112,6 +114,7 @@ impl Middleware {
             storage: Storage::new(),
             journal: Journal::default(),
             start: 1,
+            held: None,
             lost_replies: BTreeMap::new(),
             failing_jobs: BTreeMap::new(),
             outputs: VecDeque::new(),

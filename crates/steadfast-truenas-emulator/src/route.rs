@@ -60,6 +60,8 @@ fn control(name: &str) -> (Route, &'static str) {
         ("expire-sessions", "") => Control::ExpireSessions,
         ("terminate-sessions", "") => Control::TerminateSessions,
         ("cut-connections", "") => Control::CutConnections,
+        ("hold-calls", "") => Control::HoldCalls,
+        ("release-calls", "") => Control::ReleaseCalls,
         ("lose-reply", method) if !method.is_empty() => Control::LoseReply {
             method: method.to_owned(),
         },

@@ -128,6 +128,8 @@ fn tests() -> Vec<Step> {
         end_to_end("failover", "failover"),
         end_to_end("proxy-clients", "proxy_clients"),
         end_to_end("known-bad", &waiting("known_bad", &[])),
+        end_to_end("truenas-clients", "truenas_clients"),
+        end_to_end("known-bad", "known_bad"),
         end_to_end("demo", "demo"),
         end_to_end("lab", &waiting("lab", &LAB)),
         bench_smoke().alone(),
@@ -135,11 +137,12 @@ fn tests() -> Vec<Step> {
 }
 
 /// The files with end-to-end tests that have steps of their own, since they start gateways or third-party clients.
-const END_TO_END: [&str; 7] = [
+const END_TO_END: [&str; 8] = [
     "third_party",
     "slow_links",
     "failover",
     "proxy_clients",
+    "truenas_clients",
     "known_bad",
     "demo",
     "lab",

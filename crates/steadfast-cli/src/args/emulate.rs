@@ -29,6 +29,7 @@ Exit codes:
 pub(crate) enum Emulate {
     /// The WebSocket API of the TrueNAS middleware
     #[command(after_help = EXAMPLES)]
+    #[expect(clippy::doc_markdown, reason = "help texts are no Markdown")]
     Truenas(EmulateTruenas),
 }
 

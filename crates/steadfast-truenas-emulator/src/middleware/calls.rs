@@ -44,7 +44,10 @@ impl Middleware {
     pub(super) fn run_due(&mut self) {
         while let Some(due) = self.schedule.take_due(self.now) {
             match due {
-                Due::Execute(call) => self.execute(call),
+                Due::Execute(call) => match &mut self.held {
+                    Some(held) => held.push(call),
+                    None => self.execute(call),
+                },
                 Due::Refuse(call) => {
                     let error = CallError::failed(Errno::Busy, "Rate Limit Exceeded");
                     self.finish(&call, &Err(error));
@@ -184,10 +187,17 @@ impl Middleware {
             Due::Execute(call) | Due::Refuse(call) => call.connection == id,
             Due::Job(_) | Due::IdleCheck(_) => false,
         });
+        let mut cancelled = Vec::new();
+        if let Some(held) = &mut self.held {
+            cancelled.extend(held.extract_if(.., |call| call.connection == id));
+        }
         for due in of_connection {
             if let Due::Execute(call) = due {
-                self.record(&call, CallState::Cancelled);
+                cancelled.push(call);
             }
+        }
+        for call in cancelled {
+            self.record(&call, CallState::Cancelled);
         }
     }
 

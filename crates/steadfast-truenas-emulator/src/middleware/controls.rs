@@ -1,6 +1,7 @@
 //! What tests request of the emulator.
 
 use super::Middleware;
+use super::calls::Due;
 use super::login::TERMINATED;
 use crate::control::Control;
 use crate::io::ConnectionId;
@@ -36,6 +37,12 @@ impl Middleware {
                 let count = self.lost_replies.entry(method).or_default();
                 *count = count.saturating_add(1);
             }
+            Control::HoldCalls => self.held = Some(self.held.take().unwrap_or_default()),
+            Control::ReleaseCalls => {
+                for call in self.held.take().unwrap_or_default() {
+                    self.schedule.add(self.now, Due::Execute(call));
+                }
+            }
             Control::FailJob { method } => {
                 let count = self.failing_jobs.entry(method).or_default();
                 *count = count.saturating_add(1);
@@ -54,6 +61,7 @@ impl Middleware {
             self.cut(id);
         }
         self.schedule.clear();
+        self.held = None;
         self.jobs = Jobs::default();
         self.tokens = Tokens::default();
         self.limiter = RateLimiter::new(self.now);

@@ -103,6 +103,22 @@ fn since_release_26_the_end_of_a_connection_cancels_its_calls() {
 }
 
 #[test]
+fn held_calls_are_cancelled_too() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+    rig.control(Control::HoldCalls);
+    rig.request(connection, CREATE, json!([{"name": "tank/a"}]));
+    rig.advance(seconds(1));
+
+    rig.input(Input::Closed { connection });
+    rig.control(Control::ReleaseCalls);
+    rig.advance(seconds(1));
+
+    let states: Vec<CallState> = entries(&rig).iter().map(|entry| entry.state).collect();
+    assert_eq!(states, [CallState::Cancelled]);
+}
+
+#[test]
 fn before_release_26_calls_are_executed_after_the_end_of_their_connection() {
     let mut rig = Rig::of_release(ApiVersion::V25_10_5);
     let connection = rig.logged_in();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast_truenas_emulator::{ApiVersion, ConnectionId};
+use steadfast_truenas_emulator::{ApiVersion, ConnectionId, Control};
 
 use crate::rig::{End, Rig, policy, seconds};
 
@@ -50,6 +50,25 @@ fn ten_calls_run_ten_wait_and_one_more_is_rejected_at_once_without_data() {
     };
     assert_eq!(replied(&first), ids[..10]);
     assert_eq!(replied(&second), ids[10..20]);
+}
+
+#[test]
+fn a_test_can_hold_calls_until_as_many_are_open_as_it_needs() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+    rig.control(Control::HoldCalls);
+    for _ in 0..21 {
+        rig.request(connection, "pool.query", json!([]));
+    }
+
+    rig.advance(seconds(100));
+    let held = rig.messages(connection);
+    rig.control(Control::ReleaseCalls);
+    rig.advance(seconds(1));
+    let released = rig.messages(connection);
+
+    assert_eq!(held.len(), 1, "the rejection");
+    assert_eq!(released.len(), 20);
 }
 
 #[test]
