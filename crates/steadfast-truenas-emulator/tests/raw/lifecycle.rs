@@ -102,6 +102,22 @@ fn a_running_job_is_lost_with_a_restart() {
 }
 
 #[test]
+fn a_restart_ends_calls_that_a_lost_connection_would_not_end() {
+    let mut rig = Rig::of_release(ApiVersion::V25_10_5);
+    let connection = rig.logged_in();
+    for number in 0..12 {
+        let name = format!("tank/{number}");
+        rig.request(connection, "pool.dataset.create", json!([{"name": name}]));
+    }
+
+    rig.control(Control::Restart);
+    rig.advance(seconds(1));
+
+    let created = rig.middleware.journal().of("pool.dataset.create");
+    assert_eq!(created.count(), 0);
+}
+
+#[test]
 fn an_administrator_ends_a_session_with_1000_and_without_a_reason() {
     let mut rig = Rig::new();
     let (admin, other) = (rig.logged_in(), rig.logged_in());

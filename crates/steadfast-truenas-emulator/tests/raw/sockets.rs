@@ -1,6 +1,7 @@
 //! The shell: raw WebSockets and HTTP requests to a real port.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use steadfast_protocol::websocket::{
 use steadfast_truenas_emulator::{ApiVersion, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::rig::{KEY, policy};
 
@@ -19,10 +21,13 @@ const LIMITS: WebSocketLimits = WebSocketLimits {
     fragments_max: 16,
 };
 
+/// After this time a test fails instead of waiting.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A server with calls that take no time, which ends with the runtime of the test.
 async fn server() -> SocketAddr {
     let mut policy = policy(ApiVersion::V26_0_0);
-    policy.call_time = std::time::Duration::ZERO;
+    policy.call_time = Duration::ZERO;
     let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into(), policy)
         .await
         .unwrap();
@@ -71,6 +76,11 @@ impl Socket {
     }
 
     async fn receive(&mut self) -> Received {
+        let received = timeout(PATIENCE, self.receive_any()).await;
+        received.expect("something arrives in time")
+    }
+
+    async fn receive_any(&mut self) -> Received {
         let mut input = BytesMut::new();
         loop {
             input.clear();

@@ -107,6 +107,11 @@ pub(super) const DOCUMENTS: [Document; 5] = [
         ],
         is_killed: false,
     },
+    Document {
+        path: "docs/reference/truenas-emulator.md",
+        outputs: &[("curl http://127.0.0.1:6000/_emulator/journal", &["[]"])],
+        is_killed: false,
+    },
 ];
 
 /// The page with a service and a client of its own; two runs of the lab, which mostly wait.

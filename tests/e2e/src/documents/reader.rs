@@ -33,6 +33,7 @@ const ENDLESS: [(&str, &str); 6] = [
     ("node server.mjs", "listening"),
     ("cargo run", "Publication"),
     ("steadfast proxy serve", "is listening on"),
+    ("steadfast lab emulate truenas", "is listening on"),
 ];
 /// The command that the reader repeats after the kill.
 const PUBLISH: &str = "target/release/steadfast connect ws://127.0.0.1:8000 --publish news";
