@@ -1,4 +1,4 @@
-//! A published client of TrueNAS uses `steadfast lab emulate truenas`.
+//! A published client of `TrueNAS` uses `steadfast lab emulate truenas`.
 //!
 //! The client is a program in `tests/third-party/truenas`, which prints what it observes; this module compares it.
 
@@ -95,7 +95,7 @@ impl Emulator {
         BufReader::new(stdout).read_line(&mut line)?;
         let banner: Value = serde_json::from_str(&line).context(line)?;
         let url = banner.get("url").and_then(Value::as_str);
-        emulator.url = url.context("no URL")?.to_owned();
+        url.context("no URL")?.clone_into(&mut emulator.url);
         Ok(emulator)
     }
 }

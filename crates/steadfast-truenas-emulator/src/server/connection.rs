@@ -54,7 +54,7 @@ pub(super) async fn serve(
         }
         Route::Control(control) => {
             ask(&driver, |done| Request::Control(control, done)).await;
-            head::response("204 No Content", TEXT, "")
+            head::response("200 OK", TEXT, "")
         }
         Route::NotFound => head::response("404 Not Found", TEXT, "404: Not Found"),
         Route::WrongMethod => {
