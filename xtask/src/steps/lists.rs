@@ -129,7 +129,6 @@ fn tests() -> Vec<Step> {
         end_to_end("proxy-clients", "proxy_clients"),
         end_to_end("known-bad", &waiting("known_bad", &[])),
         end_to_end("truenas-clients", "truenas_clients"),
-        end_to_end("known-bad", "known_bad"),
         end_to_end("demo", "demo"),
         end_to_end("lab", &waiting("lab", &LAB)),
         bench_smoke().alone(),
