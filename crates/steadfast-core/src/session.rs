@@ -53,7 +53,7 @@ pub struct Session<D: Dialect> {
     /// A buffer that is empty between messages.
     events: Vec<DialectEvent<D>>,
     outputs: VecDeque<Output<D>>,
-    /// The connection that has just been lost ended because of a request, as its peer says.
+    /// The connection that is being reported as lost ended because of a request, as its peer says.
     is_loss_caused_by_call: bool,
 }
 
@@ -238,8 +238,10 @@ impl<D: Dialect> Session<D> {
         }
         let lost = self.pending.outbox.on_connection_lost();
         self.interrupt_messages(lost);
-        let is_caused_by_call = std::mem::take(&mut self.is_loss_caused_by_call);
-        let failed = self.pending.calls.on_connection_lost(is_caused_by_call);
+        let failed = self
+            .pending
+            .calls
+            .on_connection_lost(self.is_loss_caused_by_call);
         self.fail_calls(failed);
     }
 
@@ -313,6 +315,9 @@ impl<D: Dialect> Session<D> {
         self.is_loss_caused_by_call = D::is_caused_by_call(&loss) && self.link.is_current(attempt);
         self.link
             .lost(now, attempt, DisconnectCause::from(loss), advice);
+        self.follow_link(now);
+        // It says nothing about the end of another connection.
+        self.is_loss_caused_by_call = false;
     }
 
     fn apply_effects(&mut self, effects: Effects<D>) {
