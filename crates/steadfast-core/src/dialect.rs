@@ -110,6 +110,12 @@ pub trait Call: Clone + fmt::Debug + PartialEq {
     /// Whether executing the call twice has the same effect as executing it once. After a lost connection, a call that
     /// was sent is repeated if so, and fails otherwise.
     fn is_idempotent(&self) -> bool;
+
+    /// Whether the call changes something, so that the application has to know whether it may have been executed. By default
+    /// an idempotent call changes nothing.
+    fn has_effect(&self) -> bool {
+        !self.is_idempotent()
+    }
 }
 
 /// What the outbox must know of a message.
@@ -188,9 +194,6 @@ impl<D: Dialect> Copy for Request<'_, D> {}
 pub trait InFlight<D: Dialect> {
     /// The request that was sent with this id and has no reply yet.
     fn request(&self, id: u32) -> Option<Request<'_, D>>;
-
-    /// The call without a reply, if it is the only request without one.
-    fn only_call(&self) -> Option<u32>;
 }
 
 /// Which requests may be sent before the peer has accepted the client.

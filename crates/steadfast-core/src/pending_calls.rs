@@ -172,7 +172,7 @@ impl<C: Call> PendingCalls<C> {
             if is_expired {
                 self.sent -= usize::from(it.command.is_some());
                 self.deadlines.remove(it.deadline, it.id.0);
-                let maybe_executed = it.was_sent && !it.call.is_idempotent();
+                let maybe_executed = it.was_sent && it.call.has_effect();
                 failed.push((it.id, CallError::TimedOut { maybe_executed }));
             }
             !is_expired
@@ -183,7 +183,7 @@ impl<C: Call> PendingCalls<C> {
     /// Removes all calls, because the session ends or has failed.
     pub(crate) fn close<R: Clone>(&mut self, reason: &CallError<R>) -> Vec<(CallId, CallError<R>)> {
         let ended = |it: PendingCall<C>| {
-            let error = if it.was_sent && !it.call.is_idempotent() {
+            let error = if it.was_sent && it.call.has_effect() {
                 CallError::Interrupted {
                     maybe_executed: true,
                 }
@@ -195,13 +195,6 @@ impl<C: Call> PendingCalls<C> {
         self.sent = 0;
         self.deadlines.clear();
         self.pending.drain(..).map(ended).collect()
-    }
-
-    /// The command of the only call that was sent on this connection and has no result; `None` if there are several or
-    /// none.
-    pub(crate) fn only_in_flight(&self) -> Option<u32> {
-        let oldest = self.pending.front().filter(|_| self.sent == 1)?;
-        oldest.command
     }
 
     /// Whether a call was sent on this connection and has no result.

@@ -80,13 +80,6 @@ impl<D: Dialect> InFlight<D> for Pending<D> {
         let topic = self.subscriptions.get(id)?;
         Some(Request::Subscribe(topic, None))
     }
-
-    fn only_call(&self) -> Option<u32> {
-        let has_others = self.outbox.in_flight() > 0
-            || self.credentials.is_in_flight()
-            || self.subscriptions.has_in_flight();
-        self.calls.only_in_flight().filter(|_| !has_others)
-    }
 }
 
 impl<D: Dialect> Session<D> {

@@ -120,12 +120,6 @@ impl<D: Dialect> Subscriptions<D> {
         Some(&found.options.topic)
     }
 
-    /// Whether a subscription waits for its reply.
-    pub(crate) fn has_in_flight(&self) -> bool {
-        let mut all = self.all.values();
-        all.any(|it| matches!(it.state, SubscriptionState::Subscribing { .. }))
-    }
-
     /// Whether no subscription is pending or waiting for its reply.
     pub(crate) fn is_settled(&self) -> bool {
         self.all.values().all(|it| match it.state {

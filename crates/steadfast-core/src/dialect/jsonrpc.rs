@@ -2,8 +2,9 @@
 //!
 //! - **Calls** have a [`Class`], which decides whether a call is repeated when its reply is lost. A response is assigned to
 //!   its call by its id, in any form.
-//! - **An error without an id** says that the peer could not read a request. It belongs to the call in flight if there is
-//!   only one; otherwise it is reported as [`DialectEvent::Notice`], and the calls end at their deadlines.
+//! - **An error without an id** says that the peer could not read a message. It belongs to the request without a response if
+//!   there is only one on the connection, and no notification after which the peer has not responded to anything;
+//!   otherwise it is reported as [`DialectEvent::Notice`], and the requests end at their deadlines.
 //! - **A poison call is not repeated:** if the peer closes the connection because of the size or the content of a message,
 //!   the calls in flight end, also idempotent ones.
 //! - **Subscriptions** are of two kinds, see [`Feed`]. There is no history: each new connection is a
@@ -15,6 +16,7 @@ mod feed;
 mod login;
 mod read;
 mod subscribed_feeds;
+mod unanswered;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub use feed::{Feed, FeedKey, Subscription};
 pub use login::{LoginCall, LoginRequest, LoginVerdict};
 
 use self::subscribed_feeds::SubscribedFeeds;
+use self::unanswered::Unanswered;
 use super::{
     BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Outcome, Request, Subscribed,
     Unsendable, Wire, close_advice,
@@ -154,6 +157,7 @@ pub struct JsonRpc {
     /// The id of the login, while its response is awaited.
     login_id: Option<u32>,
     feeds: SubscribedFeeds,
+    unanswered: Unanswered,
     /// Decoded messages, to use the memory again.
     incoming: Vec<Incoming>,
 }
@@ -178,6 +182,7 @@ impl JsonRpc {
             settings: Arc::new(settings),
             login_id: None,
             feeds: SubscribedFeeds::default(),
+            unanswered: Unanswered::default(),
             incoming: Vec::new(),
         })
     }
@@ -187,7 +192,8 @@ impl JsonRpc {
         &self.settings
     }
 
-    fn call(&self, id: u32, method: &str, params: &[u8], wire: &mut Wire) {
+    fn call(&mut self, id: u32, method: &str, params: &[u8], wire: &mut Wire) {
+        self.unanswered.on_request(id);
         let rules = BatchRules::new(
             b",",
             self.settings.message_bytes_max,
@@ -260,6 +266,7 @@ impl Dialect for JsonRpc {
                 let mut text = Vec::new();
                 append_request(&mut text, None, &notification.method, &notification.params);
                 wire.frame(Frame::Text(Bytes::from(text)));
+                self.unanswered.on_message(wire.next_id());
                 return Some(Outcome::Acknowledged(super::raw::Sent));
             }
             Request::Subscribe(Feed::Notifications { .. }, _) => {

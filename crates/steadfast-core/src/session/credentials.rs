@@ -71,11 +71,6 @@ impl Credentials {
         (request == id).then_some(&self.current)
     }
 
-    /// Whether the open connection is being authenticated.
-    pub(super) const fn is_in_flight(&self) -> bool {
-        self.request.is_some()
-    }
-
     /// The peer accepted the credentials; they expire after this time.
     pub(super) fn on_accepted(&mut self, now: Instant, expires_after: Option<Duration>) {
         self.failures = 0;

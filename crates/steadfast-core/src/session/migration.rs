@@ -44,10 +44,6 @@ impl<D: Dialect> InFlight<D> for NothingInFlight {
     fn request(&self, _id: u32) -> Option<Request<'_, D>> {
         None
     }
-
-    fn only_call(&self) -> Option<u32> {
-        None
-    }
 }
 
 impl<D: Dialect> Standby<D> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use steadfast_core::dialect::jsonrpc::{Class, IdForm};
-use steadfast_core::event::SessionEvent;
+use steadfast_core::dialect::jsonrpc::{Class, IdForm, Input, LoginCall, LoginRequest};
+use steadfast_core::event::{SessionEvent, SessionState};
+use steadfast_core::io::CallId;
 
-use crate::script::{IN_FLIGHT_MAX, Script, settings};
+use crate::script::{CALL_TIMEOUT, IN_FLIGHT_MAX, Script, settings};
 
 #[test]
 fn a_call_has_the_result_of_the_response_with_its_id_in_any_form() {
@@ -80,6 +81,129 @@ fn an_error_without_an_id_ends_the_only_call_in_flight_and_otherwise_none() {
             "3: TimedOut { maybe_executed: true }"
         ]
     );
+}
+
+#[test]
+fn an_error_without_an_id_that_may_be_about_something_else_ends_no_call() {
+    let parse_error = r#"{"id":null,"error":{"code":-32700,"message":"Parse error"}}"#;
+    type Send = fn(&mut Script);
+    let others: [Send; 4] = [
+        |script| {
+            let id = CallId(script.call("withdrawn", "", Class::Write));
+            script.handle(Input::CallWithdrawn { id });
+        },
+        |script| {
+            script.call("timed out", "", Class::Write);
+            for _ in 0..60 {
+                script.advance(Duration::from_secs(1));
+                script.receive_pong();
+            }
+            script.take_results();
+        },
+        |script| script.notify("log"),
+        |script| script.receive(r#"{"id":"p","method":"client.version"}"#),
+    ];
+    for other in others {
+        let mut script = Script::connected();
+        other(&mut script);
+        script.call("write", "", Class::Write);
+        script.receive(parse_error);
+        assert_eq!(script.take_results(), [""; 0]);
+        let is_notice = |event: &SessionEvent| matches!(event, SessionEvent::Notice { .. });
+        assert!(script.events.iter().any(is_notice));
+    }
+    // The response to a later request shows that the peer had no complaint about the notification.
+    let mut script = Script::connected();
+    script.notify("log");
+    script.call("a", "", Class::Write);
+    script.receive(r#"{"id":2,"result":1}"#);
+    script.call("b", "", Class::Write);
+    script.receive(parse_error);
+    assert_eq!(script.take_results().len(), 2);
+}
+
+#[test]
+fn at_its_deadline_a_call_with_an_effect_may_have_been_executed_if_it_was_sent() {
+    for (class, is_sent, maybe_executed) in [
+        (Class::Read, true, false),
+        (Class::Idempotent, true, true),
+        (Class::Write, true, true),
+        (Class::Idempotent, false, false),
+        (Class::Write, false, false),
+    ] {
+        let mut script = Script::new(settings());
+        if is_sent {
+            script.dial();
+        }
+        script.call("a", "", class);
+        for _ in 0..=CALL_TIMEOUT.as_secs() {
+            script.advance(Duration::from_secs(1));
+            script.receive_pong();
+        }
+        let expected = format!("1: TimedOut {{ maybe_executed: {maybe_executed} }}");
+        assert_eq!(script.take_results(), [expected], "{class:?}");
+    }
+    // The session ends while the call is in flight.
+    let mut script = Script::connected();
+    script.call("set", "", Class::Idempotent);
+    let drain = Duration::ZERO;
+    script.handle(Input::CloseRequested { drain });
+    script.advance(Duration::from_mins(1));
+    assert_eq!(
+        script.take_results(),
+        ["1: Interrupted { maybe_executed: true }"]
+    );
+}
+
+/// The server closes the connection during the handshake because of a message; that says nothing about later calls.
+#[test]
+fn the_reason_of_one_loss_is_not_that_of_the_next() {
+    let login = LoginCall::new(|_| LoginRequest {
+        method: "login".to_owned(),
+        params: "[]".into(),
+    });
+    let mut script = Script::new(settings().login(login));
+    script.dial();
+    script.lose_with(1009);
+    script.redial();
+    script.receive(r#"{"id":2,"result":true}"#);
+    script.call("read", "", Class::Read);
+    script.take_sent();
+
+    // Nothing is received any more.
+    while script.snapshot().state == SessionState::Connected {
+        script.advance(Duration::from_secs(1));
+    }
+    assert!(script.take_results().is_empty());
+    script.redial();
+    script.receive(r#"{"id":4,"result":true}"#);
+
+    let sent = script.take_sent();
+    assert!(sent.iter().any(|it| it.contains("read")), "{sent:?}");
+}
+
+#[test]
+fn a_notice_is_short_whatever_the_peer_sends() {
+    let mut script = Script::connected();
+    let long = "\u{e9}".repeat(10_000);
+    script.receive(&format!(r#"{{"id":"{long}","result":1}}"#));
+
+    let texts = script.events.iter().filter_map(|event| match event {
+        SessionEvent::Notice { text } => Some(text.len()),
+        _ => None,
+    });
+    let lengths: Vec<usize> = texts.collect();
+    assert!(lengths.len() == 1 && lengths[0] <= 256, "{lengths:?}");
+}
+
+#[test]
+fn params_may_be_surrounded_by_white_space() {
+    let mut script = Script::connected();
+    script.call("a", " [1]\n", Class::Write);
+    assert_eq!(script.take_sent().len(), 1);
+    script.call("b", " ", Class::Write);
+    assert!(script.take_sent().is_empty());
+    assert!(script.take_results()[0].starts_with("2: Unsendable"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Subscriptions to notifications of the peer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use steadfast_core::dialect::jsonrpc::{Feed, SubscriptionEvent};
 use steadfast_core::io::SubscriptionId;
@@ -122,15 +124,59 @@ fn notifications_by_method_need_no_request() {
 }
 
 #[test]
-fn a_rejected_subscription_says_why() {
+fn a_subscription_that_the_peer_cannot_accept_ends_and_says_why() {
+    for code in [-32_600, -32_601, -32_602] {
+        let mut script = Script::connected();
+        script.subscribe(heads());
+        script.take_sent();
+
+        script.receive(&format!(
+            r#"{{"id":1,"error":{{"code":{code},"message":"no such feed"}}}}"#
+        ));
+        script.receive_pong();
+        script.advance(Duration::from_secs(10));
+
+        let received = items(&mut script);
+        assert!(
+            received.len() == 1 && received[0].contains("no such feed"),
+            "{received:?}"
+        );
+        assert!(script.take_sent().is_empty());
+    }
+}
+
+#[test]
+fn a_subscription_that_the_peer_rejects_for_another_reason_is_requested_again() {
     let mut script = Script::connected();
     script.subscribe(heads());
+    script.take_sent();
 
-    script.receive(r#"{"id":1,"error":{"code":-32602,"message":"no such feed"}}"#);
+    script.receive(r#"{"id":1,"error":{"code":-32000,"message":"busy"}}"#);
+    assert!(script.take_sent().is_empty());
+    script.advance(Duration::from_secs(10));
 
-    let received = items(&mut script);
-    assert!(
-        received.iter().any(|it| it.contains("no such feed")) || received.is_empty(),
-        "{received:?}"
-    );
+    assert!(script.take_sent()[0].contains("eth_subscribe"));
+    assert!(items(&mut script).is_empty());
+}
+
+#[test]
+fn what_arrives_before_the_response_is_limited_in_number_and_bytes() {
+    let mut script = Script::connected();
+    script.subscribe_with(heads(), 1_000);
+    for item in 0..300 {
+        script.receive(&notification("7", item));
+    }
+    script.receive(r#"{"id":1,"result":7}"#);
+    assert_eq!(items(&mut script).len(), 1 + 256);
+
+    let mut script = Script::connected();
+    script.subscribe_with(heads(), 1_000);
+    let long = "9".repeat(300 << 10);
+    for _ in 0..5 {
+        script.receive(&format!(
+            r#"{{"method":"eth_subscription","params":{{"subscription":7,"result":{long}}}}}"#
+        ));
+    }
+    script.receive(r#"{"id":1,"result":7}"#);
+    assert_eq!(items(&mut script).len(), 1 + 3);
 }

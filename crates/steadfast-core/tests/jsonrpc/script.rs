@@ -22,6 +22,9 @@ use steadfast_machine::{Instant, Machine, Seed};
 /// The largest message that the server accepts.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 200;
 
+/// The time limit of a call.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// The maximum number of calls that are sent and have no reply.
 pub(crate) const IN_FLIGHT_MAX: usize = 4;
 
@@ -167,7 +170,7 @@ impl Script {
 
     pub(crate) fn call(&mut self, method: &str, params: &str, class: Class) -> u64 {
         self.next_number += 1;
-        let deadline = self.now + Duration::from_mins(1);
+        let deadline = self.now + CALL_TIMEOUT;
         self.handle(Input::CallRequested {
             id: CallId(self.next_number),
             call: MethodCall {
@@ -194,9 +197,13 @@ impl Script {
     }
 
     pub(crate) fn subscribe(&mut self, feed: Feed) -> SubscriptionId {
+        self.subscribe_with(feed, 16)
+    }
+
+    pub(crate) fn subscribe_with(&mut self, feed: Feed, buffer: usize) -> SubscriptionId {
         self.next_number += 1;
         let id = SubscriptionId(self.next_number);
-        let options = SubscribeOptions::to(feed, 16);
+        let options = SubscribeOptions::to(feed, buffer);
         self.handle(Input::SubscribeRequested { id, options });
         id
     }

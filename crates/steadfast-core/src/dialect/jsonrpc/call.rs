@@ -9,7 +9,8 @@ use crate::dialect::{Call, Delivery, Message, Unsendable};
 pub enum Class {
     /// It has no effect: it is repeated when its reply is lost.
     Read,
-    /// It has the effect of executing it once: it is repeated when its reply is lost.
+    /// It has the effect of executing it once: it is repeated when its reply is lost. If that ends at its deadline, it says
+    /// whether it may have been executed.
     Idempotent,
     /// It may have another effect: it is never repeated after it was sent. When its reply is lost, it ends with
     /// `maybe_executed`.
@@ -72,6 +73,10 @@ impl Call for MethodCall {
     fn is_idempotent(&self) -> bool {
         self.class != Class::Write
     }
+
+    fn has_effect(&self) -> bool {
+        self.class != Class::Read
+    }
 }
 
 /// A request without a response. It is sent at most once, and its outcome says that it was passed to the transport.
@@ -101,10 +106,14 @@ impl Message for Notification {
 }
 
 /// A peer that cannot parse a request replies without an id, which would not end the call. So params have to be an array
-/// or an object, as far as their first and last byte show; a serializer writes nothing else in between.
+/// or an object, as far as their first and last character show; a serializer writes nothing else in between.
 pub(super) fn check_params(params: &[u8]) -> Result<(), Unsendable> {
-    match (params.first(), params.last()) {
-        (None, None) | (Some(b'['), Some(b']')) | (Some(b'{'), Some(b'}')) => Ok(()),
+    if params.is_empty() {
+        return Ok(());
+    }
+    let value = params.trim_ascii();
+    match (value.first(), value.last()) {
+        (Some(b'['), Some(b']')) | (Some(b'{'), Some(b'}')) => Ok(()),
         _ => Err(Unsendable::Unserializable(
             "params must be an array or an object".to_owned(),
         )),

@@ -11,6 +11,9 @@ use crate::io::Frame;
 use crate::retry_advice::RetryAdvice;
 use steadfast_machine::Position;
 
+/// The longest text of a notice.
+const NOTICE_BYTES_MAX: usize = 256;
+
 type Event = DialectEvent<JsonRpc>;
 
 impl JsonRpc {
@@ -25,7 +28,7 @@ impl JsonRpc {
             Incoming::Response { id, outcome } => {
                 let event = match id {
                     ResponseId::Number(id) => self.on_response(id, outcome, in_flight, wire),
-                    ResponseId::Null => Some(on_response_without_id(outcome, in_flight)),
+                    ResponseId::Null => self.on_response_without_id(outcome, in_flight, wire),
                     ResponseId::Unknown(id) => Some(notice(format!("a response with the id {id}"))),
                 };
                 events.extend(event);
@@ -40,6 +43,7 @@ impl JsonRpc {
                 let mut text = Vec::new();
                 append_error(&mut text, &id, codes::METHOD_NOT_FOUND, "Method not found");
                 wire.frame(Frame::Text(Bytes::from(text)));
+                self.unanswered.on_message(wire.next_id());
             }
         }
     }
@@ -51,6 +55,7 @@ impl JsonRpc {
         in_flight: &impl InFlight<Self>,
         wire: &mut Wire,
     ) -> Option<Event> {
+        self.unanswered.on_response(id);
         if self.login_id == Some(id) {
             self.login_id = None;
             return self.on_login(id, &outcome, in_flight);
@@ -75,6 +80,21 @@ impl JsonRpc {
                 self.end_unwanted(id, &outcome, wire);
                 Some(Event::Replied { id })
             }
+        }
+    }
+
+    /// An error without an id belongs to the only request without a response; which one it is of several, the peer does not
+    /// say.
+    fn on_response_without_id(
+        &mut self,
+        outcome: Result<Bytes, ErrorObject>,
+        in_flight: &impl InFlight<Self>,
+        wire: &mut Wire,
+    ) -> Option<Event> {
+        match (outcome, self.unanswered.only_request()) {
+            (outcome @ Err(_), Some(id)) => self.on_response(id, outcome, in_flight, wire),
+            (Err(error), None) => Some(notice(format!("an error without an id: {error}"))),
+            (Ok(_), _) => Some(notice("a result without an id".to_owned())),
         }
     }
 
@@ -117,28 +137,25 @@ impl JsonRpc {
     }
 }
 
-/// An error without an id belongs to the only call in flight; which one it is of several, the peer does not say.
-fn on_response_without_id(
-    outcome: Result<Bytes, ErrorObject>,
-    in_flight: &impl InFlight<JsonRpc>,
-) -> Event {
-    match (outcome, in_flight.only_call()) {
-        (Err(error), Some(id)) => refused(id, error),
-        (Err(error), None) => notice(format!("an error without an id: {error}")),
-        (Ok(_), _) => notice("a result without an id".to_owned()),
-    }
-}
-
+/// A subscription that the peer cannot accept is not requested again.
 const fn refused(id: u32, refusal: ErrorObject) -> Event {
+    let advice = match refusal.code {
+        codes::INVALID_REQUEST | codes::METHOD_NOT_FOUND | codes::INVALID_PARAMS => {
+            RetryAdvice::GIVE_UP
+        }
+        _ => RetryAdvice::RETRY,
+    };
     Event::Refused {
         id,
         refusal,
-        advice: RetryAdvice::RETRY,
+        advice,
         maybe_executed: true,
     }
 }
 
-const fn notice(text: String) -> Event {
+/// The text quotes the peer, which may send any length.
+fn notice(mut text: String) -> Event {
+    text.truncate(text.floor_char_boundary(NOTICE_BYTES_MAX));
     Event::Notice { text }
 }
 

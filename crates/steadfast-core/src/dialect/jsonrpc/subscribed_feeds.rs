@@ -10,6 +10,8 @@ use super::feed::{FeedKey, Subscription};
 /// The most notifications that are kept while the response to a subscription is awaited: peers send the first ones before
 /// it.
 const EARLY_ITEMS_MAX: usize = 256;
+/// The most bytes of these notifications.
+const EARLY_BYTES_MAX: usize = 1 << 20;
 
 /// The subscriptions of one connection.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +22,8 @@ pub(super) struct SubscribedFeeds {
     by_key: BTreeMap<FeedKey, Bytes>,
     /// Items of subscriptions that are not known yet.
     early: VecDeque<(Bytes, Bytes)>,
+    /// The bytes of these items, and of the ids.
+    early_bytes: usize,
 }
 
 impl SubscribedFeeds {
@@ -31,7 +35,7 @@ impl SubscribedFeeds {
     pub(super) fn take_requested(&mut self, id: u32) -> Option<Subscription> {
         let subscription = self.requested.remove(&id)?;
         if self.requested.is_empty() {
-            self.early = VecDeque::new();
+            self.keep_early(VecDeque::new());
         }
         Some(subscription)
     }
@@ -41,18 +45,20 @@ impl SubscribedFeeds {
         let Some(subscription) = self.requested.remove(&id) else {
             return Vec::new();
         };
-        let peer_id = result;
-        let is_own = |(id, _): &(Bytes, Bytes)| id == peer_id;
+        let peer_id = own(result);
+        let is_own = |(id, _): &(Bytes, Bytes)| *id == peer_id;
         let (own, others) = std::mem::take(&mut self.early)
             .into_iter()
             .partition(is_own);
         let own: VecDeque<(Bytes, Bytes)> = own;
-        if !self.requested.is_empty() {
-            self.early = others;
-        }
+        self.keep_early(if self.requested.is_empty() {
+            VecDeque::new()
+        } else {
+            others
+        });
         self.by_key
             .insert(subscription.key.clone(), peer_id.clone());
-        self.by_id.insert(peer_id.clone(), subscription.key);
+        self.by_id.insert(peer_id, subscription.key);
         own.into_iter().map(|(_, item)| item).collect()
     }
 
@@ -73,11 +79,29 @@ impl SubscribedFeeds {
         if let Some(key) = self.by_id.get(&peer_id) {
             return Some((key.clone(), item));
         }
-        if !self.requested.is_empty() && self.early.len() < EARLY_ITEMS_MAX {
-            self.early.push_back((peer_id, item));
+        let bytes = self
+            .early_bytes
+            .saturating_add(peer_id.len())
+            .saturating_add(item.len());
+        let has_space = self.early.len() < EARLY_ITEMS_MAX && bytes <= EARLY_BYTES_MAX;
+        if !self.requested.is_empty() && has_space {
+            self.early_bytes = bytes;
+            // Copied, because a part keeps the memory of its message, which may be a large batch.
+            self.early.push_back((own(&peer_id), own(&item)));
         }
         None
     }
+
+    fn keep_early(&mut self, early: VecDeque<(Bytes, Bytes)>) {
+        let bytes = early.iter().map(|(id, item)| id.len() + item.len());
+        self.early_bytes = bytes.sum();
+        self.early = early;
+    }
+}
+
+/// A copy that shares no memory.
+fn own(part: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(part)
 }
 
 /// The params of the request that ends the subscription with this id, raw JSON.
