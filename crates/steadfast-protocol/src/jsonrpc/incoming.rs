@@ -3,6 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::shape::{ErrorShape, ItemShape, Message};
@@ -17,7 +19,7 @@ pub enum Incoming {
         /// The result as raw JSON, or the error.
         outcome: Result<Bytes, ErrorObject>,
     },
-    /// A message of the peer that expects no response.
+    /// A message of the peer that expects no response: without an id, or with the id `null`.
     Notification {
         /// What it is.
         method: String,
@@ -133,13 +135,7 @@ pub fn decode(
         into.push(incoming(message, shape)?);
         return Ok(());
     }
-    let batch: Vec<&RawValue> =
-        serde_json::from_slice(message).map_err(|error| malformed(&error))?;
-    if batch.len() > batch_max {
-        return Err(DecodeError::BatchTooLong {
-            count_max: batch_max,
-        });
-    }
+    let batch = parts(message, batch_max)?;
     let length_before = into.len();
     for part in batch {
         let decoded = serde_json::from_str(part.get())
@@ -154,6 +150,44 @@ pub fn decode(
         }
     }
     Ok(())
+}
+
+/// The parts of a batch.
+fn parts(message: &[u8], count_max: usize) -> Result<Vec<&RawValue>, DecodeError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(message);
+    let read = deserializer.deserialize_seq(Parts { count_max });
+    let parts = read
+        .and_then(|parts| deserializer.end().map(|()| parts))
+        .map_err(|error| malformed(&error))?;
+    parts.ok_or(DecodeError::BatchTooLong { count_max })
+}
+
+/// Reads the parts of a batch; `None` if there are too many, for which no memory is allocated.
+struct Parts {
+    count_max: usize,
+}
+
+impl<'de> Visitor<'de> for Parts {
+    type Value = Option<Vec<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut parts = Vec::new();
+        while parts.len() < self.count_max {
+            let Some(part) = seq.next_element()? else {
+                return Ok(Some(parts));
+            };
+            parts.push(part);
+        }
+        let mut is_too_long = false;
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            is_too_long = true;
+        }
+        Ok((!is_too_long).then_some(parts))
+    }
 }
 
 /// The id of the subscription, as raw JSON, and the item of a notification with these params, which share the memory of the
@@ -180,7 +214,8 @@ fn incoming(message: &Bytes, shape: Message<'_>) -> Result<Incoming, DecodeError
         let method = shape.method.0.into_owned();
         let params = shape.params.0.map(|it| share(message, it));
         let params = params.unwrap_or_default();
-        return Ok(match shape.id.0 {
+        // Notifications of JSON-RPC 1.0, which some peers still send, have the id null; no response to it is possible.
+        return Ok(match shape.id.0.filter(|id| id.get() != "null") {
             Some(id) => Incoming::Request {
                 id: id.get().to_owned(),
                 method,
@@ -306,6 +341,20 @@ mod tests {
     }
 
     #[test]
+    fn a_method_with_the_id_null_is_a_notification() {
+        let expected = Incoming::Notification {
+            method: "m".to_owned(),
+            params: Bytes::from_static(b"[1]"),
+        };
+        for id in [r#""id":null,"#, ""] {
+            assert_eq!(
+                one(&format!(r#"{{{id}"method":"m","params":[1]}}"#)),
+                expected
+            );
+        }
+    }
+
+    #[test]
     fn results_share_the_memory_of_the_message() {
         let message = Bytes::from_static(br#" {"id":1,"result":{"a":[1,2]}}"#);
         let mut into = Vec::new();
@@ -350,8 +399,24 @@ mod tests {
             read(r#"[{"id":1,"result":1},{}]"#),
             Err(DecodeError::Neither)
         );
-        let four = format!("[{}]", [r#"{"id":1,"result":1}"#; 4].join(","));
-        assert_eq!(read(&four), Err(DecodeError::BatchTooLong { count_max: 3 }));
+        let of = |count| {
+            let one = r#"{"id":1,"result":1}"#;
+            read(&format!(" [{}]", vec![one; count].join(",")))
+        };
+        assert_eq!(of(3).map(|it| it.len()), Ok(3));
+        for count in [4, 5] {
+            assert_eq!(of(count), Err(DecodeError::BatchTooLong { count_max: 3 }));
+        }
+        for text in [
+            "[1",
+            r#"[{"id":1,"result":1}]]"#,
+            r#"[{"id":1,"result":1},]"#,
+        ] {
+            assert!(
+                matches!(read(text), Err(DecodeError::Malformed(_))),
+                "{text}"
+            );
+        }
     }
 
     #[test]
