@@ -1,8 +1,12 @@
 //! The login: the first call of each connection.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use steadfast_core::dialect::jsonrpc::{Class, JsonRpcSettings, LoginCall, LoginRequest};
-use steadfast_core::event::{SessionPhase, SessionState};
+use steadfast_core::dialect::jsonrpc::{
+    Class, Feed, Input, JsonRpcSettings, LoginCall, LoginRequest, SubscriptionEvent,
+};
+use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
 
 use crate::script::{Script, settings};
 
@@ -65,4 +69,104 @@ fn rejected_credentials_that_are_fixed_end_the_session() {
             "it was not executed"
         );
     }
+}
+
+fn logged_in() -> Script {
+    let mut script = Script::new(with_login());
+    script.dial();
+    script.receive(r#"{"id":1,"result":true}"#);
+    script.take_sent();
+    script
+}
+
+#[test]
+fn replaced_credentials_log_in_again_over_the_open_connection() {
+    for (response, failures) in [
+        (r#"{"id":2,"result":true}"#, 0),
+        (r#"{"id":2,"result":false}"#, 1),
+        (r#"{"id":2,"error":{"code":-32602,"message":"no"}}"#, 1),
+        // The only request without a response.
+        (r#"{"id":null,"error":{"code":-32700,"message":"no"}}"#, 1),
+    ] {
+        let mut script = logged_in();
+        script.replace_credentials("other");
+        assert_eq!(
+            script.take_sent(),
+            [r#"{"jsonrpc":"2.0","id":2,"method":"login","params":["other"]}"#]
+        );
+
+        script.receive(response);
+        // A second response, and the end of the time for one, change nothing.
+        script.receive(response);
+        script.receive_pong();
+        script.advance(Duration::from_secs(10));
+
+        let failed = |event: &&SessionEvent| matches!(event, SessionEvent::RenewalFailed { .. });
+        assert_eq!(
+            script.events.iter().filter(failed).count(),
+            failures,
+            "{response}"
+        );
+        assert_eq!(script.snapshot().phase, SessionPhase::Ready, "{response}");
+    }
+}
+
+#[test]
+fn the_response_to_the_newest_login_decides() {
+    let mut script = logged_in();
+    script.replace_credentials("second");
+    script.replace_credentials("third");
+    script.take_sent();
+
+    script.receive(r#"{"id":2,"result":false}"#);
+    script.receive(r#"{"id":3,"result":true}"#);
+
+    let failed = |event: &SessionEvent| matches!(event, SessionEvent::RenewalFailed { .. });
+    assert!(!script.events.iter().any(failed), "{:?}", script.events);
+    script.call("a", "", Class::Read);
+    assert_eq!(script.take_sent().len(), 1);
+}
+
+#[test]
+fn a_login_that_the_server_cannot_read_is_rejected() {
+    let mut script = Script::new(with_login());
+    script.dial();
+
+    script.receive(r#"{"id":null,"error":{"code":-32700,"message":"Parse error"}}"#);
+
+    assert_eq!(script.snapshot().state, SessionState::Failed);
+}
+
+#[test]
+fn a_standby_logs_in_and_then_has_its_own_ids_and_subscriptions() {
+    let mut script = logged_in();
+    let feed = Feed::subscription("subscribe", Bytes::new(), "unsubscribe");
+    script.subscribe(feed);
+    script.receive(r#"{"id":2,"result":"s"}"#);
+    script.call("before", "", Class::Write);
+    script.receive(r#"{"id":3,"result":1}"#);
+
+    script.handle(Input::MigrateRequested { endpoint: None });
+    script.dial();
+    assert!(script.take_sent()[0].contains(r#""id":1,"method":"login""#));
+    script.receive(r#"{"id":1,"result":true}"#);
+    script.call("after", "", Class::Write);
+    script.receive(r#"{"id":3,"result":2}"#);
+
+    let sent = script.take_sent().join("\n");
+    assert!(sent.contains("subscribe"), "{sent}");
+    script.receive(r#"{"id":2,"result":"t"}"#);
+    for id in ["s", "t"] {
+        script.receive(&format!(
+            r#"{{"method":"m","params":{{"subscription":"{id}","result":"{id}"}}}}"#
+        ));
+    }
+    let items = script.items.iter().filter_map(|event| match event {
+        SubscriptionEvent::Item(item) => Some(item.as_ref()),
+        _ => None,
+    });
+    assert_eq!(items.collect::<Vec<_>>(), [br#""t""#]);
+    let is_gap = |event: &SubscriptionEvent| matches!(event, SubscriptionEvent::Gap { .. });
+    assert!(script.items.iter().any(is_gap));
+    assert_eq!(script.take_results(), ["2: 1", "3: 2"]);
 }

@@ -2,5 +2,6 @@
 
 mod calls;
 mod feeds;
+mod hostile_peer;
 mod login;
 mod script;

@@ -1,5 +1,6 @@
 //! A session and its outputs, in virtual time, with the server's side played by the test.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +39,8 @@ pub(crate) struct Script {
     pub(crate) items: Vec<SubscriptionEvent>,
     pub(crate) events: Vec<SessionEvent>,
     pub(crate) messages: usize,
+    /// How often each call was sent, by the number in its params if it has one.
+    pub(crate) sent_calls: BTreeMap<u64, usize>,
     next_number: u64,
 }
 
@@ -72,6 +75,7 @@ impl Script {
             items: Vec::new(),
             events: Vec::new(),
             messages: 0,
+            sent_calls: BTreeMap::new(),
             next_number: 0,
         };
         script.handle(Input::OpenRequested);
@@ -94,7 +98,13 @@ impl Script {
                     self.sent.clear();
                 }
                 Output::Transmit { frame, .. } => {
-                    self.sent.push(frame.as_text().expect("text").to_owned());
+                    let text = frame.as_text().expect("text");
+                    for part in text.split("\"params\":[\"call \",").skip(1) {
+                        let number = part.split(']').next().expect("a number");
+                        let number = number.parse().expect("a number");
+                        *self.sent_calls.entry(number).or_default() += 1;
+                    }
+                    self.sent.push(text.to_owned());
                 }
                 Output::Deliver { event, .. } => self.items.push(event),
                 Output::CompleteCall { id, outcome } => self.results.push((id.0, outcome)),
@@ -133,6 +143,11 @@ impl Script {
         self.now = at.max(self.now);
         self.handle(Input::Tick);
         self.dial();
+    }
+
+    pub(crate) fn replace_credentials(&mut self, credentials: &str) {
+        let credentials = Secret::new(credentials.to_owned());
+        self.handle(Input::CredentialsReplaced(credentials));
     }
 
     pub(crate) fn receive(&mut self, text: &str) {
@@ -181,6 +196,11 @@ impl Script {
             deadline,
         });
         self.next_number
+    }
+
+    /// The number of the next call.
+    pub(crate) const fn next_number(&self) -> u64 {
+        self.next_number + 1
     }
 
     pub(crate) fn notify(&mut self, method: &str) {
