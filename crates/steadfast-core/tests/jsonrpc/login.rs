@@ -112,6 +112,18 @@ fn replaced_credentials_log_in_again_over_the_open_connection() {
 }
 
 #[test]
+fn the_debug_output_of_a_session_shows_neither_credentials_nor_params() {
+    let mut script = Script::new(with_login());
+    script.call("auth", r#"["hunter2"]"#, Class::Write);
+    script.dial();
+    let shown = script.debug();
+    assert!(shown.contains("\"auth\""), "{shown}");
+    for secret in ["hunter2", "\"key\"", "[\"key"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+#[test]
 fn the_response_to_the_newest_login_decides() {
     let mut script = logged_in();
     script.replace_credentials("second");

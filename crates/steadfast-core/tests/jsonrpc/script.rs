@@ -122,6 +122,10 @@ impl Script {
         self.session.snapshot()
     }
 
+    pub(crate) fn debug(&self) -> String {
+        format!("{:?}", self.session)
+    }
+
     /// Advances the time, and calls the session at each of its deadlines.
     pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;

@@ -1,5 +1,7 @@
 //! Calls and notifications of an application.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::dialect::{Call, Delivery, Message, Unsendable};
@@ -59,7 +61,7 @@ impl MethodPattern {
 }
 
 /// A call of a method of the peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MethodCall {
     /// The name of the method.
     pub method: String,
@@ -67,6 +69,17 @@ pub struct MethodCall {
     pub params: Bytes,
     /// What executing it twice does.
     pub class: Class,
+}
+
+impl fmt::Debug for MethodCall {
+    /// Without the content of the params, which may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MethodCall")
+            .field("method", &self.method)
+            .field("params_bytes", &self.params.len())
+            .field("class", &self.class)
+            .finish()
+    }
 }
 
 impl Call for MethodCall {
@@ -80,12 +93,22 @@ impl Call for MethodCall {
 }
 
 /// A request without a response. It is sent at most once, and its outcome says that it was passed to the transport.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Notification {
     /// The name of the method.
     pub method: String,
     /// Its params, raw JSON: an array, an object, or empty for none.
     pub params: Bytes,
+}
+
+impl fmt::Debug for Notification {
+    /// Without the content of the params.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notification")
+            .field("method", &self.method)
+            .field("params_bytes", &self.params.len())
+            .finish()
+    }
 }
 
 /// All notifications are sent in order.
