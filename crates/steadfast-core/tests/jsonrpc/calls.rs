@@ -8,6 +8,23 @@ use steadfast_core::io::CallId;
 
 use crate::script::{CALL_TIMEOUT, IN_FLIGHT_MAX, Script, settings};
 
+/// What else a client does before a call.
+type Send = fn(&mut Script);
+
+/// The texts of all notices.
+fn notices(script: &Script) -> Vec<&str> {
+    let events = script.events.iter();
+    events
+        .filter_map(|event| {
+            if let SessionEvent::Notice { text } = event {
+                Some(text.as_str())
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
 #[test]
 fn a_call_has_the_result_of_the_response_with_its_id_in_any_form() {
     for form in ["1", "\"1\"", "1.0"] {
@@ -59,16 +76,9 @@ fn an_error_without_an_id_ends_the_only_call_in_flight_and_otherwise_none() {
     script.receive(parse_error);
 
     assert!(script.take_results().is_empty());
-    let notice = script.events.iter().find_map(|event| {
-        if let SessionEvent::Notice { text } = event {
-            Some(text.as_str())
-        } else {
-            None
-        }
-    });
     assert_eq!(
-        notice,
-        Some("an error without an id: Parse error (error -32700)")
+        notices(&script),
+        ["an error without an id: Parse error (error -32700)"]
     );
     for _ in 0..120 {
         script.advance(Duration::from_secs(1));
@@ -86,7 +96,6 @@ fn an_error_without_an_id_ends_the_only_call_in_flight_and_otherwise_none() {
 #[test]
 fn an_error_without_an_id_that_may_be_about_something_else_ends_no_call() {
     let parse_error = r#"{"id":null,"error":{"code":-32700,"message":"Parse error"}}"#;
-    type Send = fn(&mut Script);
     let others: [Send; 4] = [
         |script| {
             let id = CallId(script.call("withdrawn", "", Class::Write));
@@ -109,8 +118,7 @@ fn an_error_without_an_id_that_may_be_about_something_else_ends_no_call() {
         script.call("write", "", Class::Write);
         script.receive(parse_error);
         assert_eq!(script.take_results(), [""; 0]);
-        let is_notice = |event: &SessionEvent| matches!(event, SessionEvent::Notice { .. });
-        assert!(script.events.iter().any(is_notice));
+        assert_eq!(notices(&script).len(), 1);
     }
     // The response to a later request shows that the peer had no complaint about the notification.
     let mut script = Script::connected();
@@ -188,11 +196,7 @@ fn a_notice_is_short_whatever_the_peer_sends() {
     let long = "\u{e9}".repeat(10_000);
     script.receive(&format!(r#"{{"id":"{long}","result":1}}"#));
 
-    let texts = script.events.iter().filter_map(|event| match event {
-        SessionEvent::Notice { text } => Some(text.len()),
-        _ => None,
-    });
-    let lengths: Vec<usize> = texts.collect();
+    let lengths: Vec<usize> = notices(&script).iter().map(|text| text.len()).collect();
     assert!(lengths.len() == 1 && lengths[0] <= 256, "{lengths:?}");
 }
 

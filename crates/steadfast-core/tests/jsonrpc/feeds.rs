@@ -20,8 +20,8 @@ fn heads() -> Feed {
 fn items(script: &mut Script) -> Vec<String> {
     let items = std::mem::take(&mut script.items).into_iter();
     let text = |event| {
-        if let SubscriptionEvent::Item(item) = event {
-            String::from_utf8_lossy(&item).into_owned()
+        if let SubscriptionEvent::Item(item) = &event {
+            String::from_utf8_lossy(item).into_owned()
         } else if matches!(event, SubscriptionEvent::Subscribed { .. }) {
             "subscribed".to_owned()
         } else if matches!(event, SubscriptionEvent::Gap { .. }) {

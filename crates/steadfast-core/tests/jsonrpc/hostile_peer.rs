@@ -143,12 +143,16 @@ impl Run {
             if let Some(Err(error)) = self.outcomes.get(id)
                 && *class != Class::Read
             {
-                let is_excluded = match error {
-                    CallError::Interrupted { maybe_executed }
-                    | CallError::TimedOut { maybe_executed } => !maybe_executed,
-                    CallError::Busy | CallError::Closed | CallError::Failed(_) => true,
-                    _ => false,
-                };
+                let is_excluded = matches!(
+                    error,
+                    CallError::Interrupted {
+                        maybe_executed: false
+                    } | CallError::TimedOut {
+                        maybe_executed: false
+                    } | CallError::Busy
+                        | CallError::Closed
+                        | CallError::Failed(_)
+                );
                 assert!(!is_excluded || sent == 0, "{id}: {error:?}");
             }
         }

@@ -173,11 +173,9 @@ fn a_standby_logs_in_and_then_has_its_own_ids_and_subscriptions() {
             r#"{{"method":"m","params":{{"subscription":"{id}","result":"{id}"}}}}"#
         ));
     }
-    let items = script.items.iter().filter_map(|event| match event {
-        SubscriptionEvent::Item(item) => Some(item.as_ref()),
-        _ => None,
-    });
-    assert_eq!(items.collect::<Vec<_>>(), [br#""t""#]);
+    let is_item = |event: &&SubscriptionEvent| matches!(event, SubscriptionEvent::Item(_));
+    let items: Vec<_> = script.items.iter().filter(is_item).collect();
+    assert_eq!(items, [&SubscriptionEvent::Item(r#""t""#.into())]);
     let is_gap = |event: &SubscriptionEvent| matches!(event, SubscriptionEvent::Gap { .. });
     assert!(script.items.iter().any(is_gap));
     assert_eq!(script.take_results(), ["2: 1", "3: 2"]);

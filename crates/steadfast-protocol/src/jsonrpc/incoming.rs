@@ -283,7 +283,7 @@ mod tests {
     fn id(raw: &str) -> ResponseId {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{raw},"result":1}}"#);
         let Incoming::Response { id, .. } = one(&text) else {
-            panic!("{text}");
+            panic!("no response: {text}");
         };
         id
     }

@@ -16,11 +16,11 @@ use crate::secret::Secret;
 /// Both functions must be pure: their results may depend on their arguments only, because each connection uses them.
 #[derive(Clone)]
 pub struct LoginCall {
-    request: Arc<MakeRequest>,
+    request: Arc<Prepare>,
     evaluate: Arc<Evaluate>,
 }
 
-type MakeRequest = dyn Fn(&Secret) -> LoginRequest + Send + Sync;
+type Prepare = dyn Fn(&Secret) -> LoginRequest + Send + Sync;
 type Evaluate = dyn Fn(&Result<Bytes, ErrorObject>) -> LoginVerdict + Send + Sync;
 
 /// The login as a request.
