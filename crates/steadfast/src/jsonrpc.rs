@@ -11,7 +11,7 @@
 //!     .connect()?;
 //!
 //! let height: u64 = client.request("get_height", &()).await?;
-//! let order: u64 = client.request("create_order", &("book", 2)).await?;
+//! let order: u64 = client.request("create_order", &("tea", 2)).await?;
 //! println!("order {order} at height {height}");
 //! # Ok(())
 //! # }

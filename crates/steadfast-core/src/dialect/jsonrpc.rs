@@ -16,7 +16,7 @@ mod feed;
 mod login;
 mod read;
 mod subscribed_feeds;
-mod unanswered;
+mod without_response;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub use feed::{Feed, FeedKey, Subscription};
 pub use login::{LoginCall, LoginRequest, LoginVerdict};
 
 use self::subscribed_feeds::SubscribedFeeds;
-use self::unanswered::Unanswered;
+use self::without_response::WithoutResponse;
 use super::{
     BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Outcome, Request, Subscribed,
     Unsendable, Wire, close_advice,
@@ -157,7 +157,7 @@ pub struct JsonRpc {
     /// The id of the login, while its response is awaited.
     login_id: Option<u32>,
     feeds: SubscribedFeeds,
-    unanswered: Unanswered,
+    without_response: WithoutResponse,
     /// Decoded messages, to use the memory again.
     incoming: Vec<Incoming>,
 }
@@ -182,7 +182,7 @@ impl JsonRpc {
             settings: Arc::new(settings),
             login_id: None,
             feeds: SubscribedFeeds::default(),
-            unanswered: Unanswered::default(),
+            without_response: WithoutResponse::default(),
             incoming: Vec::new(),
         })
     }
@@ -193,7 +193,7 @@ impl JsonRpc {
     }
 
     fn call(&mut self, id: u32, method: &str, params: &[u8], wire: &mut Wire) {
-        self.unanswered.on_request(id);
+        self.without_response.on_request(id);
         let rules = BatchRules::new(
             b",",
             self.settings.message_bytes_max,
@@ -266,7 +266,7 @@ impl Dialect for JsonRpc {
                 let mut text = Vec::new();
                 append_request(&mut text, None, &notification.method, &notification.params);
                 wire.frame(Frame::Text(Bytes::from(text)));
-                self.unanswered.on_message(wire.next_id());
+                self.without_response.on_message(wire.next_id());
                 return Some(Outcome::Acknowledged(super::raw::Sent));
             }
             Request::Subscribe(Feed::Notifications { .. }, _) => {

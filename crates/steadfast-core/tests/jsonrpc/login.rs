@@ -52,7 +52,7 @@ fn each_connection_logs_in_and_a_call_waits_for_it() {
 }
 
 #[test]
-fn rejected_credentials_that_are_fixed_end_the_session() {
+fn rejected_credentials_that_are_not_renewed_end_the_session() {
     for response in [
         r#"{"id":1,"result":false}"#,
         r#"{"id":1,"result":null}"#,

@@ -14,7 +14,7 @@ use super::shape::{ErrorShape, ItemShape, Message};
 pub enum Incoming {
     /// The response to a request of this client.
     Response {
-        /// Which one.
+        /// The request that it belongs to.
         id: ResponseId,
         /// The result as raw JSON, or the error.
         outcome: Result<Bytes, ErrorObject>,

@@ -43,7 +43,7 @@ impl JsonRpc {
                 let mut text = Vec::new();
                 append_error(&mut text, &id, codes::METHOD_NOT_FOUND, "Method not found");
                 wire.frame(Frame::Text(Bytes::from(text)));
-                self.unanswered.on_message(wire.next_id());
+                self.without_response.on_message(wire.next_id());
             }
         }
     }
@@ -55,7 +55,7 @@ impl JsonRpc {
         in_flight: &impl InFlight<Self>,
         wire: &mut Wire,
     ) -> Option<Event> {
-        self.unanswered.on_response(id);
+        self.without_response.on_response(id);
         if self.login_id == Some(id) {
             self.login_id = None;
             return self.on_login(id, &outcome, in_flight);
@@ -91,7 +91,7 @@ impl JsonRpc {
         in_flight: &impl InFlight<Self>,
         wire: &mut Wire,
     ) -> Option<Event> {
-        match (outcome, self.unanswered.only_request()) {
+        match (outcome, self.without_response.only_request()) {
             (outcome @ Err(_), Some(id)) => self.on_response(id, outcome, in_flight, wire),
             (Err(error), None) => Some(notice(format!("an error without an id: {error}"))),
             (Ok(_), _) => Some(notice("a result without an id".to_owned())),

@@ -8,14 +8,14 @@ const REQUESTS_MAX: usize = 1_024;
 /// What one connection has sent and the peer has not responded to. Also requests that the session does not wait for: calls
 /// that were withdrawn or that have timed out, and the ends of subscriptions.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unanswered {
+pub(super) struct WithoutResponse {
     requests: BTreeSet<u32>,
     /// The id of the request after the newest message without a response, such as a notification: the peer can complain
     /// about it without an id. `None` if a later request has its response.
     message_before: Option<u32>,
 }
 
-impl Unanswered {
+impl WithoutResponse {
     /// A request was written with this id.
     pub(super) fn on_request(&mut self, id: u32) {
         self.requests.insert(id);
@@ -51,32 +51,32 @@ mod tests {
 
     #[test]
     fn the_only_request_is_known_unless_another_message_may_be_meant() {
-        let mut unanswered = Unanswered::default();
-        assert_eq!(unanswered.only_request(), None);
-        unanswered.on_request(1);
-        assert_eq!(unanswered.only_request(), Some(1));
-        unanswered.on_request(2);
-        assert_eq!(unanswered.only_request(), None);
-        unanswered.on_response(1);
-        assert_eq!(unanswered.only_request(), Some(2));
+        let mut without_response = WithoutResponse::default();
+        assert_eq!(without_response.only_request(), None);
+        without_response.on_request(1);
+        assert_eq!(without_response.only_request(), Some(1));
+        without_response.on_request(2);
+        assert_eq!(without_response.only_request(), None);
+        without_response.on_response(1);
+        assert_eq!(without_response.only_request(), Some(2));
 
         // A notification has the id 3, which is not sent.
-        unanswered.on_message(4);
-        assert_eq!(unanswered.only_request(), None);
-        unanswered.on_response(2);
-        unanswered.on_request(4);
-        assert_eq!(unanswered.only_request(), None);
-        unanswered.on_response(4);
-        unanswered.on_request(5);
-        assert_eq!(unanswered.only_request(), Some(5));
+        without_response.on_message(4);
+        assert_eq!(without_response.only_request(), None);
+        without_response.on_response(2);
+        without_response.on_request(4);
+        assert_eq!(without_response.only_request(), None);
+        without_response.on_response(4);
+        without_response.on_request(5);
+        assert_eq!(without_response.only_request(), Some(5));
     }
 
     #[test]
     fn a_peer_that_never_responds_takes_no_more_memory() {
-        let mut unanswered = Unanswered::default();
+        let mut without_response = WithoutResponse::default();
         for id in 1..=10_000 {
-            unanswered.on_request(id);
+            without_response.on_request(id);
         }
-        assert_eq!(unanswered.requests.len(), REQUESTS_MAX);
+        assert_eq!(without_response.requests.len(), REQUESTS_MAX);
     }
 }
