@@ -6,6 +6,7 @@ use steadfast_core::secret::Secret;
 
 use super::Builder;
 use crate::connector::ReadinessCheck;
+use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 
 impl<D: Dialect> Builder<D> {
