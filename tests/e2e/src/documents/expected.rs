@@ -13,7 +13,7 @@ pub(super) struct Document {
     pub(super) has_one_folder: bool,
 }
 
-pub(super) const DOCUMENTS: [Document; 5] = [
+pub(super) const DOCUMENTS: [Document; 6] = [
     Document {
         path: "README.md",
         outputs: &[
@@ -106,11 +106,13 @@ pub(super) const DOCUMENTS: [Document; 5] = [
             ),
         ],
         is_killed: false,
+        has_one_folder: false,
     },
     Document {
         path: "docs/reference/truenas-emulator.md",
         outputs: &[("curl http://127.0.0.1:6000/_emulator/journal", &["[]"])],
         is_killed: false,
+        has_one_folder: false,
     },
 ];
 

@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many lines of an output an error shows.
 const SHOWN_LINES: usize = 20;
 /// The ends of commands that run until a reader stops them, in addition to servers, and the text with which they are ready.
-const ENDLESS: [(&str, &str); 6] = [
+const ENDLESS: [(&str, &str); 7] = [
     ("--subscribe news", "subscribed"),
     ("--subscribe lobby", "subscribed"),
     ("node news.mjs", "hello"),
