@@ -149,9 +149,12 @@ fn the_other_examples_of_the_program_are_those_of_its_commands_or_succeed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     std::os::unix::fs::symlink(root, directory.path().join("scenarios")).unwrap();
     std::os::unix::fs::symlink("steadfast-data", directory.path().join("DIR")).unwrap();
+    let emulate = ["lab", "emulate", "truenas"];
     let known: BTreeSet<String> = ["serve", "connect", "sim", "proxy", "call"]
-        .into_iter()
-        .flat_map(|command| examples(&[command]))
+        .iter()
+        .map(std::slice::from_ref)
+        .chain([emulate.as_slice()])
+        .flat_map(examples)
         .collect();
 
     let others = [examples(&[]), examples(&["lab", "check"])].concat();
@@ -166,6 +169,18 @@ fn the_other_examples_of_the_program_are_those_of_its_commands_or_succeed() {
         } else {
             assert_success(&example, &run(directory.path(), &example));
         }
+    }
+}
+
+#[test]
+fn the_examples_of_lab_emulate_serve_the_api() {
+    let directory = tempfile::tempdir().unwrap();
+
+    let all = examples(&["lab", "emulate", "truenas"]);
+    assert!(all.len() >= 3, "{all:?}");
+    for example in all {
+        let example = format!("{example} --port 0");
+        end_when(directory.path(), &example, "is listening on");
     }
 }
 

@@ -168,7 +168,8 @@ fn output_on_terminal(mut command: Command, columns: u16) -> String {
     }
     let status = run.wait().unwrap();
     let text = String::from_utf8(received).unwrap();
-    assert!(status.success(), "{status}: {text}");
+    // The verdict does not matter here; on a busy machine it is INCONCLUSIVE.
+    assert!(matches!(status.code(), Some(0 | 2)), "{status}: {text}");
     text
 }
 

@@ -216,8 +216,13 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
-    /// Parses a URL; this is the path of one without a path.
-    pub(crate) fn with_default_path(url: &str, default_path: &str) -> Result<Self, EndpointError> {
+    /// Parses a URL; a URL without a path gets this one, which starts with a slash. Clients use
+    /// [`Dialect::DEFAULT_PATH`](crate::dialect::Dialect::DEFAULT_PATH).
+    ///
+    /// # Errors
+    ///
+    /// The URL is invalid.
+    pub fn with_default_path(url: &str, default_path: &str) -> Result<Self, EndpointError> {
         if url.len() > URL_BYTES_MAX {
             return Err(EndpointError::TooLong);
         }

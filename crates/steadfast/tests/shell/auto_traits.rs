@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use steadfast::SessionEvent;
 use steadfast::centrifuge::{Call, Client, Publish, Subscription, SubscriptionEvent};
-use steadfast::websocket;
+use steadfast::{jsonrpc, websocket};
 
 use crate::public_api::{futures, types, without_generics};
 
@@ -48,6 +48,8 @@ mod required {
         steadfast::error::NotReady: Send + Sync + Unpin;
         steadfast::error::ProxyError: Send + Sync + Unpin;
         steadfast::error::RequestError: Send + Sync + Unpin;
+        steadfast::jsonrpc::Error: Send + Sync + Unpin;
+        steadfast::jsonrpc::MethodRequest<'static>: Send + Sync + Unpin;
         steadfast::websocket::Event: Send + Sync + Unpin;
         steadfast::websocket::Inbox: Send + Sync + Unpin;
     }
@@ -80,6 +82,8 @@ fn every_future_can_be_sent_to_another_task() {
     let builder = websocket::Client::builder("ws://127.0.0.1:9").unwrap();
     let (any, _driver) = builder.build().unwrap();
     let mut inbox = any.receive();
+    let builder = jsonrpc::Client::builder("ws://127.0.0.1:9").unwrap();
+    let (rpc, _driver) = builder.build().unwrap();
     let builder = Client::builder("ws://127.0.0.1:9").unwrap();
     let (client, driver) = builder.build().unwrap();
     let mut subscription = client.subscribe("news");
@@ -124,6 +128,19 @@ fn every_future_can_be_sent_to_another_task() {
             any.send_binary(Bytes::new()),
         ),
         sendable("steadfast::websocket::Inbox::next", inbox.next()),
+        sendable(
+            "steadfast::Client::request",
+            rpc.request::<u8>("method", &1),
+        ),
+        sendable("steadfast::Client::notify", rpc.notify("method", &1)),
+        sendable(
+            "steadfast::jsonrpc::MethodRequest::request",
+            rpc.method("method").request::<u8>(&1),
+        ),
+        sendable(
+            "steadfast::jsonrpc::MethodRequest::request_raw",
+            rpc.method("method").request_raw(Bytes::new()),
+        ),
         "Stream for steadfast::Subscription".to_owned(),
         "Stream for steadfast::websocket::Inbox".to_owned(),
     ]);

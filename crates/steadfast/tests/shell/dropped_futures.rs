@@ -9,6 +9,7 @@ mod checks;
 mod connection;
 mod driven;
 mod driver;
+mod jsonrpc;
 mod scripted_peer;
 mod steps;
 mod websocket;
@@ -37,6 +38,7 @@ const PAUSES_IN_QUEUE: [usize; 1] = [2];
 fn every_future_of_the_public_api_is_dropped() {
     let mut covered: BTreeSet<String> = CASES.iter().map(|it| it.name.to_owned()).collect();
     covered.insert(driver::NAME.to_owned());
+    covered.extend(jsonrpc::names());
     covered.extend(websocket::names());
 
     assert_eq!(futures(), covered);

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast::jsonrpc::{Class, Client, Driver, ErrorObject, LoginCall, LoginRequest};
+use steadfast::dialect::Dialect as _;
+use steadfast::jsonrpc::{Class, Client, Driver, ErrorObject, JsonRpc, LoginCall, LoginRequest};
 use steadfast::{Endpoint, Secret};
 
 use super::outcome::Problem;
@@ -70,7 +71,8 @@ pub(super) fn read(
     arguments: &Call,
     environment: &Environment,
 ) -> Result<(Request, Client, Driver), Problem> {
-    let endpoint: Endpoint = arguments.url.parse().map_err(invalid_url)?;
+    let endpoint = Endpoint::with_default_path(&arguments.url, JsonRpc::DEFAULT_PATH);
+    let endpoint = endpoint.map_err(invalid_url)?;
     let key = key::read(arguments, environment)?;
     if key.is_some() && is_readable_on_the_way(&endpoint) {
         output::message(&format!(
