@@ -179,7 +179,7 @@ fn the_examples_of_lab_emulate_serve_the_api() {
     let all = examples(&["lab", "emulate", "truenas"]);
     assert!(all.len() >= 3, "{all:?}");
     for example in all {
-        let example = format!("{example} --port 0");
+        let example = format!("{example} --listen 127.0.0.1:0");
         end_when(directory.path(), &example, "is listening on");
     }
 }

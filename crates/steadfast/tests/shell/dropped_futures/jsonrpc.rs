@@ -230,7 +230,8 @@ impl World {
             };
             for message in messages {
                 let request: Value = serde_json::from_slice(&message).unwrap();
-                received.push(request["method"].as_str().unwrap().to_owned());
+                let method = request.get("method").and_then(Value::as_str);
+                received.push(method.unwrap().to_owned());
                 if let Some(id) = request.get("id") {
                     let reply = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1}}"#);
                     connection.send(reply.as_bytes());
