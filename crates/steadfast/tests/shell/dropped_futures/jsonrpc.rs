@@ -30,7 +30,7 @@ const CAPACITY: usize = 2;
 enum State {
     /// Between two attempts.
     Waiting,
-    /// Connected.
+    /// The server replies to calls.
     Ready,
     /// The application has closed the client.
     Closed,
