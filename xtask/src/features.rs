@@ -8,10 +8,10 @@ use crate::tools::{command, output, say};
 
 /// The crates with features, each with those that must build alone, and the empty set.
 const ALONE: [(&str, &[&str]); 3] = [
-    ("steadfast-core", &["", "centrifuge", "jsonrpc"]),
+    ("steadfast-core", &["", "centrifuge", "jsonrpc", "truenas"]),
     (
         "steadfast",
-        &["", "centrifuge", "jsonrpc", "tls", "websocket"],
+        &["", "centrifuge", "jsonrpc", "tls", "truenas", "websocket"],
     ),
     ("steadfast-proxy", &["", "api"]),
 ];

@@ -5,7 +5,7 @@
 //! [`crate::Session`], which is written once for all dialects.
 //!
 //! A session keeps one value of the dialect as it was created, and clones it for each connection: what a dialect learns
-//! from a connection ends with it.
+//! from a connection ends with it, except what [`Dialect::learn`] keeps.
 
 #[cfg(feature = "centrifuge")]
 pub mod centrifuge;
@@ -23,7 +23,7 @@ use steadfast_machine::Position;
 pub use event::{DialectEvent, Outcome, Subscribed};
 pub use wire::{BatchRules, Wire};
 
-use crate::io::{ConnectionLoss, Frame};
+use crate::io::{Computed, ConnectionLoss, Frame};
 use crate::retry_advice::RetryAdvice;
 use crate::secret::Secret;
 
@@ -52,7 +52,7 @@ pub trait Dialect: Clone + fmt::Debug {
     type Refusal: Clone + fmt::Debug + fmt::Display + PartialEq;
 
     /// The transport is open: writes the first messages, and says which requests may follow them before the peer has
-    /// accepted the client. A handshake of several steps continues in [`Self::read`].
+    /// accepted the client. A handshake of several steps continues in [`Self::read`] and [`Self::computed`].
     fn start_handshake(&mut self, credentials: &Secret, wire: &mut Wire) -> EarlyRequests;
 
     /// Adds what a received message means to `events`, in order. Replies that the protocol itself requires are written
@@ -94,6 +94,25 @@ pub trait Dialect: Clone + fmt::Debug {
     fn item_bytes(_: &Self::Item) -> usize {
         0
     }
+
+    /// How a client stays accepted when its credentials do not change. By other credentials by default.
+    fn renewal(&self) -> Renewal {
+        Renewal::OtherCredentials
+    }
+
+    /// The result of a [`DialectEvent::Compute`] with this id, as if it were a message of the peer. Ignored by default.
+    fn computed(
+        &mut self,
+        _id: u32,
+        _computed: Computed,
+        _events: &mut Vec<DialectEvent<Self>>,
+        _wire: &mut Wire,
+    ) {
+    }
+
+    /// Called for the dialect as it was created, with the dialect of a connection that has ended or is about to be replaced:
+    /// adopts what later connections have to know, such as a token for the next login. Nothing by default.
+    fn learn(&mut self, _connection: &Self) {}
 
     /// What the end of a connection requires.
     fn advise(&self, loss: &ConnectionLoss) -> RetryAdvice;
@@ -205,6 +224,18 @@ pub enum EarlyRequests {
     None,
     /// At most this number of subscriptions, so that they share the round trip of the handshake.
     Subscriptions(usize),
+}
+
+/// How a client stays accepted when the time is over for which the peer has accepted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Renewal {
+    /// Only other credentials help: without a way to fetch them, nothing is renewed.
+    OtherCredentials,
+    /// The client authenticates the open connection again, also with the same credentials.
+    SameConnection,
+    /// The peer accepts no second authentication of an open connection: another connection replaces it.
+    OtherConnection,
 }
 
 /// Why a request cannot be sent over any connection.

@@ -2,6 +2,7 @@
 
 mod connection;
 mod dial;
+mod login;
 mod migration;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use steadfast_machine::Instant;
 
 pub use connection::ConnectionErrorKind;
 pub use dial::{DialErrorKind, DialStage};
+pub use login::LoginErrorKind;
 pub use migration::{MigrationError, MigrationReason};
 
 /// The five states of a session.
@@ -63,6 +65,9 @@ pub enum SessionPhase {
     Dialing,
     /// The transport is open; the connect command awaits its reply.
     Handshake,
+    /// Connected, and the server no longer knows the client: it logs in again over the open connection, and new requests
+    /// wait.
+    LoggingIn,
     /// Connected; subscriptions are being restored and unacknowledged publications resent.
     Resuming,
     /// Connected, and all subscriptions are restored.
@@ -169,6 +174,13 @@ pub enum DisconnectCause {
     },
     /// The server rejected the client in its own words, after the transport had opened.
     HandshakeRejected(String),
+    /// The login failed.
+    LoginFailed {
+        /// The kind of reason, for programs.
+        kind: LoginErrorKind,
+        /// The reason, for humans.
+        text: String,
+    },
     /// The server closed the connection.
     Closed {
         /// The close code; 1005 if there was none.
@@ -206,6 +218,7 @@ impl fmt::Display for DisconnectCause {
                 write!(f, "connect command rejected with code {code}: {message}")
             }
             Self::HandshakeRejected(reason) => write!(f, "rejected by the server: {reason}"),
+            Self::LoginFailed { kind, text } => write!(f, "login failed: {kind}: {text}"),
             Self::Closed { code, reason } if reason.is_empty() => {
                 write!(f, "closed by the server with code {code}")
             }
@@ -300,6 +313,17 @@ pub enum SessionEvent {
     },
     /// All subscriptions are restored, and unacknowledged publications are resent.
     Ready {
+        /// The current connection.
+        epoch: ConnectionEpoch,
+    },
+    /// The server no longer knows the client on the open connection: the client logs in again. Calls that the server
+    /// rejected for this reason are sent again, and new ones wait.
+    LoginExpired {
+        /// The current connection.
+        epoch: ConnectionEpoch,
+    },
+    /// The client has logged in again over the open connection.
+    LoggedIn {
         /// The current connection.
         epoch: ConnectionEpoch,
     },

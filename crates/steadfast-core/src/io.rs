@@ -4,6 +4,7 @@
 //! timeout of an old socket cannot end a new connection. Outputs with an attempt concern that attempt only.
 
 mod call;
+mod computation;
 mod credentials;
 mod frame;
 mod send;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use steadfast_machine::Instant;
 
 pub use call::CallError;
+pub use computation::{Computation, Computed, DerivedKey, KEY_BYTES, KeyDerivation, NONCE_BYTES};
 pub use credentials::{CredentialsError, CredentialsSource, FetchId, RenewalReason};
 pub use frame::Frame;
 pub use send::{Outgoing, SendError};
@@ -131,6 +133,12 @@ pub enum Input<D: Dialect> {
     },
     /// The application has other credentials: an open connection is authenticated with them, and later ones use them.
     CredentialsReplaced(Secret),
+    /// The result of `Compute`, with its id. Without effect if the login no longer waits for it.
+    Computed {
+        attempt: Attempt,
+        id: u32,
+        computed: Computed,
+    },
     /// Time has passed.
     Tick,
 }
@@ -147,6 +155,21 @@ pub enum Output<D: Dialect> {
     },
     /// Fetch credentials, and report `CredentialsFetched`. An earlier fetch that is in progress is obsolete.
     FetchCredentials { id: FetchId, reason: RenewalReason },
+    /// Do this for the login of an attempt, without blocking the event loop, and report `Computed` with the same id. An
+    /// earlier computation of the attempt is obsolete.
+    Compute {
+        attempt: Attempt,
+        id: u32,
+        computation: Computation,
+    },
+    /// Dial one of these servers instead of an endpoint from the next attempt on, if one is valid and as secure: the
+    /// preferred one is the first.
+    Redirect {
+        /// Index of the endpoint.
+        endpoint: usize,
+        /// URLs as the peer writes them.
+        urls: Vec<String>,
+    },
     /// Give up a transport immediately: its later inputs are ignored.
     Abort { attempt: Attempt },
     /// Send a message.

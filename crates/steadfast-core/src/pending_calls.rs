@@ -24,7 +24,12 @@ struct PendingCall<C> {
     command: Option<u32>,
     /// The number of connections that were lost while it was in flight.
     losses: u8,
+    /// How often the peer has rejected it without executing it.
+    repetitions: u8,
 }
+
+/// A call that the peer has rejected as often without executing it fails.
+const REPETITIONS_MAX: u8 = 3;
 
 /// All calls without a result.
 #[derive(Debug)]
@@ -71,6 +76,7 @@ impl<C: Call> PendingCalls<C> {
             was_sent: false,
             command: None,
             losses: 0,
+            repetitions: 0,
         });
         Ok(())
     }
@@ -108,6 +114,27 @@ impl<C: Call> PendingCalls<C> {
     pub(crate) fn complete(&mut self, command: u32) -> Option<CallId> {
         let index = self.index_of(command)?;
         self.remove(index).map(|pending| pending.id)
+    }
+
+    /// The peer has rejected the call of this command without executing it: it waits to be sent again, before newer ones.
+    /// Returns its id if that happened too often; then it is removed.
+    pub(crate) fn send_again(&mut self, command: u32) -> Option<CallId> {
+        let index = self.index_of(command)?;
+        let mut pending = self.pending.remove(index)?;
+        self.sent -= 1;
+        pending.command = None;
+        // Only what was in flight on a connection that was lost may have been executed.
+        pending.was_sent = pending.losses > 0;
+        pending.repetitions = pending.repetitions.saturating_add(1);
+        if pending.repetitions >= REPETITIONS_MAX {
+            self.deadlines.remove(pending.deadline, pending.id.0);
+            return Some(pending.id);
+        }
+        let newer = |it: &PendingCall<C>| it.command.is_none() && it.id > pending.id;
+        let place = self.pending.iter().position(newer);
+        let place = place.unwrap_or(self.pending.len());
+        self.pending.insert(place, pending);
+        None
     }
 
     fn index_of(&self, command: u32) -> Option<usize> {
@@ -224,6 +251,7 @@ mod tests {
         Enqueue { is_idempotent: bool },
         Send,
         Complete,
+        SendAgain,
         Withdraw,
         LoseConnection,
         Expire,
@@ -252,6 +280,13 @@ mod tests {
                     if let Some((id, command)) = sent {
                         assert_eq!(self.complete(command), Some(id));
                         assert_eq!(self.complete(command), None);
+                    }
+                }
+                Step::SendAgain => {
+                    let sent = self.pending.get(index).and_then(|it| it.command);
+                    if let Some(command) = sent {
+                        self.send_again(command);
+                        assert_eq!(self.get(command), None);
                     }
                 }
                 Step::Withdraw => {
@@ -288,6 +323,7 @@ mod tests {
             4 => any::<bool>().prop_map(|is_idempotent| Step::Enqueue { is_idempotent }),
             4 => Just(Step::Send),
             2 => Just(Step::Complete),
+            1 => Just(Step::SendAgain),
             1 => Just(Step::Withdraw),
             1 => Just(Step::LoseConnection),
             1 => Just(Step::Expire),

@@ -9,6 +9,7 @@ mod endpoint_log;
 mod migration;
 mod outgoing;
 mod received;
+mod relogin;
 mod timers;
 
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ use crate::policy::{EndpointLogs, SessionPolicy, SessionSettings};
 use crate::subscriptions::{Effects, Subscriptions};
 use credentials::Credentials;
 use migration::Standby;
+use relogin::Relogin;
 
 /// The code of a close frame that ends a connection as intended (RFC 6455, section 7.4.1).
 const NORMAL_CLOSURE: u16 = 1000;
@@ -45,6 +47,7 @@ pub struct Session<D: Dialect> {
     /// The endpoint of the last connection, to whose log unacknowledged messages belong.
     log_endpoint: Option<usize>,
     pending: Pending<D>,
+    relogin: Relogin,
     wire: Wire,
     /// The connection that is to replace the present one; boxed, because most sessions have none.
     standby: Option<Box<Standby<D>>>,
@@ -115,6 +118,7 @@ impl<D: Dialect> Session<D> {
                 calls: PendingCalls::new(calls_max, calls_in_flight_max, D::CALL_LOSSES_MAX),
                 subscriptions: Subscriptions::new(subscriptions_max),
             },
+            relogin: Relogin::default(),
             wire: Wire::default(),
             standby: None,
             unread: Vec::new(),
@@ -197,6 +201,7 @@ impl<D: Dialect> Session<D> {
     /// The transport is open: the first messages of the dialect, and the subscriptions that may share them.
     fn start_handshake(&mut self, now: Instant, attempt: Attempt) {
         self.wire.clear();
+        self.dialect.learn(&self.connected_dialect);
         self.connected_dialect = self.dialect.clone();
         self.enter_log();
         let early = self
@@ -204,7 +209,8 @@ impl<D: Dialect> Session<D> {
             .start_handshake(self.pending.credentials.current(), &mut self.wire);
         let limit = match early {
             EarlyRequests::All => {
-                self.pending.credentials.on_accepted(now, None);
+                let renewal = self.dialect.renewal();
+                self.pending.credentials.on_accepted(now, None, renewal);
                 return self.link.accepted(now, attempt);
             }
             EarlyRequests::None => return,
@@ -225,6 +231,7 @@ impl<D: Dialect> Session<D> {
         self.wire.clear();
         self.unread.clear();
         self.pending.credentials.on_connection_ended();
+        self.relogin.on_connection_ended();
         self.pending.subscriptions.on_connection_lost();
         if !was_connected {
             return;
@@ -247,6 +254,8 @@ impl<D: Dialect> Session<D> {
             | SessionEvent::Waiting { .. }
             | SessionEvent::Connected { .. }
             | SessionEvent::Ready { .. }
+            | SessionEvent::LoginExpired { .. }
+            | SessionEvent::LoggedIn { .. }
             | SessionEvent::Migrating { .. }
             | SessionEvent::MigrationFailed { .. }
             | SessionEvent::RenewalFailed { .. }
@@ -367,6 +376,11 @@ impl<D: Dialect> Session<D> {
                 self.credentials_fetched(now, id, outcome);
             }
             Input::CredentialsReplaced(credentials) => self.credentials_replaced(now, credentials),
+            Input::Computed {
+                attempt,
+                id,
+                computed,
+            } => self.computed(now, attempt, id, computed),
             Input::Tick => self.tick(now),
         }
         self.follow_link(now);

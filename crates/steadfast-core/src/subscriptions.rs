@@ -225,6 +225,13 @@ impl<D: Dialect> Subscriptions<D> {
         Effects::default()
     }
 
+    /// The server has rejected the request of this command for a reason that is over soon: it is sent again.
+    pub(crate) fn request_again(&mut self, command: u32) {
+        if let Some((_, it)) = self.subscribing(command) {
+            it.state = SubscriptionState::Pending;
+        }
+    }
+
     /// An item was received.
     pub(crate) fn on_item(
         &mut self,

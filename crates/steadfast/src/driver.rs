@@ -3,7 +3,9 @@
 //! It makes no decisions about retries, queues or limits. Each loop iteration receives a bounded number of commands, so
 //! that a busy application cannot starve the socket.
 
+mod computations;
 mod log;
+mod redirects;
 mod transport_slot;
 mod transports;
 
@@ -24,6 +26,8 @@ use steadfast_machine::{Instant, Machine};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Sleep;
 
+use self::computations::Computations;
+use self::redirects::Redirects;
 use self::transport_slot::Target;
 use self::transports::Transports;
 use crate::connector::Connector;
@@ -83,6 +87,8 @@ pub(crate) struct Parts<D: Dialect> {
 pub struct Driver<D: Dialect> {
     parts: Parts<D>,
     transports: Transports,
+    computations: Computations,
+    redirects: Redirects,
     /// The index of the endpoint of the present attempt or connection, for the log.
     endpoint: usize,
     waiters: Waiters<D>,
@@ -170,6 +176,8 @@ impl<D: Dialect> Driver<D> {
         Self {
             parts,
             transports: Transports::default(),
+            computations: Computations::default(),
+            redirects: Redirects::default(),
             endpoint: 0,
             waiters: Waiters::default(),
             received: Received::default(),
@@ -186,11 +194,18 @@ impl<D: Dialect> Driver<D> {
             self.handle_input(input);
             is_busy = true;
         }
+        while let Some(input) = self.computations.poll(context) {
+            self.handle_input(input);
+            is_busy = true;
+        }
         let now = self.parts.clock.now();
-        let session = &mut self.parts.session;
-        is_busy |= self
-            .transports
-            .poll(context, &mut |input| session.handle(now, input));
+        let (session, redirects) = (&mut self.parts.session, &mut self.redirects);
+        is_busy |= self.transports.poll(context, &mut |input| {
+            if let Input::DialFailed { attempt, .. } = input {
+                redirects.dial_failed(attempt);
+            }
+            session.handle(now, input);
+        });
         is_busy |= self.poll_timer(context);
         self.execute_outputs();
         // A session that was opened is disconnected only when it is closed, and is never opened again: a driver that
@@ -295,7 +310,16 @@ impl<D: Dialect> Driver<D> {
                 Output::FetchCredentials { id, reason } => {
                     self.parts.credentials.begin(id, reason);
                 }
-                Output::Abort { attempt } => self.transports.abort(attempt),
+                Output::Compute {
+                    attempt,
+                    id,
+                    computation,
+                } => self.computations.begin(attempt, id, computation),
+                Output::Redirect { endpoint, urls } => self.redirect(endpoint, &urls),
+                Output::Abort { attempt } => {
+                    self.computations.forget(attempt);
+                    self.transports.abort(attempt);
+                }
                 Output::Transmit { attempt, frame } => self.transports.transmit(attempt, &frame),
                 Output::Probe { attempt } => self.transports.probe(attempt),
                 Output::Close {
@@ -334,10 +358,24 @@ impl<D: Dialect> Driver<D> {
             endpoints,
             ..
         } = &self.parts;
-        if let Some(endpoint) = endpoints.get(endpoint) {
-            let plan = connector.plan(attempt, session.snapshot(), endpoints.len(), clock.now());
+        let count = endpoints.len();
+        if let Some(original) = endpoints.get(endpoint) {
+            let endpoint = self.redirects.target(attempt, endpoint).unwrap_or(original);
+            let plan = connector.plan(attempt, session.snapshot(), count, clock.now());
             let target = Target::new(connector, endpoint, plan);
             self.transports.dial(attempt, target, dial_limit);
+        }
+    }
+
+    /// Dials another server instead of an endpoint from the next attempt on.
+    fn redirect(&mut self, index: usize, urls: &[String]) {
+        let Some(from) = self.parts.endpoints.get(index) else {
+            return;
+        };
+        if let Some(to) = self.redirects.redirect(index, from, urls) {
+            tracing::info!(url = %from, %to, "login redirected");
+        } else {
+            tracing::warn!(url = %from, "login redirected, but to no server that is as secure");
         }
     }
 

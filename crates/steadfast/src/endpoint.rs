@@ -130,6 +130,13 @@ impl Endpoint {
         }
     }
 
+    /// The server at this URL instead of this one, with the same path if the URL has none. `None` if the URL is invalid, or
+    /// less secure.
+    pub(crate) fn redirected(&self, url: &str) -> Option<Self> {
+        let to = Self::with_default_path(url, &self.path).ok()?;
+        (to.security == Security::Tls || self.security == Security::Plain).then_some(to)
+    }
+
     /// Returns `HOST:PORT`, with brackets around IPv6 addresses.
     pub fn socket_address(&self) -> String {
         socket_address(&self.host, self.port)

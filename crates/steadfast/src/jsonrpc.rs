@@ -32,9 +32,9 @@ mod method_request;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use steadfast_core::dialect::jsonrpc::{
-    CallError, Class, ErrorObject, Feed, FeedKey, IdForm, JsonRpc, JsonRpcSettings, LoginCall,
-    LoginRequest, LoginVerdict, MethodCall, MethodPattern, Notification, SendError,
-    SubscriptionEvent, codes,
+    CallError, Class, ErrorObject, Feed, FeedKey, IdForm, IsUnauthenticated, JsonRpc,
+    JsonRpcSettings, Login, LoginCall, LoginRejection, LoginRequest, LoginStep, LoginVerdict,
+    MethodCall, MethodPattern, Notification, SendError, SubscriptionEvent, codes,
 };
 use steadfast_core::io::SubscribeOptions;
 use thiserror::Error;
@@ -155,8 +155,8 @@ impl Builder {
         self.with_jsonrpc(|settings| settings.class(methods, class))
     }
 
-    /// Sets the call with which each connection begins; see [`Self::credentials`] and [`Self::token`]. Until it has
-    /// succeeded nothing else is sent. None by default.
+    /// Sets how each connection begins: a [`LoginCall`], or any [`Login`] of several steps; see [`Self::credentials`] and
+    /// [`Self::token`]. Until it has succeeded nothing else is sent. None by default.
     ///
     /// ```no_run
     /// use serde_json::json;
@@ -173,8 +173,16 @@ impl Builder {
     /// # }
     /// ```
     #[must_use]
-    pub fn login(self, login: LoginCall) -> Self {
+    pub fn login(self, login: impl Login + 'static) -> Self {
         self.with_jsonrpc(|settings| settings.login(login))
+    }
+
+    /// Sets how the error is recognized with which the server rejects a request, without executing it, because it no longer
+    /// knows the client. The client then logs in again over the open connection, once however many requests were rejected,
+    /// and sends them again. Without it, such an error is the outcome of the call.
+    #[must_use]
+    pub fn unauthenticated(self, is_unauthenticated: IsUnauthenticated) -> Self {
+        self.with_jsonrpc(|settings| settings.unauthenticated(is_unauthenticated))
     }
 
     /// Sets how ids are written; as numbers by default. Responses are recognized in any form.

@@ -6,6 +6,7 @@ use steadfast_machine::Position;
 
 use super::{Dialect, Topic};
 use crate::event::DisconnectCause;
+use crate::io::Computation;
 use crate::retry_advice::RetryAdvice;
 
 /// What a message of the peer means to a session. An event that does not fit the state of the connection, or that names
@@ -30,6 +31,23 @@ pub enum DialectEvent<D: Dialect> {
     Rejected {
         cause: DisconnectCause,
         advice: RetryAdvice,
+    },
+    /// The login of the connection needs something that only the shell can do; [`Dialect::computed`] gets the result.
+    Compute {
+        /// Distinguishes the computations of a connection.
+        id: u32,
+        computation: Computation,
+    },
+    /// The login has to be made at one of these servers, the preferred one first: the connection ends, and the next attempt
+    /// follows.
+    Redirected { urls: Vec<String> },
+    /// The peer has rejected a request, without executing it, because it no longer knows the client: the session logs in
+    /// again over the open connection with [`Request::Authenticate`](super::Request::Authenticate), and then sends the
+    /// request again.
+    Unauthenticated {
+        id: u32,
+        /// What the peer says, for a request that it rejects for this reason again and again.
+        refusal: D::Refusal,
     },
     /// The result of a call.
     Responded { id: u32, response: D::Response },

@@ -14,6 +14,7 @@
 mod call;
 mod feed;
 mod login;
+mod login_progress;
 mod read;
 mod subscribed_feeds;
 mod without_response;
@@ -27,15 +28,16 @@ use steadfast_protocol::jsonrpc::{Incoming, append_request};
 
 pub use call::{Class, MethodCall, MethodPattern, Notification};
 pub use feed::{Feed, FeedKey, Subscription};
-pub use login::{LoginCall, LoginRequest, LoginVerdict};
+pub use login::{Login, LoginCall, LoginRejection, LoginRequest, LoginStep, LoginVerdict};
 
+use self::login_progress::{LoginProgress, Next};
 use self::subscribed_feeds::SubscribedFeeds;
 use self::without_response::WithoutResponse;
 use super::{
-    BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Outcome, Request, Subscribed,
-    Unsendable, Wire, close_advice,
+    BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Outcome, Renewal, Request,
+    Subscribed, Unsendable, Wire, close_advice,
 };
-use crate::io::{ConnectionLoss, Frame};
+use crate::io::{Computed, ConnectionLoss, Frame};
 use crate::policy::{PolicyError, SessionSetting};
 use crate::retry_advice::RetryAdvice;
 use crate::secret::Secret;
@@ -60,6 +62,9 @@ pub const RECEIVED_BATCH_MAX: usize = 4_096;
 /// of the last two.
 const ENVELOPE_BYTES: usize = 64;
 
+/// Whether an error says that the server no longer knows the client; a pure function.
+pub type IsUnauthenticated = fn(&ErrorObject) -> bool;
+
 /// What a client says first, and the limits of its server.
 ///
 /// ```
@@ -71,8 +76,12 @@ const ENVELOPE_BYTES: usize = 64;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct JsonRpcSettings {
-    /// The first call of each connection; until it has succeeded nothing else is sent.
-    pub login: Option<LoginCall>,
+    /// How each connection begins; until the login has succeeded nothing else is sent.
+    pub login: Option<Box<dyn Login>>,
+    /// Recognizes the error with which the server rejects a request because it no longer knows the client.
+    pub unauthenticated: Option<IsUnauthenticated>,
+    /// The largest message that the server accepts before the login, in bytes; above zero. A longer call of a login ends it.
+    pub login_message_bytes_max: usize,
     /// How ids are written.
     pub id_form: IdForm,
     /// The largest message that the server accepts, in bytes; above zero. A larger request fails alone, before it is sent.
@@ -91,6 +100,8 @@ impl JsonRpcSettings {
     pub const fn new(message_bytes_max: usize) -> Self {
         Self {
             login: None,
+            unauthenticated: None,
+            login_message_bytes_max: message_bytes_max,
             id_form: IdForm::Number,
             message_bytes_max,
             batch_max: 1,
@@ -99,10 +110,27 @@ impl JsonRpcSettings {
         }
     }
 
-    /// Sets the first call of each connection.
+    /// Sets how each connection begins.
     #[must_use]
-    pub fn login(mut self, login: LoginCall) -> Self {
-        self.login = Some(login);
+    pub fn login(mut self, login: impl Login + 'static) -> Self {
+        self.login = Some(Box::new(login));
+        self
+    }
+
+    /// Sets how the error is recognized with which the server rejects a request, without executing it, because it no longer
+    /// knows the client. The client then logs in again over the open connection, and sends the request again. Without it, or
+    /// without a login, such an error is the outcome of the request.
+    #[must_use]
+    pub const fn unauthenticated(mut self, is_unauthenticated: IsUnauthenticated) -> Self {
+        self.unauthenticated = Some(is_unauthenticated);
+        self
+    }
+
+    /// Sets the largest message that the server accepts before the login, in bytes; above zero. As large as
+    /// [`Self::message_bytes_max`] by default.
+    #[must_use]
+    pub const fn login_message_bytes_max(mut self, bytes: usize) -> Self {
+        self.login_message_bytes_max = bytes;
         self
     }
 
@@ -117,6 +145,7 @@ impl JsonRpcSettings {
     #[must_use]
     pub const fn message_bytes_max(mut self, bytes: usize) -> Self {
         self.message_bytes_max = bytes;
+        self.login_message_bytes_max = bytes;
         self
     }
 
@@ -154,8 +183,7 @@ impl JsonRpcSettings {
 pub struct JsonRpc {
     /// Shared by all connections of a session.
     settings: Arc<JsonRpcSettings>,
-    /// The id of the login, while its response is awaited.
-    login_id: Option<u32>,
+    login: LoginProgress,
     feeds: SubscribedFeeds,
     without_response: WithoutResponse,
     /// Decoded messages, to use the memory again.
@@ -173,14 +201,18 @@ impl JsonRpc {
         for (value, setting) in [
             (settings.message_bytes_max, SessionSetting::MessageBytesMax),
             (settings.batch_max, SessionSetting::BatchMax),
+            (
+                settings.login_message_bytes_max,
+                SessionSetting::MessageBytesMax,
+            ),
         ] {
             if value == 0 {
                 return Err(PolicyError { setting, problem });
             }
         }
         Ok(Self {
+            login: LoginProgress::new(settings.login.clone()),
             settings: Arc::new(settings),
-            login_id: None,
             feeds: SubscribedFeeds::default(),
             without_response: WithoutResponse::default(),
             incoming: Vec::new(),
@@ -206,10 +238,40 @@ impl JsonRpc {
         });
     }
 
-    fn log_in(&mut self, id: u32, login: &LoginCall, credentials: &Secret, wire: &mut Wire) {
-        let LoginRequest { method, params } = login.request(credentials);
-        self.login_id = Some(id);
-        self.call(id, &method, &params, wire);
+    /// Begins a login for this request of the session, or for the handshake. Returns whether there is a login.
+    fn log_in(&mut self, request: Option<u32>, credentials: &Secret, wire: &mut Wire) -> bool {
+        if self.login.machine().is_none() {
+            return false;
+        }
+        let id = request.unwrap_or_else(|| wire.take_id());
+        if let Some(LoginRequest { method, params }) = self.login.begin(request, id, credentials) {
+            self.call(id, &method, &params, wire);
+        }
+        true
+    }
+
+    /// Executes the next step of the login; returns what it means to the session.
+    fn continue_login(
+        &mut self,
+        next: Option<Next>,
+        wire: &mut Wire,
+    ) -> Option<DialectEvent<Self>> {
+        match next? {
+            Next::Report(event) => Some(event),
+            Next::Call(LoginRequest { method, params }) => {
+                let (bytes, bytes_max) = (
+                    exact_bytes(&method, &params),
+                    self.settings.login_message_bytes_max,
+                );
+                if bytes > bytes_max {
+                    return self.login.too_large(bytes, bytes_max);
+                }
+                let id = wire.take_id();
+                self.login.called(id);
+                self.call(id, &method, &params, wire);
+                None
+            }
+        }
     }
 }
 
@@ -225,13 +287,11 @@ impl Dialect for JsonRpc {
     type Refusal = ErrorObject;
 
     fn start_handshake(&mut self, credentials: &Secret, wire: &mut Wire) -> EarlyRequests {
-        let settings = Arc::clone(&self.settings);
-        let Some(login) = &settings.login else {
-            return EarlyRequests::All;
-        };
-        let id = wire.take_id();
-        self.log_in(id, login, credentials, wire);
-        EarlyRequests::None
+        if self.log_in(None, credentials, wire) {
+            EarlyRequests::None
+        } else {
+            EarlyRequests::All
+        }
     }
 
     fn read(
@@ -278,10 +338,8 @@ impl Dialect for JsonRpc {
             }
             Request::Unsubscribe(feed) => self.unsubscribe(id, feed, wire),
             Request::Authenticate(credentials) => {
-                let settings = Arc::clone(&self.settings);
-                match &settings.login {
-                    Some(login) => self.log_in(id, login, credentials, wire),
-                    None => return Some(Outcome::Authenticated),
+                if !self.log_in(Some(id), credentials, wire) {
+                    return Some(Outcome::Authenticated);
                 }
             }
         }
@@ -313,6 +371,26 @@ impl Dialect for JsonRpc {
 
     fn item_bytes(item: &Bytes) -> usize {
         item.len()
+    }
+
+    fn renewal(&self) -> Renewal {
+        let login = self.login.machine();
+        login.map_or(Renewal::OtherCredentials, Login::renewal)
+    }
+
+    fn computed(
+        &mut self,
+        id: u32,
+        computed: Computed,
+        events: &mut Vec<DialectEvent<Self>>,
+        wire: &mut Wire,
+    ) {
+        let next = self.login.on_computed(id, computed);
+        events.extend(self.continue_login(next, wire));
+    }
+
+    fn learn(&mut self, connection: &Self) {
+        self.login.learn(&connection.login);
     }
 
     fn advise(&self, loss: &ConnectionLoss) -> RetryAdvice {

@@ -14,6 +14,8 @@ pub enum MigrationReason {
     Failback,
     /// The application requested it.
     Requested,
+    /// The login of the present connection expires, and cannot be renewed over it.
+    Renewal,
 }
 
 impl fmt::Display for MigrationReason {
@@ -21,6 +23,7 @@ impl fmt::Display for MigrationReason {
         f.write_str(match self {
             Self::Failback => "failback",
             Self::Requested => "requested",
+            Self::Renewal => "renewal",
         })
     }
 }

@@ -154,6 +154,33 @@ impl Link {
         self.notify(SessionEvent::Ready { epoch });
     }
 
+    /// The peer no longer knows the client on the open connection, which logs in again.
+    pub fn login_expired(&mut self, now: Instant) {
+        if !self.is_connected() {
+            return;
+        }
+        let epoch = self.snapshot.epoch;
+        if !self.is_draining() {
+            self.transition(now, SessionState::Connected, SessionPhase::LoggingIn);
+        }
+        self.notify(SessionEvent::LoginExpired { epoch });
+    }
+
+    /// The client has logged in again over the open connection.
+    pub fn logged_in(&mut self, now: Instant) {
+        let Lifecycle::Connected { is_ready, .. } = &self.lifecycle else {
+            return;
+        };
+        let phase = if *is_ready && !self.is_draining() {
+            SessionPhase::Ready
+        } else {
+            self.resuming_phase()
+        };
+        self.transition(now, SessionState::Connected, phase);
+        let epoch = self.snapshot.epoch;
+        self.notify(SessionEvent::LoggedIn { epoch });
+    }
+
     pub(super) fn check_liveness(&mut self, now: Instant) {
         let Some(liveness) = self.liveness_mut() else {
             return;

@@ -6,7 +6,7 @@ use steadfast_machine::{Instant, Seed, convert};
 use super::Link;
 use crate::backoff::BackoffReason;
 use crate::endpoints::{EndpointId, Endpoints, ListedEndpoint};
-use crate::event::DisconnectCause;
+use crate::event::{DisconnectCause, LoginErrorKind};
 use crate::policy::{EndpointsPolicy, LinkSettings};
 use crate::retry_advice::Pace;
 
@@ -41,7 +41,11 @@ impl Link {
         cause: &DisconnectCause,
     ) {
         match cause {
-            DisconnectCause::Credentials(_) => self.endpoints.on_inconclusive(endpoint),
+            DisconnectCause::Credentials(_)
+            | DisconnectCause::LoginFailed {
+                kind: LoginErrorKind::Redirected,
+                ..
+            } => self.endpoints.on_inconclusive(endpoint),
             DisconnectCause::LocalNetwork(_) => {
                 if let Some(endpoint) = self.silent_endpoint.take() {
                     self.endpoints.end_hold_down(endpoint);
@@ -51,6 +55,7 @@ impl Link {
             | DisconnectCause::ConnectTimeout
             | DisconnectCause::ConnectRejected { .. }
             | DisconnectCause::HandshakeRejected(_)
+            | DisconnectCause::LoginFailed { .. }
             | DisconnectCause::Closed { .. }
             | DisconnectCause::ConnectionFailed { .. }
             | DisconnectCause::PongTimeout(_)
@@ -90,6 +95,7 @@ impl Link {
             | DisconnectCause::ConnectTimeout
             | DisconnectCause::ConnectRejected { .. }
             | DisconnectCause::HandshakeRejected(_)
+            | DisconnectCause::LoginFailed { .. }
             | DisconnectCause::Closed { .. }
             | DisconnectCause::ConnectionFailed { .. }
             | DisconnectCause::AttemptsExhausted(_) => false,

@@ -100,6 +100,25 @@ impl Link {
         }
     }
 
+    /// Another connection to the same server replaces the present one, whose login cannot be renewed. Has no effect while
+    /// another attempt to replace it is in progress.
+    pub(crate) fn renew(&mut self, now: Instant) {
+        if self.standby.is_none() && self.can_migrate() {
+            self.start_standby(now, self.endpoint, MigrationReason::Renewal);
+        }
+    }
+
+    /// The index of the endpoint of an attempt that has not ended.
+    pub(crate) fn endpoint_of(&self, attempt: Attempt) -> Option<usize> {
+        if self.is_current(attempt) {
+            return Some(self.snapshot.endpoint);
+        }
+        let standby = self.standby.as_ref();
+        standby
+            .filter(|it| it.attempt == attempt)
+            .map(|it| it.endpoint_index())
+    }
+
     fn migration_target(
         &mut self,
         now: Instant,

@@ -6,8 +6,8 @@ use steadfast_machine::Instant;
 
 use super::Session;
 use crate::backoff::retry_delay;
-use crate::dialect::{Dialect, Outcome, Request};
-use crate::event::SessionEvent;
+use crate::dialect::{Dialect, Outcome, Renewal, Request};
+use crate::event::{LoginErrorKind, SessionEvent};
 use crate::io::{CredentialsError, CredentialsSource, FetchId, Output, RenewalReason};
 use crate::retry_advice::{Action, RetryAdvice};
 use crate::secret::Secret;
@@ -20,6 +20,10 @@ const RENEWAL_MARGIN_MAX: Duration = Duration::from_secs(30);
 /// The shortest time from an acceptance to the next renewal, so that a peer whose credentials expire at once does not
 /// cause one fetch after the other.
 const RENEWAL_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// The time from the begin of a connection that renews a login to the next attempt, if it does not replace the present one
+/// before.
+const RENEWAL_CONNECTION_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The first delay after a failed renewal; doubles with each further one.
 const RETRY_DELAY_BASE: Duration = Duration::from_secs(1);
@@ -71,11 +75,22 @@ impl Credentials {
         (request == id).then_some(&self.current)
     }
 
+    /// Whether no request that authenticates the open connection awaits its reply.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.request.is_none()
+    }
+
     /// The peer accepted the credentials; they expire after this time.
-    pub(super) fn on_accepted(&mut self, now: Instant, expires_after: Option<Duration>) {
+    pub(super) fn on_accepted(
+        &mut self,
+        now: Instant,
+        expires_after: Option<Duration>,
+        renewal: Renewal,
+    ) {
         self.failures = 0;
         self.request = None;
-        self.renew_at = expires_after.filter(|_| self.can_fetch).map(|time| {
+        let can_renew = self.can_fetch || renewal != Renewal::OtherCredentials;
+        self.renew_at = expires_after.filter(|_| can_renew).map(|time| {
             let margin = (time / RENEWAL_MARGIN).min(RENEWAL_MARGIN_MAX);
             now + time.saturating_sub(margin).max(RENEWAL_INTERVAL_MIN)
         });
@@ -171,6 +186,13 @@ impl<D: Dialect> Session<D> {
 
     /// Authenticates the open connection, unless the protocol cannot: then the next connection uses the credentials.
     pub(super) fn authenticate(&mut self, now: Instant) {
+        if self.relogin.is_in_progress() {
+            return;
+        }
+        if self.dialect.renewal() == Renewal::OtherConnection {
+            self.pending.credentials.renew_at = Some(now + RENEWAL_CONNECTION_INTERVAL);
+            return self.link.renew(now);
+        }
         let request = Request::Authenticate(&self.pending.credentials.current);
         if let Err(problem) = self.dialect.check(request) {
             let event = SessionEvent::RenewalFailed {
@@ -180,6 +202,12 @@ impl<D: Dialect> Session<D> {
             self.outputs.push_back(Output::Notify(event));
             return;
         }
+        self.send_credentials(now);
+    }
+
+    /// Authenticates the open connection, whatever the protocol permits while it is authenticated.
+    pub(super) fn send_credentials(&mut self, now: Instant) {
+        let request = Request::Authenticate(&self.pending.credentials.current);
         let id = self.wire.take_id();
         let until = now + self.link.connect_timeout();
         self.pending.credentials.request =
@@ -197,7 +225,7 @@ impl<D: Dialect> Session<D> {
         self.link.accepted(now, self.link.attempt());
         self.adopt_log();
         let credentials = &mut self.pending.credentials;
-        credentials.on_accepted(now, expires_after);
+        credentials.on_accepted(now, expires_after, self.dialect.renewal());
         if std::mem::take(&mut credentials.are_newer_than_handshake) {
             self.authenticate(now);
         }
@@ -208,7 +236,10 @@ impl<D: Dialect> Session<D> {
         let newest = self.pending.credentials.request;
         // The reply to the newest credentials decides.
         if self.link.is_connected() && newest.is_none_or(|(newest, _)| newest == id) {
-            self.pending.credentials.on_accepted(now, expires_after);
+            let renewal = self.dialect.renewal();
+            let credentials = &mut self.pending.credentials;
+            credentials.on_accepted(now, expires_after, renewal);
+            self.relogin_accepted(now);
         }
     }
 
@@ -220,10 +251,18 @@ impl<D: Dialect> Session<D> {
         advice: RetryAdvice,
     ) {
         self.pending.credentials.request = None;
-        let error = CredentialsError {
-            text: refusal.to_string(),
-            is_final: !self.pending.credentials.can_fetch || advice.action == Action::GiveUp,
+        let text = refusal.to_string();
+        if self.relogin.is_in_progress() {
+            return self.relogin_failed(now, LoginErrorKind::Other, text, advice);
+        }
+        let is_final = match advice.action {
+            Action::GiveUp => true,
+            Action::Retry => !self.can_renew(),
+            Action::RenewCredentials | Action::DiscardPositions => {
+                !self.pending.credentials.can_fetch
+            }
         };
+        let error = CredentialsError { text, is_final };
         self.renewal_failed(now, error, advice.retry_after);
     }
 
@@ -237,11 +276,20 @@ impl<D: Dialect> Session<D> {
     /// What became of the new credentials is unknown: others are fetched and sent.
     fn renewal_without_result(&mut self, now: Instant, text: &str) {
         self.pending.credentials.request = None;
+        if self.relogin.is_in_progress() {
+            let (kind, text) = (LoginErrorKind::TimedOut, text.to_owned());
+            return self.relogin_failed(now, kind, text, RetryAdvice::RETRY);
+        }
         let error = CredentialsError {
             text: text.to_owned(),
-            is_final: !self.pending.credentials.can_fetch,
+            is_final: !self.can_renew(),
         };
         self.renewal_failed(now, error, None);
+    }
+
+    /// Whether a renewal that failed can be tried again: with other credentials, or with the same.
+    fn can_renew(&self) -> bool {
+        self.pending.credentials.can_fetch || self.dialect.renewal() != Renewal::OtherCredentials
     }
 
     /// The open connection stays until the peer ends it; the next attempt fetches credentials in any case.
@@ -288,7 +336,12 @@ impl<D: Dialect> Session<D> {
             .renew_at
             .is_some_and(|at| now >= at)
         {
-            self.fetch_credentials(now, RenewalReason::Expiring);
+            self.pending.credentials.renew_at = None;
+            if self.pending.credentials.can_fetch {
+                self.fetch_credentials(now, RenewalReason::Expiring);
+            } else {
+                self.authenticate(now);
+            }
         }
     }
 }

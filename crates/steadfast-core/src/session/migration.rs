@@ -12,7 +12,7 @@ use steadfast_machine::Instant;
 use super::Session;
 use crate::dialect::{Dialect, DialectEvent, EarlyRequests, InFlight, Request, Wire};
 use crate::event::DisconnectCause;
-use crate::io::{Attempt, ConnectionLoss, Frame, Output};
+use crate::io::{Attempt, Computed, ConnectionLoss, Frame, Output};
 use crate::retry_advice::{Action, RetryAdvice};
 
 /// The most messages of an accepted standby that are kept; above it the switch does not wait for requests in flight.
@@ -65,6 +65,7 @@ impl<D: Dialect> Session<D> {
     /// The transport of the standby is open: the first messages of its dialect. Subscriptions stay at the present
     /// connection until the switch.
     pub(super) fn start_standby_handshake(&mut self, now: Instant, attempt: Attempt) {
+        self.dialect.learn(&self.connected_dialect);
         let (mut reader, mut wire) = (self.dialect.clone(), Wire::default());
         let early = reader.start_handshake(self.pending.credentials.current(), &mut wire);
         self.standby = Some(Box::new(Standby {
@@ -124,6 +125,27 @@ impl<D: Dialect> Session<D> {
         }
     }
 
+    /// The shell has computed what the login of the standby requested.
+    pub(super) fn computed_on_standby(
+        &mut self,
+        now: Instant,
+        attempt: Attempt,
+        id: u32,
+        computed: Computed,
+    ) {
+        let Some(standby) = self.standby.as_mut().filter(|_| !self.link.is_switching()) else {
+            return;
+        };
+        let mut events = Vec::new();
+        standby
+            .reader
+            .computed(id, computed, &mut events, &mut standby.wire);
+        standby.dialect = standby.reader.clone();
+        for event in events {
+            self.on_standby_event(now, attempt, event);
+        }
+    }
+
     fn on_standby_event(&mut self, now: Instant, attempt: Attempt, event: DialectEvent<D>) {
         match event {
             DialectEvent::Accepted { expires_after } => {
@@ -135,8 +157,11 @@ impl<D: Dialect> Session<D> {
             DialectEvent::Disconnected { cause, advice } => {
                 self.link.dismissed(now, attempt, cause, advice);
             }
+            DialectEvent::Compute { id, computation } => self.compute(attempt, id, computation),
+            DialectEvent::Redirected { urls } => self.redirected(now, attempt, urls),
             // They do not fit the state of the connection, which has no request and no subscription yet.
             DialectEvent::Authenticated { .. }
+            | DialectEvent::Unauthenticated { .. }
             | DialectEvent::Responded { .. }
             | DialectEvent::Acknowledged { .. }
             | DialectEvent::Subscribed { .. }
@@ -203,7 +228,7 @@ impl<D: Dialect> Session<D> {
         self.adopt_log();
         if let Some((accepted_at, expires_after)) = standby.accepted {
             let credentials = &mut self.pending.credentials;
-            credentials.on_accepted(accepted_at, expires_after);
+            credentials.on_accepted(accepted_at, expires_after, self.dialect.renewal());
         }
         if standby.are_credentials_replaced {
             self.authenticate(now);

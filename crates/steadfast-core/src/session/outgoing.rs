@@ -83,10 +83,13 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    /// Whether subscriptions may be requested: not while the session is draining, or about to switch to another
-    /// connection.
+    /// Whether subscriptions may be requested: not while the session is draining, about to switch to another connection, or
+    /// logging in again.
     pub(super) fn can_subscribe(&self) -> bool {
-        self.link.is_connected() && !self.link.is_draining() && !self.link.is_switching()
+        self.link.is_connected()
+            && !self.link.is_draining()
+            && !self.link.is_switching()
+            && !self.relogin.is_in_progress()
     }
 
     /// Sends what the last inputs made sendable, and updates the counts of the snapshot.
@@ -120,8 +123,8 @@ impl<D: Dialect> Session<D> {
     /// Requests subscriptions first, then sends unacknowledged and new messages in order, up to the in-flight limits,
     /// then calls. Returns the newest request that has a reply, if any was sent.
     fn send_pending(&mut self, now: Instant) -> Option<u32> {
-        // Until a switch, requests wait for the other connection.
-        if !self.link.is_connected() || self.link.is_switching() {
+        // Until a switch, requests wait for the other connection; while the client logs in again, for the login.
+        if !self.link.is_connected() || self.link.is_switching() || self.relogin.is_in_progress() {
             return None;
         }
         while self.can_subscribe() && self.subscribe_next(now) {}

@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 use steadfast_machine::Instant;
 
 use super::Session;
-use crate::dialect::{Dialect, DialectEvent, InFlight, Request};
+use crate::dialect::{Dialect, DialectEvent, InFlight, Request, Topic};
 use crate::event::{DisconnectCause, SessionEvent};
-use crate::io::{Attempt, CallError, CallResult, Frame, Output, SendError};
+use crate::io::{Attempt, CallError, CallResult, Computation, Computed, Frame, Output, SendError};
 use crate::retry_advice::{Action, RetryAdvice};
 
 /// The capacities of a buffer of events that is kept for the next message: a smaller one costs little, and an idle session
@@ -31,6 +31,20 @@ impl<D: Dialect> Session<D> {
         if self.link.is_current(attempt) && self.link.is_closing_connection() {
             self.wire.clear();
         }
+    }
+
+    /// The shell has computed what the login of this attempt requested.
+    pub(super) fn computed(&mut self, now: Instant, attempt: Attempt, id: u32, computed: Computed) {
+        if self.link.is_standby(attempt) {
+            return self.computed_on_standby(now, attempt, id, computed);
+        }
+        if !self.link.is_current(attempt) || !self.link.can_receive() {
+            return;
+        }
+        let mut events = Vec::new();
+        self.connected_dialect
+            .computed(id, computed, &mut events, &mut self.wire);
+        self.on_events(now, attempt, events, Ok(()));
     }
 
     /// A message was read over the connection of this attempt.
@@ -67,8 +81,19 @@ impl<D: Dialect> Session<D> {
                 self.authenticated(now, id, expires_after);
             }
             DialectEvent::Rejected { cause, advice } => self.on_rejected(now, cause, advice),
+            DialectEvent::Compute { id, computation } => {
+                self.compute(self.link.attempt(), id, computation);
+            }
+            DialectEvent::Redirected { urls } => {
+                self.redirected(now, self.link.attempt(), urls);
+            }
+            DialectEvent::Unauthenticated { id, refusal } => {
+                self.link.reply_received(now, id);
+                self.unauthenticated(now, id, refusal);
+            }
             DialectEvent::Responded { id, response } => {
                 self.link.reply_received(now, id);
+                self.relogin.on_executed();
                 self.complete_call(id, Ok(response));
             }
             DialectEvent::Acknowledged {
@@ -80,10 +105,9 @@ impl<D: Dialect> Session<D> {
             }
             DialectEvent::Subscribed { id, subscribed } => {
                 self.link.reply_received(now, id);
-                let effects = self
-                    .pending
-                    .subscriptions
-                    .on_subscribed(now, id, subscribed);
+                self.relogin.on_executed();
+                let subscriptions = &mut self.pending.subscriptions;
+                let effects = subscriptions.on_subscribed(now, id, subscribed);
                 self.apply_effects(effects);
             }
             DialectEvent::Refused {
@@ -107,18 +131,14 @@ impl<D: Dialect> Session<D> {
                 offset,
                 item,
             } => {
-                let effects = self.pending.subscriptions.on_item(&topic, offset, item);
-                self.apply_effects(effects);
+                self.on_item(&topic, offset, item);
             }
             DialectEvent::Unsubscribed {
                 topic,
                 refusal,
                 advice,
             } => {
-                let backoff = self.link.backoff_mut();
-                let subscriptions = &mut self.pending.subscriptions;
-                let effects = subscriptions.on_unsubscribed(now, &topic, refusal, advice, backoff);
-                self.apply_effects(effects);
+                self.on_unsubscribed(now, &topic, refusal, advice);
             }
             DialectEvent::Notice { text } => self.notify(SessionEvent::Notice { text }),
             DialectEvent::Disconnected { cause, advice } => {
@@ -136,6 +156,33 @@ impl<D: Dialect> Session<D> {
             advice
         };
         self.link.rejected(now, self.link.attempt(), cause, advice);
+    }
+
+    /// The login of an attempt needs something that only the shell can do.
+    pub(super) fn compute(&mut self, attempt: Attempt, id: u32, computation: Computation) {
+        self.outputs.push_back(Output::Compute {
+            attempt,
+            id,
+            computation,
+        });
+    }
+
+    fn on_item(&mut self, topic: &<D::Topic as Topic>::Key, offset: Option<u64>, item: D::Item) {
+        let effects = self.pending.subscriptions.on_item(topic, offset, item);
+        self.apply_effects(effects);
+    }
+
+    fn on_unsubscribed(
+        &mut self,
+        now: Instant,
+        topic: &<D::Topic as Topic>::Key,
+        refusal: D::Refusal,
+        advice: RetryAdvice,
+    ) {
+        let backoff = self.link.backoff_mut();
+        let subscriptions = &mut self.pending.subscriptions;
+        let effects = subscriptions.on_unsubscribed(now, topic, refusal, advice, backoff);
+        self.apply_effects(effects);
     }
 
     fn complete_call(&mut self, command: u32, outcome: CallResult<D>) {

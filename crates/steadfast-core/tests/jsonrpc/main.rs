@@ -4,4 +4,6 @@ mod calls;
 mod feeds;
 mod hostile_peer;
 mod login;
+mod login_steps;
+mod relogin;
 mod script;

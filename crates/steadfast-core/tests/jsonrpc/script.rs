@@ -10,7 +10,7 @@ use steadfast_core::dialect::jsonrpc::{
 };
 use steadfast_core::event::{ConnectionErrorKind, SessionEvent, SessionSnapshot};
 use steadfast_core::io::{
-    Attempt, CallId, ConnectionLoss, CredentialsSource, Frame, MessageId, Outgoing,
+    Attempt, CallId, Computation, ConnectionLoss, CredentialsSource, Frame, MessageId, Outgoing,
     SubscribeOptions, SubscriptionId,
 };
 use steadfast_core::policy::{
@@ -41,6 +41,8 @@ pub(crate) struct Script {
     pub(crate) messages: usize,
     /// How often each call was sent, by the number in its params if it has one.
     pub(crate) sent_calls: BTreeMap<u64, usize>,
+    pub(crate) computations: Vec<(Attempt, u32, Computation)>,
+    pub(crate) redirects: Vec<(usize, Vec<String>)>,
     next_number: u64,
 }
 
@@ -51,7 +53,8 @@ pub(crate) const fn settings() -> JsonRpcSettings {
 fn session_settings() -> SessionSettings {
     let secs = Duration::from_secs;
     let endpoints = EndpointsSettings::new(1, secs(10), Duration::from_mins(5));
-    let backoff = BackoffSettings::new(BackoffRange::proportional(50, secs(1), secs(20)));
+    let backoff = BackoffSettings::new(BackoffRange::proportional(50, secs(1), secs(20)))
+        .retry_after_max(Duration::from_mins(5));
     let liveness = LivenessSettings::new(secs(15), secs(10));
     let link = LinkSettings::new(secs(10), endpoints, backoff, liveness);
     SessionSettings::new(link, OutboxSettings::new(16, 1 << 16, secs(10)))
@@ -76,6 +79,8 @@ impl Script {
             events: Vec::new(),
             messages: 0,
             sent_calls: BTreeMap::new(),
+            computations: Vec::new(),
+            redirects: Vec::new(),
             next_number: 0,
         };
         script.handle(Input::OpenRequested);
@@ -114,6 +119,12 @@ impl Script {
                 Output::Notify(event) => self.events.push(event),
                 Output::Abort { .. } | Output::Probe { .. } | Output::Close { .. } => {}
                 Output::FetchCredentials { reason, .. } => panic!("{reason:?}"),
+                Output::Compute {
+                    attempt,
+                    id,
+                    computation,
+                } => self.computations.push((attempt, id, computation)),
+                Output::Redirect { endpoint, urls } => self.redirects.push((endpoint, urls)),
             }
         }
     }
@@ -134,6 +145,15 @@ impl Script {
             self.handle(Input::Tick);
         }
         self.now = end;
+    }
+
+    /// As [`Self::advance`], with a server that replies to pings.
+    pub(crate) fn advance_with_pongs(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.receive_pong();
+            self.advance(Duration::from_secs(5).min(end.saturating_since(self.now)));
+        }
     }
 
     pub(crate) fn dial(&mut self) {
@@ -160,6 +180,12 @@ impl Script {
             attempt,
             frame: Frame::from(text),
         });
+    }
+
+    /// When the session waits for the next attempt, how long it does.
+    pub(crate) fn waits(&self) -> Option<Duration> {
+        let at = self.snapshot().next_attempt_at?;
+        Some(at.saturating_since(self.now))
     }
 
     pub(crate) fn receive_pong(&mut self) {

@@ -151,6 +151,8 @@ impl Script {
                 Output::Abort { .. } | Output::Probe { .. } | Output::Close { .. } => {}
                 Output::CompleteCall { outcome, .. } => panic!("{outcome:?}"),
                 Output::FetchCredentials { reason, .. } => panic!("{reason:?}"),
+                Output::Compute { computation, .. } => panic!("{computation:?}"),
+                Output::Redirect { urls, .. } => panic!("{urls:?}"),
             }
         }
     }

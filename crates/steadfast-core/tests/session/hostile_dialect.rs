@@ -8,13 +8,13 @@ use steadfast_core::dialect::{
     Subscribed, Topic, Unsendable, Wire,
 };
 use steadfast_core::event::DisconnectCause;
-use steadfast_core::io::{ConnectionLoss, Frame};
+use steadfast_core::io::{Computation, ConnectionLoss, Frame};
 use steadfast_core::retry_advice::{Action, Pace, RetryAdvice};
 use steadfast_core::secret::Secret;
 use steadfast_machine::Position;
 
 /// The number of kinds of events.
-pub(crate) const KINDS: u8 = 12;
+pub(crate) const KINDS: u8 = 15;
 /// The kind of [`DialectEvent::Accepted`].
 pub(crate) const ACCEPTED: u8 = 0;
 /// The kind of [`DialectEvent::Authenticated`].
@@ -164,6 +164,14 @@ impl Hostile {
                 advice,
             },
             10 => DialectEvent::Disconnected { cause, advice },
+            12 => DialectEvent::Unauthenticated { id, refusal },
+            13 => DialectEvent::Redirected {
+                urls: vec![refusal],
+            },
+            14 => DialectEvent::Compute {
+                id,
+                computation: Computation::Nonce,
+            },
             // Another that the client did not ask for.
             _ => DialectEvent::Authenticated {
                 id: 0,

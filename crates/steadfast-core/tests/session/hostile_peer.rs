@@ -125,6 +125,7 @@ impl Peer {
                     self.fetches.push((self.now, id, reason));
                 }
                 Output::Notify(event) => self.events.push(event),
+                Output::Compute { .. } | Output::Redirect { .. } => {}
                 Output::Abort { .. }
                 | Output::Probe { .. }
                 | Output::Close { .. }

@@ -136,6 +136,7 @@ impl InvariantChecker {
             | Input::SubscribeRequested { .. }
             | Input::UnsubscribeRequested { .. }
             | Input::Consumed { .. }
+            | Input::Computed { .. }
             | Input::Tick => {}
         }
     }
@@ -194,7 +195,10 @@ impl InvariantChecker {
             Output::CompleteCall { id, .. } => {
                 assert!(self.called.remove(id), "{id:?} completes once");
             }
-            Output::FetchCredentials { .. } | Output::Deliver { .. } => {}
+            Output::FetchCredentials { .. }
+            | Output::Compute { .. }
+            | Output::Redirect { .. }
+            | Output::Deliver { .. } => {}
             Output::Notify(event) => self.on_event(event),
         }
     }
@@ -248,6 +252,9 @@ impl InvariantChecker {
                 assert!(!self.is_connected, "a loss precedes a failure");
                 self.has_failed = true;
             }
+            SessionEvent::LoginExpired { .. } | SessionEvent::LoggedIn { .. } => {
+                assert!(self.is_connected, "{event:?} without a connection");
+            }
             SessionEvent::RenewalFailed { .. } => {}
             SessionEvent::Attempting { .. } | SessionEvent::Waiting { .. } => {
                 assert!(!self.is_connected, "{event:?} while connected");
@@ -274,7 +281,8 @@ impl InvariantChecker {
             ),
             SessionState::Connected => matches!(
                 it.phase,
-                SessionPhase::Resuming
+                SessionPhase::LoggingIn
+                    | SessionPhase::Resuming
                     | SessionPhase::Ready
                     | SessionPhase::Draining
                     | SessionPhase::Closing
@@ -297,7 +305,8 @@ impl InvariantChecker {
         );
         assert_eq!(self.standby.is_some(), self.is_migrating(), "{it:?}");
         assert!(
-            !self.is_migrating() || it.phase == SessionPhase::Ready,
+            !self.is_migrating()
+                || matches!(it.phase, SessionPhase::Ready | SessionPhase::LoggingIn),
             "{it:?}"
         );
         assert_eq!(self.has_failed, it.state == SessionState::Failed, "{it:?}");

@@ -235,6 +235,8 @@ impl Script {
                 Output::FetchCredentials { id, reason } => {
                     self.fetches.push((self.now, id, reason));
                 }
+                // This protocol has no login that needs them.
+                Output::Compute { .. } | Output::Redirect { .. } => {}
                 Output::Notify(event) => self.events.push((self.now, event)),
             }
         }

@@ -47,6 +47,8 @@ pub(super) fn session_event(
         | SessionEvent::Connected { .. }
         | SessionEvent::Ready { .. }
         | SessionEvent::RenewalFailed { .. }
+        | SessionEvent::LoginExpired { .. }
+        | SessionEvent::LoggedIn { .. }
         | SessionEvent::Lost { .. }
         | SessionEvent::Failed { .. }
         | SessionEvent::Closed
@@ -86,6 +88,12 @@ fn connection_event(event: &SessionEvent, url: &Endpoint, now: Instant) {
         SessionEvent::Degraded { downtime, cause } => {
             let downtime = Readable(*downtime);
             tracing::warn!(%url, %cause, %downtime, "session degraded");
+        }
+        SessionEvent::LoginExpired { epoch } => {
+            tracing::warn!(%url, epoch = epoch.0, "login expired");
+        }
+        SessionEvent::LoggedIn { epoch } => {
+            tracing::info!(%url, epoch = epoch.0, "logged in again");
         }
         SessionEvent::RenewalFailed { text, retry_at } => {
             let retry_in = retry_at.map(|at| Readable(at.saturating_since(now)));

@@ -62,6 +62,8 @@ impl Progress {
             | SessionEvent::Migrating { .. }
             | SessionEvent::MigrationFailed { .. }
             | SessionEvent::Ready { .. }
+            | SessionEvent::LoginExpired { .. }
+            | SessionEvent::LoggedIn { .. }
             | SessionEvent::RenewalFailed { .. }
             | SessionEvent::Failed { .. }
             | SessionEvent::Closed

@@ -55,7 +55,8 @@ pub(super) fn cause(request: &Request, cause: &DisconnectCause) -> Problem {
             format!("an attempt timed out: {}", connecting(request)),
             "Check host and port in the URL, and whether a firewall discards packets.",
         ),
-        DisconnectCause::HandshakeRejected(reason) => {
+        DisconnectCause::HandshakeRejected(reason)
+        | DisconnectCause::LoginFailed { text: reason, .. } => {
             let login = request.login.as_deref().unwrap_or_default();
             Problem::new(
                 format!("login refused by the server: {login}: {reason}"),

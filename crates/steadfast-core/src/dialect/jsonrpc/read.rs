@@ -3,10 +3,8 @@
 use bytes::Bytes;
 use steadfast_protocol::jsonrpc::{Incoming, ResponseId, append_error};
 
-use super::login::LoginVerdict;
 use super::{ErrorObject, FeedKey, JsonRpc, codes, subscribed_feeds};
 use crate::dialect::{DialectEvent, InFlight, Request, Subscribed, Wire};
-use crate::event::DisconnectCause;
 use crate::io::Frame;
 use crate::retry_advice::RetryAdvice;
 use steadfast_machine::Position;
@@ -56,9 +54,16 @@ impl JsonRpc {
         wire: &mut Wire,
     ) -> Option<Event> {
         self.without_response.on_response(id);
-        if self.login_id == Some(id) {
-            self.login_id = None;
-            return self.on_login(id, &outcome, in_flight);
+        if self.login.awaits_response(id) {
+            let next = self.login.on_response(&outcome);
+            return self.continue_login(next, wire);
+        }
+        if let Err(refusal) = &outcome
+            && self.is_unauthenticated(refusal)
+        {
+            self.feeds.take_requested(id);
+            let refusal = refusal.clone();
+            return Some(Event::Unauthenticated { id, refusal });
         }
         match (in_flight.request(id), outcome) {
             (Some(Request::Call(_)), Ok(response)) => Some(Event::Responded { id, response }),
@@ -109,31 +114,10 @@ impl JsonRpc {
         }
     }
 
-    /// The response to the login of the handshake, or to one over the open connection.
-    fn on_login(
-        &self,
-        id: u32,
-        outcome: &Result<Bytes, ErrorObject>,
-        in_flight: &impl InFlight<Self>,
-    ) -> Option<Event> {
-        let verdict = self.settings.login.as_ref()?.verdict(outcome);
-        let is_renewal = matches!(in_flight.request(id), Some(Request::Authenticate(_)));
-        Some(match verdict {
-            LoginVerdict::Accepted { expires_after } if is_renewal => {
-                Event::Authenticated { id, expires_after }
-            }
-            LoginVerdict::Accepted { expires_after } => Event::Accepted { expires_after },
-            LoginVerdict::Rejected { reason, advice } if is_renewal => Event::Refused {
-                id,
-                refusal: ErrorObject::new(0, reason),
-                advice,
-                maybe_executed: false,
-            },
-            LoginVerdict::Rejected { reason, advice } => Event::Rejected {
-                cause: DisconnectCause::HandshakeRejected(reason),
-                advice,
-            },
-        })
+    /// Whether the server rejects a request because it no longer knows the client.
+    fn is_unauthenticated(&self, refusal: &ErrorObject) -> bool {
+        let is_unauthenticated = self.settings.unauthenticated;
+        self.login.machine().is_some() && is_unauthenticated.is_some_and(|is| is(refusal))
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) fn describe(cause: &DisconnectCause, is_killed: bool) -> (String, Opt
         | DisconnectCause::Dial { text, .. }
         | DisconnectCause::Credentials(text)
         | DisconnectCause::HandshakeRejected(text)
+        | DisconnectCause::LoginFailed { text, .. }
         | DisconnectCause::LocalNetwork(text)
         | DisconnectCause::Protocol(text) => (text.clone(), None),
         DisconnectCause::PongTimeout(time) => (

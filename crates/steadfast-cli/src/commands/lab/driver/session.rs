@@ -105,6 +105,8 @@ impl Reporter {
             | SessionEvent::Migrating { .. }
             | SessionEvent::MigrationFailed { .. }
             | SessionEvent::Ready { .. }
+            | SessionEvent::LoginExpired { .. }
+            | SessionEvent::LoggedIn { .. }
             | SessionEvent::RenewalFailed { .. }
             | _ => {}
         }
@@ -158,6 +160,7 @@ fn cause_name(cause: &DisconnectCause) -> &'static str {
         | DisconnectCause::ConnectTimeout
         | DisconnectCause::ConnectRejected { .. }
         | DisconnectCause::HandshakeRejected(_)
+        | DisconnectCause::LoginFailed { .. }
         | DisconnectCause::Protocol(_)
         | DisconnectCause::AttemptsExhausted(_)
         | _ => "unknown",
