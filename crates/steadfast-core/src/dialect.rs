@@ -14,6 +14,8 @@ mod event;
 #[cfg(feature = "jsonrpc")]
 pub mod jsonrpc;
 pub mod raw;
+#[cfg(feature = "truenas")]
+pub mod truenas;
 mod wire;
 
 use std::fmt;

@@ -1,0 +1,27 @@
+//! The login of the middleware of `TrueNAS`, over [`jsonrpc`](super::jsonrpc).
+//!
+//! - **The strongest mechanism that the server offers:** SCRAM-SHA-512 for an API key, which never sends the secret and in
+//!   which the server proves that it knows it; otherwise the key itself, with the user name; the method of old releases only
+//!   if the server has no other.
+//! - **Never a weaker one than before:** once a server has offered SCRAM, a later connection that offers less is refused,
+//!   unless [`TrueNasLogin::permit_weaker_mechanism`] says otherwise. A login by SCRAM that fails is not tried in another
+//!   way.
+//! - **Outcomes have types:** [`LoginErrorKind`](crate::event::LoginErrorKind). A rate limit is waited for; a redirect is
+//!   followed, a few times in a row.
+//! - **No options are set:** with those of the server (`core.set_options`), a job replies with its id at once in each release,
+//!   so that it is known before the connection can be lost.
+
+mod budget;
+mod login;
+mod outcome;
+mod scram;
+
+pub use budget::{LoginBudget, LoginBudgetSettings};
+pub use login::TrueNasLogin;
+pub use outcome::is_unauthenticated;
+
+/// The largest message that the server accepts before the login, in characters.
+pub const LOGIN_MESSAGE_BYTES_MAX: usize = 8_192;
+
+/// The largest message that the server accepts after the login, in characters.
+pub const MESSAGE_BYTES_MAX: usize = 65_536;
