@@ -86,6 +86,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-protocol",
             "steadfast-core",
             "steadfast-clock",
+            // Its tests need a server with the API that it is a client of.
+            "steadfast-truenas-emulator",
         ],
     ),
     (

@@ -13,6 +13,7 @@ pub mod event;
 pub mod io;
 pub mod link;
 mod liveness;
+pub mod login_budget;
 mod outbox;
 mod pending_calls;
 pub mod policy;

@@ -20,6 +20,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::client::Client;
+#[cfg(feature = "truenas")]
+use crate::connector::VersionRule;
 use crate::connector::{Connector, Proxy, ReadinessCheck, StageTimeouts};
 use crate::credentials::{CredentialsSlot, FetchCredentials};
 use crate::defaults;
@@ -29,6 +31,8 @@ use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 use crate::events::Events;
 use crate::exchange::ExchangeHandle;
+#[cfg(feature = "truenas")]
+use crate::login_limit::LoginCost;
 use crate::overflow::Overflow;
 
 /// Builds a [`Client`] and its [`Driver`].
@@ -71,6 +75,10 @@ pub struct Builder<D: Dialect> {
     proxy: Option<Proxy>,
     readiness: Option<ReadinessCheck>,
     subprotocols: Vec<String>,
+    #[cfg(feature = "truenas")]
+    versions: Option<VersionRule>,
+    #[cfg(feature = "truenas")]
+    login_cost: Option<LoginCost>,
     #[cfg(feature = "tls")]
     root_certificates: Vec<u8>,
     seed: Option<u64>,
@@ -83,8 +91,13 @@ impl<D: Dialect> Builder<D> {
     ///
     /// The URL is invalid.
     pub fn new(url: &str, dialect: D) -> Result<Self, BuildError> {
+        Self::with_path(url, dialect, D::DEFAULT_PATH)
+    }
+
+    /// As [`Self::new`], with the path of a URL without one.
+    pub(crate) fn with_path(url: &str, dialect: D, path: &str) -> Result<Self, BuildError> {
         Ok(Self {
-            endpoints: vec![Endpoint::with_default_path(url, D::DEFAULT_PATH)?],
+            endpoints: vec![Endpoint::with_default_path(url, path)?],
             dialect,
             invalid: None,
             credentials: CredentialsSource::Fixed(Secret::default()),
@@ -99,6 +112,10 @@ impl<D: Dialect> Builder<D> {
             proxy: None,
             readiness: None,
             subprotocols: Vec::new(),
+            #[cfg(feature = "truenas")]
+            versions: None,
+            #[cfg(feature = "truenas")]
+            login_cost: None,
             #[cfg(feature = "tls")]
             root_certificates: Vec::new(),
             seed: None,
@@ -117,6 +134,28 @@ impl<D: Dialect> Builder<D> {
             Ok(dialect) => self.dialect = dialect,
             Err(error) => self.invalid = self.invalid.or(Some(error)),
         }
+        self
+    }
+
+    /// Chooses a version of the API before the first connection.
+    #[cfg(feature = "truenas")]
+    pub(crate) const fn versions(mut self, rule: VersionRule) -> Self {
+        self.versions = Some(rule);
+        self
+    }
+
+    /// As [`Self::token`].
+    #[cfg(feature = "truenas")]
+    pub(crate) fn secret(mut self, secret: Secret) -> Self {
+        self.credentials = CredentialsSource::Fixed(secret);
+        self.fetch_credentials = None;
+        self
+    }
+
+    /// Limits the logins.
+    #[cfg(feature = "truenas")]
+    pub(crate) fn login_cost(mut self, cost: LoginCost) -> Self {
+        self.login_cost = Some(cost);
         self
     }
 
@@ -226,6 +265,8 @@ impl<D: Dialect> Builder<D> {
             clock,
             connector: Arc::new(connector),
             dial_limit: self.dial_limit,
+            #[cfg(feature = "truenas")]
+            login_cost: self.login_cost,
             endpoints: self.endpoints,
             exchange: Arc::clone(client.exchange.exchange()),
             state: publish_state,
@@ -256,6 +297,8 @@ impl<D: Dialect> Builder<D> {
         .with_readiness(self.readiness.clone())
         .with_subprotocols(self.subprotocols.clone())
         .with_user_timeout(ping_after_idle.saturating_add(pong_timeout));
+        #[cfg(feature = "truenas")]
+        let connector = connector.with_versions(self.versions);
         #[cfg(feature = "tls")]
         if !self.root_certificates.is_empty() {
             let connector = connector.with_root_certificates(&self.root_certificates);

@@ -17,6 +17,8 @@ mod stage_timeouts;
 #[cfg(feature = "tls")]
 mod tls;
 mod upgrade;
+#[cfg(feature = "truenas")]
+mod versions;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,6 +37,8 @@ pub(crate) use self::proxy::Proxy;
 pub use self::proxy::ProxyError;
 pub use self::readiness::ReadinessCheck;
 pub use self::stage_timeouts::StageTimeouts;
+#[cfg(feature = "truenas")]
+pub(crate) use self::versions::{Rule as VersionRule, Versions};
 
 #[cfg(feature = "tls")]
 use self::error::CertificateProblem;
@@ -57,6 +61,8 @@ pub(crate) struct Connector {
     user_timeout: Option<Duration>,
     proxy: Option<Proxy>,
     readiness: Option<ReadinessCheck>,
+    #[cfg(feature = "truenas")]
+    versions: Option<Versions>,
     #[cfg(feature = "tls")]
     tls: tls::Tls,
 }
@@ -77,6 +83,8 @@ impl Connector {
             user_timeout: None,
             proxy: None,
             readiness: None,
+            #[cfg(feature = "truenas")]
+            versions: None,
             #[cfg(feature = "tls")]
             tls: tls::Tls::default(),
         }
@@ -114,6 +122,14 @@ impl Connector {
     #[must_use]
     pub(crate) fn with_readiness(mut self, check: Option<ReadinessCheck>) -> Self {
         self.readiness = check;
+        self
+    }
+
+    /// Chooses a version of the API before the first connection, or not.
+    #[cfg(feature = "truenas")]
+    #[must_use]
+    pub(crate) fn with_versions(mut self, rule: Option<VersionRule>) -> Self {
+        self.versions = rule.map(Versions::new);
         self
     }
 
@@ -175,6 +191,51 @@ impl Connector {
                 .map_err(|reason| error(DialStage::Readiness, reason))?;
             socket = self.connect(endpoint, &[address]).await?;
         }
+        #[cfg(feature = "truenas")]
+        if let Some(versions) = &self.versions {
+            return self.dial_versioned(versions, endpoint, socket).await;
+        }
+        self.upgrade(endpoint, socket).await
+    }
+
+    /// Upgrades a connection, with the version of the API that client and server know.
+    #[cfg(feature = "truenas")]
+    async fn dial_versioned(
+        &self,
+        versions: &Versions,
+        endpoint: &Endpoint,
+        mut socket: TcpStream,
+    ) -> Result<WebSocket, DialError> {
+        let io = |cause| self.error(DialStage::Connect, endpoint, DialErrorReason::Io(cause));
+        let address = socket.peer_addr().map_err(io)?;
+        if versions.is_due(endpoint) {
+            let mut stream = self.open(endpoint, socket).await?;
+            let asking = versions.ask(&mut stream, endpoint);
+            // Without a list, the endpoint is used as it is.
+            if let Err(error) = within(self.timeouts.readiness, asking).await {
+                tracing::debug!(url = %endpoint, %error, "versions of the API unknown");
+            }
+            socket = self.connect(endpoint, &[address]).await?;
+        }
+        let Some(versioned) = versions.versioned(endpoint) else {
+            return self.upgrade(endpoint, socket).await;
+        };
+        let upgraded = self.upgrade(&versioned, socket).await;
+        if !matches!(&upgraded, Err(error) if error.is_path_missing()) {
+            return upgraded;
+        }
+        versions.forget();
+        let socket = self.connect(endpoint, &[address]).await?;
+        self.upgrade(endpoint, socket).await
+    }
+
+    /// Opens the stream to the server on this socket, and upgrades it.
+    async fn upgrade(
+        &self,
+        endpoint: &Endpoint,
+        socket: TcpStream,
+    ) -> Result<WebSocket, DialError> {
+        let error = |stage, reason| self.error(stage, endpoint, reason);
         let mut stream = self.open(endpoint, socket).await?;
         let (fields, subprotocols) = (&self.header_fields, &self.subprotocols);
         let upgrading = upgrade::upgrade(&mut stream, endpoint, fields, subprotocols);

@@ -37,6 +37,8 @@ use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::events::Events;
 use crate::exchange::{Command, Completion, Exchange, Outcomes, Received};
+#[cfg(feature = "truenas")]
+use crate::login_limit::LoginCost;
 use crate::subscription::QueueSender;
 
 /// Maximum number of commands that are received in one loop iteration.
@@ -53,6 +55,8 @@ pub(crate) struct Parts<D: Dialect> {
     pub(crate) clock: Clock,
     pub(crate) connector: Arc<Connector>,
     pub(crate) dial_limit: DialLimit,
+    #[cfg(feature = "truenas")]
+    pub(crate) login_cost: Option<LoginCost>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) exchange: Arc<Exchange<D>>,
     pub(crate) state: watch::Sender<SessionSnapshot>,
@@ -363,6 +367,8 @@ impl<D: Dialect> Driver<D> {
             let endpoint = self.redirects.target(attempt, endpoint).unwrap_or(original);
             let plan = connector.plan(attempt, session.snapshot(), count, clock.now());
             let target = Target::new(connector, endpoint, plan);
+            #[cfg(feature = "truenas")]
+            let target = target.with_login(self.parts.login_cost.as_ref());
             self.transports.dial(attempt, target, dial_limit);
         }
     }
@@ -385,6 +391,10 @@ impl<D: Dialect> Driver<D> {
         {
             self.endpoint = endpoint;
         }
+        #[cfg(feature = "truenas")]
+        if matches!(event, SessionEvent::LoginExpired { .. }) {
+            self.charge_login();
+        }
         log::session_event(
             &event,
             &self.parts.endpoints,
@@ -393,6 +403,16 @@ impl<D: Dialect> Driver<D> {
         );
         self.publish_state();
         self.parts.events.send(event);
+    }
+
+    /// A login over the open connection is not delayed, and counts.
+    #[cfg(feature = "truenas")]
+    fn charge_login(&self) {
+        if let Some(cost) = &self.parts.login_cost
+            && let Some(endpoint) = self.parts.endpoints.get(self.endpoint)
+        {
+            cost.charge(endpoint.host());
+        }
     }
 
     /// Closes the session and sends the known outcomes to all waiters.

@@ -137,6 +137,15 @@ impl Endpoint {
         (to.security == Security::Tls || self.security == Security::Plain).then_some(to)
     }
 
+    /// The same server with another path.
+    #[cfg(feature = "truenas")]
+    pub(crate) fn with_path(&self, path: String) -> Self {
+        Self {
+            path,
+            ..self.clone()
+        }
+    }
+
     /// Returns `HOST:PORT`, with brackets around IPv6 addresses.
     pub fn socket_address(&self) -> String {
         socket_address(&self.host, self.port)

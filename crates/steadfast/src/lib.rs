@@ -34,12 +34,16 @@ mod exchange;
 mod json;
 #[cfg(feature = "jsonrpc")]
 pub mod jsonrpc;
+#[cfg(feature = "truenas")]
+mod login_limit;
 #[cfg(all(doctest, feature = "centrifuge"))]
 mod must_use;
 mod overflow;
 mod receipt;
 mod subscription;
 mod transport;
+#[cfg(feature = "truenas")]
+pub mod truenas;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
@@ -54,7 +58,8 @@ pub use receipt::Receipt;
 pub use steadfast_core::dialect;
 pub use steadfast_core::event::{
     ConnectionEpoch, ConnectionErrorKind, DialErrorKind, DialStage, DisconnectCause,
-    MigrationError, MigrationReason, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
+    LoginErrorKind, MigrationError, MigrationReason, SessionEvent, SessionPhase, SessionSnapshot,
+    SessionState,
 };
 pub use steadfast_core::io::{
     CallError, CallResult, ConnectionLoss, CredentialsError, Frame, RenewalReason, SendError,

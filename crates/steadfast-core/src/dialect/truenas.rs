@@ -11,14 +11,20 @@
 //! - **No options are set:** with those of the server (`core.set_options`), a job replies with its id at once in each release,
 //!   so that it is known before the connection can be lost.
 
-mod budget;
 mod login;
 mod outcome;
 mod scram;
 
-pub use budget::{LoginBudget, LoginBudgetSettings};
 pub use login::TrueNasLogin;
 pub use outcome::is_unauthenticated;
+
+use std::time::Duration;
+
+use crate::login_budget::LoginBudgetSettings;
+
+/// The limit on the logins of a process at one server: it permits 20 calls of a method in 60 s for one address, and this
+/// leaves two for other programs there.
+pub const LOGIN_BUDGET: LoginBudgetSettings = LoginBudgetSettings::new(18, Duration::from_mins(1));
 
 /// The largest message that the server accepts before the login, in characters.
 pub const LOGIN_MESSAGE_BYTES_MAX: usize = 8_192;

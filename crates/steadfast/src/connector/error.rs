@@ -122,6 +122,12 @@ impl DialError {
         )
     }
 
+    /// Returns whether the server has no such path.
+    #[cfg(feature = "truenas")]
+    pub(crate) const fn is_path_missing(&self) -> bool {
+        matches!(self.reason, DialErrorReason::PathNotFound { .. })
+    }
+
     /// Returns the delay that the server or the proxy requests before the next attempt.
     pub(crate) const fn retry_after(&self) -> Option<Duration> {
         if let DialErrorReason::ProxyRejected { retry_after, .. }

@@ -16,6 +16,8 @@ use steadfast_protocol::websocket::MessageKind;
 use crate::connector::{Connector, DialError, DialPlan};
 use crate::dial_limit::{DialLimit, Permit};
 use crate::endpoint::Endpoint;
+#[cfg(feature = "truenas")]
+use crate::login_limit::LoginCost;
 use crate::transport::websocket::{self, Arrival, WebSocket};
 
 /// Maximum number of reads in one loop iteration.
@@ -35,7 +37,7 @@ pub(super) struct TransportSlot {
 enum SlotState {
     #[default]
     Ended,
-    /// The dial limit is reached: the attempt waits for a permit, and then dials.
+    /// The dial limit or the login limit is reached: the attempt waits for its turn, and then dials.
     Queued {
         wait: Pin<Box<dyn Future<Output = Option<Permit>> + Send>>,
         target: Box<Target>,
@@ -51,6 +53,8 @@ pub(super) struct Target {
     connector: Arc<Connector>,
     endpoint: Endpoint,
     plan: DialPlan,
+    #[cfg(feature = "truenas")]
+    login: Option<LoginCost>,
 }
 
 impl Target {
@@ -59,6 +63,41 @@ impl Target {
             connector: Arc::clone(connector),
             endpoint: endpoint.clone(),
             plan,
+            #[cfg(feature = "truenas")]
+            login: None,
+        }
+    }
+
+    /// Waits until the login that follows is permitted.
+    #[cfg(feature = "truenas")]
+    pub(super) fn with_login(mut self, login: Option<&LoginCost>) -> Self {
+        self.login = login.cloned();
+        self
+    }
+
+    /// Begins to dial, or to wait for its turn.
+    fn begin(self, limit: &DialLimit) -> SlotState {
+        #[cfg(feature = "truenas")]
+        if let Some(login) = self.login.clone()
+            && !login.try_take(self.endpoint.host())
+        {
+            let (limit, host) = (limit.clone(), self.endpoint.host().to_owned());
+            return self.wait(Box::pin(async move {
+                login.take(&host).await;
+                limit.acquire().await
+            }));
+        }
+        match limit.try_acquire() {
+            Some(permit) => SlotState::Dialing(self.dial(Some(permit))),
+            None => self.wait(Box::pin(limit.clone().acquire())),
+        }
+    }
+
+    fn wait(self, wait: Pin<Box<dyn Future<Output = Option<Permit>> + Send>>) -> SlotState {
+        SlotState::Queued {
+            wait,
+            target: Box::new(self),
+            is_reported: false,
         }
     }
 
@@ -87,17 +126,9 @@ impl fmt::Debug for SlotState {
 
 impl TransportSlot {
     pub(super) fn dial(attempt: Attempt, target: Target, limit: &DialLimit) -> Self {
-        let state = match limit.try_acquire() {
-            Some(permit) => SlotState::Dialing(target.dial(Some(permit))),
-            None => SlotState::Queued {
-                wait: Box::pin(limit.clone().acquire()),
-                target: Box::new(target),
-                is_reported: false,
-            },
-        };
         Self {
             attempt,
-            state,
+            state: target.begin(limit),
             arrivals: Vec::new(),
             reported_unsent: 0,
         }

@@ -15,3 +15,4 @@ mod messages;
 mod migration;
 mod server;
 mod slow_reader;
+mod truenas;

@@ -147,7 +147,7 @@ impl TrueNasLogin {
         self
     }
 
-    /// The most calls of one method in a login, for [`LoginBudget`](super::LoginBudget): both messages of SCRAM, and before
+    /// The most calls of one method in a login, for a [`LoginBudget`](crate::login_budget::LoginBudget): both messages of SCRAM, and before
     /// them a token that is not accepted.
     pub fn calls_max(&self) -> u32 {
         2 + u32::from(self.settings.uses_tokens)

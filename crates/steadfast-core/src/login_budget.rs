@@ -21,9 +21,6 @@ impl LoginBudgetSettings {
         let calls_max = if calls_max == 0 { 1 } else { calls_max };
         Self { calls_max, window }
     }
-
-    /// What `TrueNAS` permits is 20 calls of a method in 60 s for one address. This leaves two for other programs there.
-    pub const TRUENAS: Self = Self::new(18, Duration::from_mins(1));
 }
 
 /// The calls of the logins at one server in the last window.
