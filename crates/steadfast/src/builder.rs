@@ -144,7 +144,7 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    /// As [`Self::token`].
+    /// Sets the credentials for all connections, as [`Self::token`].
     #[cfg(feature = "truenas")]
     pub(crate) fn secret(mut self, secret: Secret) -> Self {
         self.credentials = CredentialsSource::Fixed(secret);

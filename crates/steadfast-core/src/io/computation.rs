@@ -30,7 +30,7 @@ pub enum Computation {
 pub struct KeyDerivation {
     /// The password or API key.
     pub secret: Secret,
-    /// The salt.
+    /// The salt, of any length.
     pub salt: Bytes,
     /// The number of iterations, above zero. Its limit is the caller's business: a million takes about a second.
     pub iterations: u32,
@@ -70,9 +70,9 @@ impl fmt::Debug for DerivedKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Computed {
-    /// Of [`Computation::Nonce`].
+    /// The result of [`Computation::Nonce`].
     Nonce([u8; NONCE_BYTES]),
-    /// Of [`Computation::DeriveKey`].
+    /// The result of [`Computation::DeriveKey`].
     Key(DerivedKey),
     /// The shell could not do it, for this reason.
     Failed(String),

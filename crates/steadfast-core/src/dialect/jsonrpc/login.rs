@@ -58,7 +58,7 @@ impl Clone for Box<dyn Login> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginStep {
-    /// A call.
+    /// A call, whose response is the next input.
     Call(LoginRequest),
     /// Something that only the shell can do.
     Compute(Computation),

@@ -288,7 +288,7 @@ impl TrueNasLogin {
     }
 }
 
-/// SCRAM-SHA-512.
+/// The steps of a login by SCRAM-SHA-512.
 impl TrueNasLogin {
     fn scram(&mut self) -> LoginStep {
         let parts = self.secret.expose().split_once('-');
