@@ -3,14 +3,21 @@
 //! Not sent yet: it waits for the next connection. Sent and idempotent: it is sent again, unless it may be the reason for
 //! the loss. Sent and not idempotent: it fails immediately and reports that it may have been executed, because its reply
 //! can no longer arrive.
+//!
+//! A call that the peer rejected because it has too many was not executed: it is sent again, before the calls that were
+//! made after it, as soon as the [`Window`] permits.
+
+mod window;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use steadfast_machine::{Instant, convert};
 
 use crate::deadlines::Deadlines;
 use crate::dialect::Call;
 use crate::io::{CallError, CallId};
+use window::Window;
 
 /// A call and its state.
 #[derive(Debug)]
@@ -18,8 +25,10 @@ struct PendingCall<C> {
     id: CallId,
     call: C,
     deadline: Instant,
-    /// It was sent, on this connection or an earlier one.
-    was_sent: bool,
+    /// Its place among all calls, in the order in which they were made.
+    number: u64,
+    /// The peer rejected it, because it had too many calls.
+    was_too_many: bool,
     /// The command that it was sent with on this connection.
     command: Option<u32>,
     /// The number of connections that were lost while it was in flight.
@@ -31,11 +40,30 @@ struct PendingCall<C> {
 /// A call that the peer has rejected as often without executing it fails.
 const REPETITIONS_MAX: u8 = 3;
 
+impl<C: Call> PendingCall<C> {
+    /// Whether it may have been executed and changed something: it is in flight, or was when a connection was lost.
+    fn may_have_effect(&self) -> bool {
+        (self.command.is_some() || self.losses > 0) && self.call.has_effect()
+    }
+
+    /// What is reported at its deadline.
+    fn timed_out<R>(&self) -> CallError<R> {
+        let maybe_executed = self.may_have_effect();
+        if self.was_too_many && self.command.is_none() && !maybe_executed {
+            CallError::ServerBusy
+        } else {
+            CallError::TimedOut { maybe_executed }
+        }
+    }
+}
+
 /// All calls without a result.
 #[derive(Debug)]
 pub(crate) struct PendingCalls<C> {
     len_max: usize,
-    in_flight_max: usize,
+    window: Window,
+    /// The number of the next call.
+    next_number: u64,
     /// A call that was in flight in this number of losses fails.
     losses_max: u8,
     /// The oldest call first. Sent calls precede unsent ones, because a connection sends the oldest first.
@@ -50,7 +78,8 @@ impl<C: Call> PendingCalls<C> {
     pub(crate) const fn new(len_max: usize, in_flight_max: usize, losses_max: u8) -> Self {
         Self {
             len_max,
-            in_flight_max,
+            window: Window::new(in_flight_max),
+            next_number: 0,
             losses_max,
             pending: VecDeque::new(),
             sent: 0,
@@ -73,24 +102,25 @@ impl<C: Call> PendingCalls<C> {
             id,
             call,
             deadline,
-            was_sent: false,
+            number: self.next_number,
+            was_too_many: false,
             command: None,
             losses: 0,
             repetitions: 0,
         });
+        self.next_number = self.next_number.wrapping_add(1);
         Ok(())
     }
 
     /// The next call to send; it then counts as sent with this command. A call whose deadline has passed holds back the
     /// later ones until it is removed, which is due immediately.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&C> {
-        if self.sent >= self.in_flight_max {
+        if !self.window.has_space(now, self.sent) {
             return None;
         }
         let next = self.pending.get_mut(self.sent);
         let next = next.filter(|it| now < it.deadline)?;
         next.command = Some(command);
-        next.was_sent = true;
         self.sent += 1;
         Some(&next.call)
     }
@@ -113,28 +143,53 @@ impl<C: Call> PendingCalls<C> {
     /// Removes the call of this command, which has its reply.
     pub(crate) fn complete(&mut self, command: u32) -> Option<CallId> {
         let index = self.index_of(command)?;
+        self.window.on_reply();
         self.remove(index).map(|pending| pending.id)
     }
 
     /// The peer has rejected the call of this command without executing it: it waits to be sent again, before newer ones.
     /// Returns its id if that happened too often; then it is removed.
     pub(crate) fn send_again(&mut self, command: u32) -> Option<CallId> {
-        let index = self.index_of(command)?;
-        let mut pending = self.pending.remove(index)?;
-        self.sent -= 1;
-        pending.command = None;
-        // Only what was in flight on a connection that was lost may have been executed.
-        pending.was_sent = pending.losses > 0;
-        pending.repetitions = pending.repetitions.saturating_add(1);
-        if pending.repetitions >= REPETITIONS_MAX {
-            self.deadlines.remove(pending.deadline, pending.id.0);
-            return Some(pending.id);
+        let mut call = self.take_sent(command)?;
+        call.repetitions = call.repetitions.saturating_add(1);
+        if call.repetitions >= REPETITIONS_MAX {
+            self.deadlines.remove(call.deadline, call.id.0);
+            return Some(call.id);
         }
-        let newer = |it: &PendingCall<C>| it.command.is_none() && it.id > pending.id;
-        let place = self.pending.iter().position(newer);
-        let place = place.unwrap_or(self.pending.len());
-        self.pending.insert(place, pending);
+        self.requeue(call);
         None
+    }
+
+    /// The peer did not execute the call of this command, because it has too many. The call waits to be sent again.
+    pub(crate) fn on_too_many(
+        &mut self,
+        now: Instant,
+        command: u32,
+        add_jitter: impl FnOnce(Duration) -> Duration,
+    ) {
+        let in_flight = self.sent;
+        if let Some(mut call) = self.take_sent(command) {
+            self.window.on_rejected(now, in_flight, add_jitter);
+            call.was_too_many = true;
+            self.requeue(call);
+        }
+    }
+
+    /// Removes the call of this command, which the peer did not execute.
+    fn take_sent(&mut self, command: u32) -> Option<PendingCall<C>> {
+        let index = self.index_of(command)?;
+        let mut call = self.pending.remove(index)?;
+        self.sent -= 1;
+        call.command = None;
+        Some(call)
+    }
+
+    /// Puts a call in its place among the calls that were not sent.
+    fn requeue(&mut self, call: PendingCall<C>) {
+        let earlier = |it: &&PendingCall<C>| it.number < call.number;
+        let unsent = self.pending.iter().skip(self.sent);
+        let place = self.sent + unsent.take_while(earlier).count();
+        self.pending.insert(place, call);
     }
 
     fn index_of(&self, command: u32) -> Option<usize> {
@@ -173,6 +228,7 @@ impl<C: Call> PendingCalls<C> {
     ) -> Vec<(CallId, CallError<R>)> {
         let mut failed = Vec::new();
         self.sent = 0;
+        self.window.on_connection_lost();
         self.pending.retain_mut(|it| {
             let was_in_flight = it.command.take().is_some();
             it.losses = it.losses.saturating_add(u8::from(was_in_flight));
@@ -185,12 +241,16 @@ impl<C: Call> PendingCalls<C> {
             }
             !is_lost
         });
+        // A call that was sent for the second time had followed later ones.
+        let calls = self.pending.make_contiguous();
+        calls.sort_by_key(|it| it.number);
         failed
     }
 
     /// Removes the calls whose deadline has passed.
     pub(crate) fn expire<R>(&mut self, now: Instant) -> Vec<(CallId, CallError<R>)> {
         let mut failed = Vec::new();
+        self.window.tick(now);
         if !self.deadlines.has_passed(now) {
             return failed;
         }
@@ -199,8 +259,7 @@ impl<C: Call> PendingCalls<C> {
             if is_expired {
                 self.sent -= usize::from(it.command.is_some());
                 self.deadlines.remove(it.deadline, it.id.0);
-                let maybe_executed = it.was_sent && it.call.has_effect();
-                failed.push((it.id, CallError::TimedOut { maybe_executed }));
+                failed.push((it.id, it.timed_out()));
             }
             !is_expired
         });
@@ -210,7 +269,7 @@ impl<C: Call> PendingCalls<C> {
     /// Removes all calls, because the session ends or has failed.
     pub(crate) fn close<R: Clone>(&mut self, reason: &CallError<R>) -> Vec<(CallId, CallError<R>)> {
         let ended = |it: PendingCall<C>| {
-            let error = if it.was_sent && it.call.has_effect() {
+            let error = if it.may_have_effect() {
                 CallError::Interrupted {
                     maybe_executed: true,
                 }
@@ -229,9 +288,10 @@ impl<C: Call> PendingCalls<C> {
         self.pending.front().is_some_and(|it| it.command.is_some())
     }
 
-    /// The earliest deadline.
+    /// The earliest deadline, or the end of a pause.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first()
+        let deadlines = self.deadlines.first().into_iter();
+        deadlines.chain(self.window.deadline()).min()
     }
 }
 
@@ -252,6 +312,7 @@ mod tests {
         Send,
         Complete,
         SendAgain,
+        RejectAsTooMany,
         Withdraw,
         LoseConnection,
         Expire,
@@ -289,6 +350,13 @@ mod tests {
                         assert_eq!(self.get(command), None);
                     }
                 }
+                Step::RejectAsTooMany => {
+                    let command = self.pending.get(index).and_then(|it| it.command);
+                    let before = self.pending.len();
+                    self.on_too_many(now, command.unwrap_or(0), |pause| pause);
+                    assert_eq!(self.pending.len(), before);
+                    assert!(command.is_none_or(|command| self.get(command).is_none()));
+                }
                 Step::Withdraw => {
                     if let Some(id) = self.pending.get(index).map(|it| it.id) {
                         self.withdraw(id);
@@ -324,6 +392,7 @@ mod tests {
             4 => Just(Step::Send),
             2 => Just(Step::Complete),
             1 => Just(Step::SendAgain),
+            1 => Just(Step::RejectAsTooMany),
             1 => Just(Step::Withdraw),
             1 => Just(Step::LoseConnection),
             1 => Just(Step::Expire),
@@ -353,9 +422,12 @@ mod tests {
                 let are_sent: Vec<_> = calls.pending.iter().map(|it| it.command.is_some()).collect();
                 prop_assert!(are_sent.is_sorted_by(|one, next| one >= next), "{:?}", are_sent);
                 prop_assert_eq!(calls.sent, are_sent.iter().filter(|it| **it).count());
+                let unsent = calls.pending.iter().skip(calls.sent).map(|it| it.number);
+                prop_assert!(unsent.is_sorted(), "calls overtake each other");
             }
 
             calls.close(&CallError::<()>::Closed);
+            calls.expire::<()>(Instant::from_nanos(u64::MAX));
             prop_assert_eq!(calls.deadline(), None);
         }
     }

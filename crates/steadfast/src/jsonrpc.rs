@@ -205,6 +205,14 @@ impl Builder {
         self.with_jsonrpc(|settings| settings.message_bytes_max(bytes))
     }
 
+    /// Adds a code of errors that say that a call was not executed because the connection has too many, as far as the error
+    /// has no data. None by default. Such a call is sent again within its timeout, whatever its class, and for some time
+    /// fewer calls are in flight; if the server rejects it until then, it ends with [`CallError::ServerBusy`].
+    #[must_use]
+    pub fn too_many_calls(self, code: i64) -> Self {
+        self.with_jsonrpc(|settings| settings.too_many_calls(code))
+    }
+
     /// Sets what a close code of the server requires; 1005 is a close frame without a code. By default the client reconnects
     /// after every code, and calls in flight are not repeated after 1003, 1007 and 1009, which reject a message.
     #[must_use]

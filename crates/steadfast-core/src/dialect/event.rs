@@ -69,6 +69,9 @@ pub enum DialectEvent<D: Dialect> {
         /// Whether it may have executed the request all the same.
         maybe_executed: bool,
     },
+    /// The peer did not execute a call, because it has too many. The call is sent again within its deadline, whatever
+    /// executing it twice does.
+    TooManyCalls { id: u32 },
     /// Another reply: to an `Unsubscribe`, or of a type that does not fit its request.
     Replied { id: u32 },
     /// An item of a subscription that the peer has accepted; others are ignored.

@@ -7,6 +7,8 @@
 //!   otherwise it is reported as [`DialectEvent::Notice`], and the requests end at their deadlines.
 //! - **A poison call is not repeated:** if the peer closes the connection because of the size or the content of a message,
 //!   the calls in flight end, also idempotent ones.
+//! - **A call that is one too many for the server** is sent again after a pause, whatever its class, see
+//!   [`JsonRpcSettings::too_many_calls`].
 //! - **Subscriptions** are of two kinds, see [`Feed`]. There is no history: each new connection is a
 //!   [`Gap`](crate::io::SubscriptionEvent::Gap), except the first.
 //! - **Requests of the peer** are rejected with "method not found".
@@ -19,7 +21,7 @@ mod read;
 mod subscribed_feeds;
 mod without_response;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -91,6 +93,10 @@ pub struct JsonRpcSettings {
     /// The classes of methods, the first that matches; see [`MethodPattern`]. Methods that match none are
     /// [`Class::Write`].
     pub classes: Vec<(MethodPattern, Class)>,
+    /// The codes of errors with which the server says that it did not execute a call, because the connection has too many.
+    /// They mean that only in an error without data. Such a call is sent again within its deadline; for some time fewer
+    /// calls are in flight.
+    pub too_many_calls: BTreeSet<i64>,
     /// What close codes require, if it is not what they require by default.
     pub close_codes: BTreeMap<u16, RetryAdvice>,
 }
@@ -106,6 +112,7 @@ impl JsonRpcSettings {
             message_bytes_max,
             batch_max: 1,
             classes: Vec::new(),
+            too_many_calls: BTreeSet::new(),
             close_codes: BTreeMap::new(),
         }
     }
@@ -168,6 +175,19 @@ impl JsonRpcSettings {
         let mut classes = self.classes.iter();
         let found = classes.find(|(pattern, _)| pattern.matches(method));
         found.map_or(Class::Write, |(_, class)| *class)
+    }
+
+    /// Adds a code of errors that say that a call was not executed because the connection has too many; see
+    /// [`too_many_calls`](field@Self::too_many_calls).
+    #[must_use]
+    pub fn too_many_calls(mut self, code: i64) -> Self {
+        self.too_many_calls.insert(code);
+        self
+    }
+
+    /// Whether this error says that a call was not executed because the connection has too many.
+    fn is_too_many(&self, error: &ErrorObject) -> bool {
+        error.data.is_none() && self.too_many_calls.contains(&error.code)
     }
 
     /// Sets what a close code requires; 1005 is a close frame without a code.

@@ -12,7 +12,7 @@ use crate::event::DisconnectCause;
 /// fn is_safe_to_repeat<R>(error: &CallError<R>) -> bool {
 ///     match error {
 ///         CallError::TimedOut { maybe_executed } | CallError::Interrupted { maybe_executed } => !maybe_executed,
-///         CallError::Busy | CallError::Failed(_) | CallError::Closed => true,
+///         CallError::Busy | CallError::ServerBusy | CallError::Failed(_) | CallError::Closed => true,
 ///         _ => false,
 ///     }
 /// }
@@ -42,6 +42,9 @@ pub enum CallError<R> {
     /// Too many calls are pending.
     #[error("too many pending calls")]
     Busy,
+    /// The deadline passed, and until then the server had too many calls to execute this one: it was not executed.
+    #[error("the server had too many calls until the deadline")]
+    ServerBusy,
     /// The session ended.
     #[error("the session is closed")]
     Closed,

@@ -166,6 +166,7 @@ impl<D: Dialect> Session<D> {
             | DialectEvent::Acknowledged { .. }
             | DialectEvent::Subscribed { .. }
             | DialectEvent::Refused { .. }
+            | DialectEvent::TooManyCalls { .. }
             | DialectEvent::Replied { .. }
             | DialectEvent::Item { .. }
             | DialectEvent::Unsubscribed { .. }

@@ -119,6 +119,12 @@ impl<D: Dialect> Session<D> {
                 self.link.reply_received(now, id);
                 self.on_refused(now, id, refusal, advice, maybe_executed);
             }
+            DialectEvent::TooManyCalls { id } => {
+                self.link.reply_received(now, id);
+                let backoff = self.link.backoff_mut();
+                let add_jitter = |pause| backoff.add_jitter(pause);
+                self.pending.calls.on_too_many(now, id, add_jitter);
+            }
             DialectEvent::Replied { id } => {
                 self.link.reply_received(now, id);
                 // The reply does not say what became of a message.

@@ -150,6 +150,7 @@ impl Run {
                     } | CallError::TimedOut {
                         maybe_executed: false
                     } | CallError::Busy
+                        | CallError::ServerBusy
                         | CallError::Closed
                         | CallError::Failed(_)
                 );

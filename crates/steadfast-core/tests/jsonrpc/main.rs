@@ -7,3 +7,4 @@ mod login;
 mod login_steps;
 mod relogin;
 mod script;
+mod too_many_calls;

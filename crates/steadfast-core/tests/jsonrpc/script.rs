@@ -65,7 +65,18 @@ fn session_settings() -> SessionSettings {
 impl Script {
     /// A session that was opened and is dialling.
     pub(crate) fn new(settings: JsonRpcSettings) -> Self {
-        let policy = SessionPolicy::new(session_settings()).expect("valid");
+        Self::with(settings, session_settings())
+    }
+
+    /// A session that is dialling, with this limit of calls in flight.
+    pub(crate) fn with_in_flight_max(settings: JsonRpcSettings, calls: usize) -> Self {
+        let calls_max = 64;
+        let session = session_settings().calls_max(calls_max);
+        Self::with(settings, session.calls_in_flight_max(calls))
+    }
+
+    fn with(settings: JsonRpcSettings, session: SessionSettings) -> Self {
+        let policy = SessionPolicy::new(session).expect("valid");
         let dialect = JsonRpc::new(settings).expect("valid");
         let credentials = CredentialsSource::Fixed(Secret::new("key".to_owned()));
         let (seed, now) = (Seed::new(1), Instant::START);

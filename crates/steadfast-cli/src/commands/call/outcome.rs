@@ -79,7 +79,7 @@ pub(super) fn of(reply: Result<Bytes, CallError>, facts: &Facts<'_>) -> Outcome 
             *maybe_executed || (facts.request.is_repeatable() && facts.was_connected)
         }
         CallError::UnexpectedReply => true,
-        CallError::Unsendable(_) | CallError::Busy => false,
+        CallError::Unsendable(_) | CallError::Busy | CallError::ServerBusy => false,
         CallError::Rejected(_) | CallError::Closed | CallError::Failed(_) | _ => {
             facts.request.is_repeatable() && facts.was_connected
         }
@@ -110,6 +110,7 @@ fn before_sending(error: &CallError, facts: &Facts<'_>) -> Problem {
         | CallError::Interrupted { .. }
         | CallError::Unsendable(_)
         | CallError::Busy
+        | CallError::ServerBusy
         | CallError::Closed
         | CallError::UnexpectedReply
         | _ => Problem::new(format!("not sent: {error}"), ""),

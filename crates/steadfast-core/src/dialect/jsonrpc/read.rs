@@ -76,6 +76,9 @@ impl JsonRpc {
                 );
                 Some(Event::Subscribed { id, subscribed })
             }
+            (Some(Request::Call(_)), Err(error)) if self.settings.is_too_many(&error) => {
+                Some(Event::TooManyCalls { id })
+            }
             (Some(_), Err(refusal)) => {
                 self.feeds.take_requested(id);
                 Some(refused(id, refusal))
