@@ -11,6 +11,7 @@
 pub mod centrifuge;
 mod close_advice;
 mod event;
+mod excerpt;
 #[cfg(feature = "jsonrpc")]
 pub mod jsonrpc;
 pub mod raw;
@@ -23,6 +24,7 @@ use std::fmt;
 use steadfast_machine::Position;
 
 pub use event::{DialectEvent, Outcome, Subscribed};
+pub use excerpt::{Excerpt, Oversized};
 pub use wire::{BatchRules, Wire};
 
 use crate::io::{Computed, ConnectionLoss, Frame};
@@ -37,6 +39,10 @@ pub trait Dialect: Clone + fmt::Debug {
     /// An idempotent call that was in flight in this number of losses is not sent again: it may cause them, for example by
     /// a crash of the server. Without a limit by default: its deadline ends the repetitions.
     const CALL_LOSSES_MAX: u8 = u8::MAX;
+
+    /// Begins to read a message that is above the limit of the client. Without it, which is the default, such a message ends
+    /// the connection.
+    const EXCERPT: Option<fn() -> Box<dyn Excerpt>> = None;
 
     /// A request with one reply, which the application waits for.
     type Call: Call;
@@ -70,6 +76,18 @@ pub trait Dialect: Clone + fmt::Debug {
         events: &mut Vec<DialectEvent<Self>>,
         wire: &mut Wire,
     ) -> Result<(), String>;
+
+    /// Adds what a message above the limit means to `events`: to which request it is the reply, as far as the
+    /// [`Excerpt`] of the dialect shows. Called only with [`Self::EXCERPT`].
+    fn read_oversized(
+        &mut self,
+        oversized: &Oversized,
+        _in_flight: &impl InFlight<Self>,
+        events: &mut Vec<DialectEvent<Self>>,
+    ) {
+        let bytes = oversized.bytes;
+        events.push(DialectEvent::Oversized { id: None, bytes });
+    }
 
     /// Writes a request. `id` is unique on this connection among the requests without a reply; a reply to it is reported
     /// with the same id. Returns the outcome of a message, a subscription or credentials to which the peer does not reply;

@@ -24,7 +24,7 @@ pub use subscription_event::{SubscribeOptions, SubscriptionEvent, UnsubscribeCau
 pub(crate) use transport::NO_CODE;
 pub use transport::{ConnectionLoss, DialFailure};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Oversized};
 use crate::event::SessionEvent;
 use crate::secret::Secret;
 
@@ -95,6 +95,12 @@ pub enum Input<D: Dialect> {
     PongReceived { attempt: Attempt },
     /// A complete message was received.
     Received { attempt: Attempt, frame: Frame },
+    /// A complete message was received that is above the limit of the client and was not kept; only with
+    /// [`Dialect::EXCERPT`].
+    ReceivedOversized {
+        attempt: Attempt,
+        oversized: Oversized,
+    },
     /// Bytes that the socket has not accepted yet; reported after a partial write, and when nothing is left.
     SendBuffer { attempt: Attempt, bytes: u64 },
     /// The connection ended, by either side.

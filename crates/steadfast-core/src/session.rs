@@ -357,8 +357,13 @@ impl<D: Dialect> Session<D> {
                 self.link.send_buffer_changed(now, attempt, bytes);
             }
             Input::Lost { attempt, loss } => self.lost(now, attempt, loss),
+            Input::ReceivedOversized { attempt, oversized } if self.link.is_current(attempt) => {
+                self.received_oversized(now, &oversized);
+            }
             // A late input of an attempt that has ended, or of a connection that was replaced.
             Input::Received { .. } => {}
+            // What is sent over a standby before the switch is the handshake, and the dialect does not wait for long messages.
+            Input::ReceivedOversized { .. } => {}
             Input::SendRequested(outgoing) => self.send(now, outgoing),
             Input::CallRequested { id, call, deadline } => {
                 self.call(id, call, deadline);

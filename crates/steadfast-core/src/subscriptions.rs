@@ -247,6 +247,13 @@ impl<D: Dialect> Subscriptions<D> {
         effects
     }
 
+    /// A message was discarded that may have been an item of any subscription: each reports a gap.
+    pub(crate) fn on_items_missed(&mut self) -> Vec<Effects<D>> {
+        let all = self.all.iter_mut();
+        let subscribed = all.filter(|(_, it)| it.state == SubscriptionState::Subscribed);
+        subscribed.map(|(id, it)| it.on_items_missed(*id)).collect()
+    }
+
     /// The server ended a subscription.
     pub(crate) fn on_unsubscribed(
         &mut self,

@@ -4,10 +4,12 @@
 //! or with a fraction of zero, so each of these forms is accepted. Params, results and error data are raw JSON: they are
 //! checked for their syntax and not parsed further.
 
+mod id_scanner;
 mod incoming;
 mod request;
 mod shape;
 
+pub use id_scanner::IdScanner;
 pub use incoming::{DecodeError, ErrorObject, Incoming, ResponseId, decode, subscription_item};
 pub use request::{IdForm, append_error, append_request};
 

@@ -25,7 +25,7 @@ mod header;
 pub mod mask;
 
 pub use control_frame::ControlFrame;
-pub use decoder::{Decoder, Reading, WebSocketEvent, WebSocketLimits};
+pub use decoder::{Content, Decoder, Reading, WebSocketEvent, WebSocketLimits};
 pub use encoder::Frame;
 pub use endpoint::{EndOfStream, EndpointEvent, WebSocketEndpoint, WrittenAction};
 pub use error::CodecError;

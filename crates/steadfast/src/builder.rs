@@ -69,6 +69,7 @@ pub struct Builder<D: Dialect> {
     stage_timeouts: StageTimeouts,
     call_timeout: Duration,
     received_message_bytes_max: u32,
+    skipped_message_bytes_max: u32,
     overflow: Overflow,
     dial_limit: DialLimit,
     header_fields: Vec<(String, Secret)>,
@@ -106,6 +107,7 @@ impl<D: Dialect> Builder<D> {
             stage_timeouts: StageTimeouts::DEFAULT,
             call_timeout: defaults::CALL_TIMEOUT,
             received_message_bytes_max: defaults::RECEIVED_MESSAGE_BYTES_MAX,
+            skipped_message_bytes_max: defaults::SKIPPED_MESSAGE_BYTES_MAX,
             overflow: Overflow::default(),
             dial_limit: DialLimit::process_wide(),
             header_fields: Vec::new(),
@@ -293,6 +295,7 @@ impl<D: Dialect> Builder<D> {
             self.header_fields.clone(),
             self.received_message_bytes_max,
         )
+        .with_skipped_bytes_max(D::EXCERPT.map(|_| self.skipped_message_bytes_max))
         .with_proxy(self.proxy.clone())
         .with_readiness(self.readiness.clone())
         .with_subprotocols(self.subprotocols.clone())

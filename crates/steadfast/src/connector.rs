@@ -58,6 +58,8 @@ pub(crate) struct Connector {
     /// Offered in the upgrade, the preferred one first.
     subprotocols: Vec<String>,
     message_bytes_max: u32,
+    /// The longest message above this limit that is skipped; without it, one above the limit ends the connection.
+    skipped_bytes_max: Option<u32>,
     user_timeout: Option<Duration>,
     proxy: Option<Proxy>,
     readiness: Option<ReadinessCheck>,
@@ -80,6 +82,7 @@ impl Connector {
             header_fields,
             subprotocols: Vec::new(),
             message_bytes_max,
+            skipped_bytes_max: None,
             user_timeout: None,
             proxy: None,
             readiness: None,
@@ -99,6 +102,13 @@ impl Connector {
     #[must_use]
     pub(crate) fn with_subprotocols(mut self, subprotocols: Vec<String>) -> Self {
         self.subprotocols = subprotocols;
+        self
+    }
+
+    /// Skips messages above the limit up to this length in bytes.
+    #[must_use]
+    pub(crate) const fn with_skipped_bytes_max(mut self, bytes_max: Option<u32>) -> Self {
+        self.skipped_bytes_max = bytes_max;
         self
     }
 
@@ -242,7 +252,12 @@ impl Connector {
         let unread = within(self.timeouts.upgrade, upgrading)
             .await
             .map_err(|reason| error(DialStage::Upgrade, reason))?;
-        Ok(WebSocket::new(stream, unread, self.message_bytes_max))
+        Ok(WebSocket::new(
+            stream,
+            unread,
+            self.message_bytes_max,
+            self.skipped_bytes_max,
+        ))
     }
 
     /// Host and port to which the TCP connection is opened: those of the proxy, or of the server.

@@ -40,6 +40,8 @@ pub const DIALS_MAX: usize = 32;
 pub const DIAL_JITTER: Duration = Duration::from_millis(20);
 /// 16 MiB for a message from a server, far above what a gateway sends by default.
 pub const RECEIVED_MESSAGE_BYTES_MAX: u32 = 16 << 20;
+/// 256 MiB for a message above this limit, which is discarded: more takes too long on most networks.
+pub const SKIPPED_MESSAGE_BYTES_MAX: u32 = 256 << 20;
 /// 1,024 calls that are pending or in flight.
 pub const CALLS_MAX: usize = 1_024;
 /// 128 subscriptions, the default limit of servers for a client.

@@ -72,6 +72,15 @@ pub enum DialectEvent<D: Dialect> {
     /// The peer did not execute a call, because it has too many. The call is sent again within its deadline, whatever
     /// executing it twice does.
     TooManyCalls { id: u32 },
+    /// A message was above the limit of the client and was discarded. A call to which it is the result is not repeated, since
+    /// it would have the same result.
+    Oversized {
+        /// The request that it is the reply to; `None` if it is something else, such as an item. Then every subscription
+        /// reports a gap.
+        id: Option<u32>,
+        /// The length of the message in bytes.
+        bytes: u64,
+    },
     /// Another reply: to an `Unsubscribe`, or of a type that does not fit its request.
     Replied { id: u32 },
     /// An item of a subscription that the peer has accepted; others are ignored.

@@ -9,11 +9,13 @@
 //!   the calls in flight end, also idempotent ones.
 //! - **A call that is one too many for the server** is sent again after a pause, whatever its class, see
 //!   [`JsonRpcSettings::too_many_calls`].
+//! - **A result above the limit of the client** fails its call only, and the call is not repeated.
 //! - **Subscriptions** are of two kinds, see [`Feed`]. There is no history: each new connection is a
 //!   [`Gap`](crate::io::SubscriptionEvent::Gap), except the first.
 //! - **Requests of the peer** are rejected with "method not found".
 
 mod call;
+mod excerpt;
 mod feed;
 mod login;
 mod login_progress;
@@ -36,8 +38,8 @@ use self::login_progress::{LoginProgress, Next};
 use self::subscribed_feeds::SubscribedFeeds;
 use self::without_response::WithoutResponse;
 use super::{
-    BatchRules, Dialect, DialectEvent, EarlyRequests, InFlight, Outcome, Renewal, Request,
-    Subscribed, Unsendable, Wire, close_advice,
+    BatchRules, Dialect, DialectEvent, EarlyRequests, Excerpt, InFlight, Outcome, Oversized,
+    Renewal, Request, Subscribed, Unsendable, Wire, close_advice,
 };
 use crate::io::{Computed, ConnectionLoss, Frame};
 use crate::policy::{PolicyError, SessionSetting};
@@ -298,6 +300,8 @@ impl JsonRpc {
 impl Dialect for JsonRpc {
     const CALL_LOSSES_MAX: u8 = 3;
 
+    const EXCERPT: Option<fn() -> Box<dyn Excerpt>> = Some(excerpt::begin);
+
     type Call = MethodCall;
     type Response = Bytes;
     type Message = Notification;
@@ -332,6 +336,15 @@ impl Dialect for JsonRpc {
         }
         self.incoming = incoming;
         decoded.map_err(|error| error.to_string())
+    }
+
+    fn read_oversized(
+        &mut self,
+        oversized: &Oversized,
+        in_flight: &impl InFlight<Self>,
+        events: &mut Vec<DialectEvent<Self>>,
+    ) {
+        self.on_oversized(oversized, in_flight, events);
     }
 
     fn write(

@@ -45,6 +45,13 @@ pub enum CallError<R> {
     /// The deadline passed, and until then the server had too many calls to execute this one: it was not executed.
     #[error("the server had too many calls until the deadline")]
     ServerBusy,
+    /// The call was executed, and its result is above the limit of the client, which has discarded it. The same call would
+    /// have the same result: request less, or raise the limit.
+    #[error("the result has {bytes} bytes, above the limit of the client")]
+    ResultTooLarge {
+        /// The length of the message with the result, in bytes.
+        bytes: u64,
+    },
     /// The session ended.
     #[error("the session is closed")]
     Closed,

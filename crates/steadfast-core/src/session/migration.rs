@@ -167,6 +167,7 @@ impl<D: Dialect> Session<D> {
             | DialectEvent::Subscribed { .. }
             | DialectEvent::Refused { .. }
             | DialectEvent::TooManyCalls { .. }
+            | DialectEvent::Oversized { .. }
             | DialectEvent::Replied { .. }
             | DialectEvent::Item { .. }
             | DialectEvent::Unsubscribed { .. }

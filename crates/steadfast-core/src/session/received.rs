@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use steadfast_machine::Instant;
 
 use super::Session;
-use crate::dialect::{Dialect, DialectEvent, InFlight, Request, Topic};
+use crate::dialect::{Dialect, DialectEvent, InFlight, Oversized, Request, Topic};
 use crate::event::{DisconnectCause, SessionEvent};
 use crate::io::{Attempt, CallError, CallResult, Computation, Computed, Frame, Output, SendError};
 use crate::retry_advice::{Action, RetryAdvice};
@@ -44,6 +44,18 @@ impl<D: Dialect> Session<D> {
         let mut events = Vec::new();
         self.connected_dialect
             .computed(id, computed, &mut events, &mut self.wire);
+        self.on_events(now, attempt, events, Ok(()));
+    }
+
+    /// A message was above the limit of the client.
+    pub(super) fn received_oversized(&mut self, now: Instant, oversized: &Oversized) {
+        if !self.link.can_receive() {
+            return;
+        }
+        let attempt = self.link.attempt();
+        let mut events = mem::take(&mut self.events);
+        self.connected_dialect
+            .read_oversized(oversized, &self.pending, &mut events);
         self.on_events(now, attempt, events, Ok(()));
     }
 
@@ -119,19 +131,11 @@ impl<D: Dialect> Session<D> {
                 self.link.reply_received(now, id);
                 self.on_refused(now, id, refusal, advice, maybe_executed);
             }
-            DialectEvent::TooManyCalls { id } => {
-                self.link.reply_received(now, id);
-                let backoff = self.link.backoff_mut();
-                let add_jitter = |pause| backoff.add_jitter(pause);
-                self.pending.calls.on_too_many(now, id, add_jitter);
-            }
+            DialectEvent::TooManyCalls { id } => self.on_too_many_calls(now, id),
             DialectEvent::Replied { id } => {
-                self.link.reply_received(now, id);
-                // The reply does not say what became of a message.
-                self.acknowledge(id, Err(SendError::Interrupted));
-                self.complete_call(id, Err(CallError::UnexpectedReply));
-                self.renewal_replied(now, id);
+                self.on_useless_reply(now, id, CallError::UnexpectedReply);
             }
+            DialectEvent::Oversized { id, bytes } => self.on_oversized(now, id, bytes),
             DialectEvent::Item {
                 topic,
                 offset,
@@ -150,6 +154,39 @@ impl<D: Dialect> Session<D> {
             DialectEvent::Disconnected { cause, advice } => {
                 self.link.dismissed(now, self.link.attempt(), cause, advice);
             }
+        }
+    }
+
+    fn on_too_many_calls(&mut self, now: Instant, id: u32) {
+        self.link.reply_received(now, id);
+        let backoff = self.link.backoff_mut();
+        let add_jitter = |pause| backoff.add_jitter(pause);
+        self.pending.calls.on_too_many(now, id, add_jitter);
+    }
+
+    fn on_oversized(&mut self, now: Instant, id: Option<u32>, bytes: u64) {
+        match id {
+            Some(id) => self.on_useless_reply(now, id, CallError::ResultTooLarge { bytes }),
+            None => self.on_items_missed(bytes),
+        }
+    }
+
+    /// A reply that does not say what became of its request, except of a call.
+    fn on_useless_reply(&mut self, now: Instant, id: u32, call: CallError<D::Refusal>) {
+        self.link.reply_received(now, id);
+        self.acknowledge(id, Err(SendError::Interrupted));
+        self.complete_call(id, Err(call));
+        self.renewal_replied(now, id);
+    }
+
+    /// A message was discarded that is no reply to a known request.
+    fn on_items_missed(&mut self, bytes: u64) {
+        let text =
+            format!("a message of {bytes} bytes was discarded, above the limit of the client");
+        self.notify(SessionEvent::Notice { text });
+        let effects = self.pending.subscriptions.on_items_missed();
+        for effects in effects {
+            self.apply_effects(effects);
         }
     }
 

@@ -212,6 +212,17 @@ impl<D: Dialect> Subscription<D> {
         events.push((id, SubscriptionEvent::Item(item)));
     }
 
+    /// Items may be missing after the position.
+    pub(super) fn on_items_missed(&mut self, id: SubscriptionId) -> Effects<D> {
+        let from = self.position.clone();
+        let to = from.clone().unwrap_or_default();
+        self.buffer.add(self.options.has_bytes_max().then_some(0));
+        Effects {
+            events: vec![(id, SubscriptionEvent::Gap { from, to })],
+            unsubscribe: self.pause_if_full(),
+        }
+    }
+
     /// Unsubscribes when the buffer is full; the server keeps the history.
     pub(super) fn pause_if_full(&mut self) -> Option<D::Topic> {
         if !self

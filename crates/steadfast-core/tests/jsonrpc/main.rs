@@ -5,6 +5,7 @@ mod feeds;
 mod hostile_peer;
 mod login;
 mod login_steps;
+mod oversized;
 mod relogin;
 mod script;
 mod too_many_calls;

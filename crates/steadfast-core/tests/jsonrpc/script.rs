@@ -8,6 +8,7 @@ use steadfast_core::dialect::jsonrpc::{
     CallError, Class, Feed, Input, JsonRpc, JsonRpcSettings, MethodCall, Notification, Output,
     Session, SubscriptionEvent,
 };
+use steadfast_core::dialect::{Dialect as _, Oversized};
 use steadfast_core::event::{ConnectionErrorKind, SessionEvent, SessionSnapshot};
 use steadfast_core::io::{
     Attempt, CallId, Computation, ConnectionLoss, CredentialsSource, Frame, MessageId, Outgoing,
@@ -197,6 +198,21 @@ impl Script {
     pub(crate) fn waits(&self) -> Option<Duration> {
         let at = self.snapshot().next_attempt_at?;
         Some(at.saturating_since(self.now))
+    }
+
+    /// A message above the limit arrives in parts.
+    pub(crate) fn receive_oversized(&mut self, text: &str) {
+        let begin = JsonRpc::EXCERPT.expect("oversized messages are read");
+        let mut excerpt = begin();
+        text.as_bytes().chunks(7).for_each(|part| excerpt.add(part));
+        let attempt = self.attempt;
+        self.handle(Input::ReceivedOversized {
+            attempt,
+            oversized: Oversized {
+                bytes: text.len().try_into().expect("a length"),
+                excerpt: excerpt.finish(),
+            },
+        });
     }
 
     pub(crate) fn receive_pong(&mut self) {

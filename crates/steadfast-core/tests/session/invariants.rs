@@ -132,6 +132,7 @@ impl InvariantChecker {
             | Input::BytesReceived { .. }
             | Input::PongReceived { .. }
             | Input::Received { .. }
+            | Input::ReceivedOversized { .. }
             | Input::SendBuffer { .. }
             | Input::SubscribeRequested { .. }
             | Input::UnsubscribeRequested { .. }

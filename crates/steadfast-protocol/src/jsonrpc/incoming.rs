@@ -246,7 +246,7 @@ fn share(message: &Bytes, part: &RawValue) -> Bytes {
     message.slice_ref(part.get().as_bytes())
 }
 
-fn response_id(raw: &RawValue) -> ResponseId {
+pub(super) fn response_id(raw: &RawValue) -> ResponseId {
     let text = raw.get();
     if text == "null" {
         return ResponseId::Null;

@@ -5,11 +5,15 @@
 //! incomplete message is kept, in a private buffer that grows as bytes arrive and is freed when the message is complete.
 //! A declared length alone reserves no memory. The decoder does not reply: the caller sends pongs and close frames.
 
+//!
+//! A decoder can skip messages above its limit instead of failing: their parts are returned as they arrive, so that a
+//! receiver can find in them what it needs, and are not kept.
+
 mod reading;
 
 pub use reading::Reading;
 
-use super::{FrameReader, MessageKind, Role};
+use super::{FrameReader, MessageKind, Part, Role};
 
 /// Limits on received data; all of them are checked before memory is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,16 @@ pub enum WebSocketEvent<'a, P = &'a [u8]> {
     },
 }
 
-/// The receiving half of one connection, for whole messages. It takes 112 bytes, and heap memory only while a frame is
+/// The payload of a message for a receiver that skips those above its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// A complete message within the limit.
+    Whole(&'a [u8]),
+    /// A part of a message above the limit. Control frames may be between the parts, and no other message.
+    Skipped(Part<'a>),
+}
+
+/// The receiving half of one connection, for whole messages. It takes 128 bytes, and heap memory only while a frame is
 /// incomplete or a message is open.
 #[derive(Debug)]
 pub struct Decoder {
@@ -54,6 +67,10 @@ pub struct Decoder {
     /// The received part of the open message, then the message that was returned last.
     buffer: Vec<u8>,
     limits: WebSocketLimits,
+    /// The longest message that is skipped; without it, one above the limits is an error.
+    skipped_bytes_max: Option<u32>,
+    /// The open message is above the limits and is skipped.
+    is_skipping: bool,
 }
 
 impl Decoder {
@@ -63,7 +80,29 @@ impl Decoder {
             frames: FrameReader::new(role),
             buffer: Vec::new(),
             limits,
+            skipped_bytes_max: None,
+            is_skipping: false,
         }
+    }
+
+    /// Creates a decoder that skips messages of up to `bytes_max` bytes which are above the limits, instead of reporting an
+    /// error; [`Reading::next_content`] returns their parts. The limit of fragments applies to them as well.
+    ///
+    /// ```
+    /// use steadfast_protocol::websocket::{Content, Decoder, MessageKind, Part, Role, WebSocketEvent, WebSocketLimits};
+    ///
+    /// let limits = WebSocketLimits { message_bytes_max: 3, frame_bytes_max: 3, fragments_max: 1 };
+    /// let mut decoder = Decoder::skipping(Role::Client, limits, 65_536);
+    /// let mut input = *b"\x81\x04long";
+    ///
+    /// let part = Part { bytes: b"long", is_last: true };
+    /// let long = WebSocketEvent::Message { kind: MessageKind::Text, payload: Content::Skipped(part) };
+    /// assert_eq!(decoder.read(&mut input).next_content(), Ok(Some(long)));
+    /// ```
+    pub const fn skipping(role: Role, limits: WebSocketLimits, bytes_max: u32) -> Self {
+        let mut decoder = Self::new(role, limits);
+        decoder.skipped_bytes_max = Some(bytes_max);
+        decoder
     }
 
     /// Starts decoding one read. The caller polls events until there is none; `input` is unmasked in place.
@@ -82,8 +121,16 @@ impl Decoder {
     /// assert_eq!(reading.next_event(), Ok(None));
     /// ```
     pub const fn read<'a>(&'a mut self, input: &'a mut [u8]) -> Reading<'a> {
-        let frames = self.frames.read_within(input, self.limits);
-        Reading::new(frames, &mut self.buffer, self.limits)
+        // A message above these limits is an error.
+        let mut limits = self.limits;
+        if let Some(bytes_max) = self.skipped_bytes_max {
+            if bytes_max > limits.message_bytes_max {
+                limits.message_bytes_max = bytes_max;
+            }
+            limits.frame_bytes_max = limits.message_bytes_max;
+        }
+        let frames = self.frames.read_within(input, limits);
+        Reading::new(frames, &mut self.buffer, self.limits, &mut self.is_skipping)
     }
 
     /// Returns `true` after a close frame or an error: all further input is ignored.
@@ -93,7 +140,7 @@ impl Decoder {
 
     /// Returns the heap memory of this decoder in bytes; 0 unless a frame is incomplete or a message is open.
     ///
-    /// At most `message_bytes_max` plus one control frame (125 bytes).
+    /// At most `message_bytes_max` plus one control frame (125 bytes), and plus one read if messages are skipped.
     pub fn buffered_bytes(&self) -> usize {
         self.buffer.capacity() + self.frames.buffered_bytes()
     }

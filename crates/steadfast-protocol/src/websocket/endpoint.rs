@@ -6,7 +6,8 @@
 //! The gateway, the client library and the simulation call it.
 
 use super::{
-    CodecError, ControlFrame, FrameReading, MessageKind, Part, Reading, Role, WebSocketEvent,
+    CodecError, Content, ControlFrame, FrameReading, MessageKind, Part, Reading, Role,
+    WebSocketEvent,
 };
 
 /// One end of an open WebSocket. It takes two bytes; the decoder of the same connection is separate.
@@ -119,6 +120,17 @@ impl WebSocketEndpoint {
             return None;
         }
         self.on_event(reading.next_event())
+    }
+
+    /// As [`Self::next_event`], for a receiver that skips messages above its limit.
+    pub fn next_content<'a>(
+        &mut self,
+        reading: &'a mut Reading<'_>,
+    ) -> Option<EndpointEvent<'a, Content<'a>>> {
+        if self.state == EndpointState::Ended {
+            return None;
+        }
+        self.on_event(reading.next_content())
     }
 
     /// As [`Self::next_event`], for a receiver that handles messages while they arrive.

@@ -117,6 +117,11 @@ impl FrameReader {
         }
     }
 
+    /// Returns the number of bytes of the present frame that are not received yet.
+    pub(super) fn frame_bytes_missing(&self) -> u64 {
+        self.frame.map_or(0, |frame| frame.missing)
+    }
+
     /// Frees the memory that the previous event borrowed.
     #[inline]
     fn release(&mut self) {

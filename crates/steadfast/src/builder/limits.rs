@@ -105,10 +105,20 @@ impl<D: Dialect> Builder<D> {
     }
 
     /// Sets the length of the longest message that is accepted from the server, in bytes;
-    /// [`crate::defaults::RECEIVED_MESSAGE_BYTES_MAX`] by default.
+    /// [`crate::defaults::RECEIVED_MESSAGE_BYTES_MAX`] by default. A longer message ends the connection; where the dialect finds out
+    /// which call it belongs to, as that of JSON-RPC, it ends this call only.
     #[must_use]
     pub const fn received_message_bytes_max(mut self, bytes: u32) -> Self {
         self.received_message_bytes_max = bytes;
+        self
+    }
+
+    /// Sets the length of the longest message above [`Self::received_message_bytes_max`] that is discarded while it arrives,
+    /// in bytes; [`crate::defaults::SKIPPED_MESSAGE_BYTES_MAX`] by default. A longer one ends the connection. It has no effect
+    /// for dialects that do not find out which call a message belongs to.
+    #[must_use]
+    pub const fn skipped_message_bytes_max(mut self, bytes: u32) -> Self {
+        self.skipped_message_bytes_max = bytes;
         self
     }
 

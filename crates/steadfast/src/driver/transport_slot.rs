@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use steadfast_core::dialect::Dialect;
+use steadfast_core::dialect::{Dialect, Excerpt, Oversized};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Frame, Input};
 use steadfast_machine::convert;
 use steadfast_protocol::websocket::MessageKind;
@@ -29,8 +29,36 @@ pub(super) struct TransportSlot {
     attempt: Attempt,
     state: SlotState,
     arrivals: Vec<Arrival>,
+    /// What the dialect reads of a message above the limit that is arriving.
+    skipped: Option<Skipped>,
     /// The length of the send buffer that was last reported to the session, in bytes.
     reported_unsent: u64,
+}
+
+/// A message above the limit that is arriving.
+#[derive(Debug)]
+struct Skipped {
+    excerpt: Box<dyn Excerpt>,
+    bytes: u64,
+}
+
+impl Skipped {
+    fn begin<D: Dialect>() -> Option<Self> {
+        let excerpt = D::EXCERPT?();
+        Some(Self { excerpt, bytes: 0 })
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.excerpt.add(part);
+        self.bytes = self.bytes.saturating_add(convert::to_u64(part.len()));
+    }
+
+    fn finish(self) -> Oversized {
+        Oversized {
+            bytes: self.bytes,
+            excerpt: self.excerpt.finish(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -130,6 +158,7 @@ impl TransportSlot {
             attempt,
             state: target.begin(limit),
             arrivals: Vec::new(),
+            skipped: None,
             reported_unsent: 0,
         }
     }
@@ -211,7 +240,8 @@ impl TransportSlot {
                 }
             },
             SlotState::Open(socket) => {
-                let received = receive(socket, context, &mut self.arrivals, attempt, emit);
+                let buffers = (&mut self.arrivals, &mut self.skipped);
+                let received = receive(socket, context, buffers, attempt, emit);
                 let sent = send(socket, context, attempt, &mut self.reported_unsent, emit);
                 match received.and_then(|received| Ok(received | sent?)) {
                     Ok(is_busy) => is_busy,
@@ -231,7 +261,7 @@ impl TransportSlot {
 fn receive<D: Dialect>(
     socket: &mut WebSocket,
     context: &mut Context<'_>,
-    arrivals: &mut Vec<Arrival>,
+    (arrivals, skipped): (&mut Vec<Arrival>, &mut Option<Skipped>),
     attempt: Attempt,
     emit: &mut impl FnMut(Input<D>),
 ) -> Result<bool, ConnectionLoss> {
@@ -254,6 +284,18 @@ fn receive<D: Dialect>(
                         MessageKind::Binary => Frame::Binary(payload),
                     };
                     emit(Input::Received { attempt, frame });
+                }
+                Arrival::Skipped { part, is_last } => {
+                    if skipped.is_none() {
+                        *skipped = Skipped::begin::<D>();
+                    }
+                    if let Some(skipped) = skipped {
+                        skipped.add(&part);
+                    }
+                    if is_last && let Some(skipped) = skipped.take() {
+                        let oversized = skipped.finish();
+                        emit(Input::ReceivedOversized { attempt, oversized });
+                    }
                 }
                 Arrival::Pong => {
                     tracing::trace!(attempt = attempt.0, "WebSocket pong received");

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use steadfast_core::event::ConnectionErrorKind;
 use steadfast_machine::convert;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, EndpointEvent, Frame, MessageKind, Opcode, Role, WebSocketEndpoint,
-    WebSocketLimits,
+    CodecError, Content, Decoder, EndpointEvent, Frame, MessageKind, Opcode, Role,
+    WebSocketEndpoint, WebSocketLimits,
 };
 use thiserror::Error;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
@@ -40,6 +40,13 @@ pub(crate) enum Arrival {
         kind: MessageKind,
         /// Payload after unmasking.
         payload: Bytes,
+    },
+    /// A part of a message above the limit.
+    Skipped {
+        /// Payload after unmasking.
+        part: Bytes,
+        /// Whether the message ends with this part.
+        is_last: bool,
     },
     /// The reply to a ping. Its payload does not matter: nothing but a ping of this client causes it.
     Pong,
@@ -119,7 +126,13 @@ pub(crate) struct WebSocket {
 }
 
 impl WebSocket {
-    pub(crate) fn new(stream: Stream, unread: Vec<u8>, message_bytes_max: u32) -> Self {
+    /// Messages above `message_bytes_max` are skipped up to `skipped_bytes_max`, or end the connection without it.
+    pub(crate) fn new(
+        stream: Stream,
+        unread: Vec<u8>,
+        message_bytes_max: u32,
+        skipped_bytes_max: Option<u32>,
+    ) -> Self {
         let limits = WebSocketLimits {
             message_bytes_max,
             frame_bytes_max: message_bytes_max,
@@ -127,7 +140,10 @@ impl WebSocket {
         };
         Self {
             stream,
-            decoder: Decoder::new(Role::Client, limits),
+            decoder: match skipped_bytes_max {
+                Some(bytes_max) => Decoder::skipping(Role::Client, limits, bytes_max),
+                None => Decoder::new(Role::Client, limits),
+            },
             endpoint: WebSocketEndpoint::new(Role::Client),
             unread,
             current: Vec::new(),
@@ -283,12 +299,18 @@ impl WebSocket {
     ) -> Result<usize, ReadError> {
         let mut outcome = Ok(input.len());
         let mut reading = self.decoder.read(input);
-        while let Some(event) = self.endpoint.next_event(&mut reading) {
+        while let Some(event) = self.endpoint.next_content(&mut reading) {
             let queued = match event {
                 EndpointEvent::Message { kind, payload } => {
-                    arrivals.push(Arrival::Message {
-                        kind,
-                        payload: Bytes::copy_from_slice(payload),
+                    arrivals.push(match payload {
+                        Content::Whole(payload) => Arrival::Message {
+                            kind,
+                            payload: Bytes::copy_from_slice(payload),
+                        },
+                        Content::Skipped(part) => Arrival::Skipped {
+                            part: Bytes::copy_from_slice(part.bytes),
+                            is_last: part.is_last,
+                        },
                     });
                     Ok(())
                 }

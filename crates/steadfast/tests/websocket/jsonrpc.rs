@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast::CallError;
 use steadfast::jsonrpc::{Class, Client, Error, Feed, SubscriptionEvent};
 
-use crate::server::{Connection, Server, within};
+use crate::server::{Arrived, Connection, Server, within};
 
 async fn client_of(server: &Server) -> (Client, Connection) {
     let builder = Client::builder(&server.url()).unwrap();
@@ -130,4 +130,46 @@ async fn a_subscription_is_requested_again_and_reports_the_gap() {
     while !matches!(received.last(), Some(SubscriptionEvent::Gap { .. })) {
         received.push(within(heads.next()).await.unwrap());
     }
+}
+
+/// The limit of the client is 100 bytes, and that of what it discards 10,000.
+#[tokio::test]
+async fn a_result_above_the_limit_fails_its_call_and_the_connection_stays() {
+    let server = Server::start().await;
+    let builder = Client::builder(&server.url()).unwrap();
+    let builder = builder
+        .received_message_bytes_max(100)
+        .skipped_message_bytes_max(10_000);
+    let client = builder.class("get_*", Class::Read).connect().unwrap();
+    let mut connection = server.accept().await;
+
+    let nothing = ();
+    let calls = async {
+        let long = client.request::<Vec<u8>>("get_all", &nothing).await;
+        let short = client.request::<u64>("get_height", &nothing).await;
+        let too_long = client.request::<Vec<u8>>("get_more", &nothing).await;
+        (long, short, too_long)
+    };
+    let replies = async {
+        connection.receive_text().await;
+        let items = vec!["1"; 4_000].join(",");
+        let long = format!(r#"{{"jsonrpc":"2.0","result":[{items}],"id":1}}"#);
+        connection.send_text(&long).await;
+        connection.receive_text().await;
+        connection.send_text(r#"{"id":2,"result":7}"#).await;
+        connection.receive_text().await;
+        let items = vec!["1"; 6_000].join(",");
+        let long = format!(r#"{{"id":3,"result":[{items}]}}"#);
+        connection.send_text(&long).await;
+        assert_eq!(connection.receive().await, Arrived::Close(Some(1009)));
+    };
+    let ((long, short, too_long), ()) = within(async { tokio::join!(calls, replies) }).await;
+
+    let bytes = 8_035;
+    let expected = CallError::ResultTooLarge { bytes };
+    assert_eq!(long, Err(Error::Call(expected)));
+    assert_eq!(short, Ok(7));
+    let maybe_executed = true;
+    let interrupted = CallError::Interrupted { maybe_executed };
+    assert_eq!(too_long, Err(Error::Call(interrupted)));
 }

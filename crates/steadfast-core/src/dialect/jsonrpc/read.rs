@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use steadfast_protocol::jsonrpc::{Incoming, ResponseId, append_error};
 
-use super::{ErrorObject, FeedKey, JsonRpc, codes, subscribed_feeds};
-use crate::dialect::{DialectEvent, InFlight, Request, Subscribed, Wire};
+use super::{ErrorObject, FeedKey, JsonRpc, codes, excerpt, subscribed_feeds};
+use crate::dialect::{DialectEvent, InFlight, Oversized, Request, Subscribed, Wire};
 use crate::io::Frame;
-use crate::retry_advice::RetryAdvice;
+use crate::retry_advice::{Pace, RetryAdvice};
 use steadfast_machine::Position;
 
 /// The longest text of a notice.
@@ -44,6 +44,40 @@ impl JsonRpc {
                 self.without_response.on_message(wire.next_id());
             }
         }
+    }
+
+    /// A message above the limit: the response to the request with its id, or something else.
+    pub(super) fn on_oversized(
+        &mut self,
+        oversized: &Oversized,
+        in_flight: &impl InFlight<Self>,
+        events: &mut Vec<Event>,
+    ) {
+        let bytes = oversized.bytes;
+        let id = excerpt::request_of(&oversized.excerpt);
+        let Some(id) = id else {
+            events.push(Event::Oversized { id, bytes });
+            return;
+        };
+        self.without_response.on_response(id);
+        self.feeds.take_requested(id);
+        let is_login = self.login_id == Some(id);
+        if is_login {
+            self.login_id = None;
+        }
+        let is_renewal = matches!(in_flight.request(id), Some(Request::Authenticate(_)));
+        events.push(if is_login && !is_renewal {
+            let reason = format!("the response to the login has {bytes} bytes, above the limit");
+            Event::Rejected {
+                cause: DisconnectCause::HandshakeRejected(reason),
+                advice: RetryAdvice::RETRY.at(Pace::Slowed),
+            }
+        } else {
+            Event::Oversized {
+                id: Some(id),
+                bytes,
+            }
+        });
     }
 
     fn on_response(

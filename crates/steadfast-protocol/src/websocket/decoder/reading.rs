@@ -2,9 +2,9 @@
 //!
 //! The result does not depend on how the stream is split into reads. Shells call it through [`super::Decoder::read`].
 
-use super::{WebSocketEvent, WebSocketLimits};
+use super::{Content, WebSocketEvent, WebSocketLimits};
 use crate::websocket::frame_reader::Step;
-use crate::websocket::{CodecError, FrameReading};
+use crate::websocket::{CodecError, FrameReading, Part};
 
 /// A read that is being decoded. The caller polls until [`Self::next_event`] returns `None`, or takes the rest of the
 /// read with [`Self::into_rest`] and decodes it later.
@@ -14,6 +14,18 @@ pub struct Reading<'a> {
     /// The buffer of the decoder.
     buffer: &'a mut Vec<u8>,
     limits: WebSocketLimits,
+    /// The open message is above the limits.
+    is_skipping: &'a mut bool,
+}
+
+/// What is done with a part of a message.
+enum Taken {
+    /// It was added to the buffer; the message is incomplete.
+    Kept,
+    /// The message is complete, and in the buffer.
+    Complete,
+    /// The message is above the limits: this part, after what the buffer has of it.
+    Skipped,
 }
 
 impl<'a> Reading<'a> {
@@ -21,15 +33,18 @@ impl<'a> Reading<'a> {
         frames: FrameReading<'a>,
         buffer: &'a mut Vec<u8>,
         limits: WebSocketLimits,
+        is_skipping: &'a mut bool,
     ) -> Self {
         Self {
             frames,
             buffer,
             limits,
+            is_skipping,
         }
     }
 
-    /// Returns the next event, or `None` when the input is consumed; an incomplete frame is kept for the next read.
+    /// Returns the next event, or `None` when the input is consumed; an incomplete frame is kept for the next read. A decoder
+    /// that skips messages above its limit returns nothing of them here.
     ///
     /// # Errors
     ///
@@ -37,29 +52,94 @@ impl<'a> Reading<'a> {
     pub fn next_event(&mut self) -> Result<Option<WebSocketEvent<'_>>, CodecError> {
         self.release();
         loop {
-            let step = self.frames.advance();
-            match step.inspect_err(|_| *self.buffer = Vec::new())? {
+            match self.advance()? {
+                Some(Step::Part { kind, part }) => match self.take(part) {
+                    Taken::Complete => {
+                        let payload = self.complete(part);
+                        return Ok(Some(WebSocketEvent::Message { kind, payload }));
+                    }
+                    Taken::Skipped => self.release(),
+                    Taken::Kept => {}
+                },
+                Some(Step::Control { kind, in_place }) => {
+                    return self.frames.control(kind, in_place).map(Some);
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// As [`Self::next_event`], with the parts of messages that are skipped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::next_event`].
+    pub fn next_content(&mut self) -> Result<Option<WebSocketEvent<'_, Content<'_>>>, CodecError> {
+        self.release();
+        loop {
+            match self.advance()? {
                 Some(Step::Part { kind, part }) => {
-                    if part.is_last && self.buffer.is_empty() {
-                        let payload = part.bytes;
-                        return Ok(Some(WebSocketEvent::Message { kind, payload }));
-                    }
-                    let bytes_to_end = if part.is_last {
-                        Some(0)
-                    } else {
-                        self.frames.reader().bytes_to_end()
+                    let payload = match self.take(part) {
+                        Taken::Kept => continue,
+                        Taken::Complete => Content::Whole(self.complete(part)),
+                        Taken::Skipped => {
+                            let bytes = self.complete(part);
+                            let is_last = part.is_last;
+                            Content::Skipped(Part { bytes, is_last })
+                        }
                     };
-                    self.push(part.bytes, bytes_to_end);
-                    if part.is_last {
-                        let payload = self.buffer.as_slice();
-                        return Ok(Some(WebSocketEvent::Message { kind, payload }));
-                    }
+                    return Ok(Some(WebSocketEvent::Message { kind, payload }));
                 }
                 Some(Step::Control { kind, in_place }) => {
                     return self.frames.control(kind, in_place).map(Some);
                 }
                 None => return Ok(None),
             }
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<Step<'a>>, CodecError> {
+        let step = self.frames.advance();
+        step.inspect_err(|_| *self.buffer = Vec::new())
+    }
+
+    /// Keeps a part of the open message in the buffer, unless it is the whole message or nothing precedes what is skipped.
+    fn take(&mut self, part: Part<'_>) -> Taken {
+        let is_alone = self.buffer.is_empty();
+        let missing = self.frames.reader().frame_bytes_missing();
+        let needed = self.buffer.len() + part.bytes.len();
+        let is_over = u64::try_from(needed).map_or(true, |needed| {
+            needed.saturating_add(missing) > u64::from(self.limits.message_bytes_max)
+        });
+        if *self.is_skipping || is_over {
+            *self.is_skipping = !part.is_last;
+            if !is_alone {
+                self.buffer.extend_from_slice(part.bytes);
+            }
+            return Taken::Skipped;
+        }
+        if part.is_last && is_alone {
+            return Taken::Complete;
+        }
+        let bytes_to_end = if part.is_last {
+            Some(0)
+        } else {
+            self.frames.reader().bytes_to_end()
+        };
+        self.push(part.bytes, bytes_to_end);
+        if part.is_last {
+            Taken::Complete
+        } else {
+            Taken::Kept
+        }
+    }
+
+    /// The part with what precedes it in the buffer.
+    const fn complete<'b>(&'b self, part: Part<'b>) -> &'b [u8] {
+        if self.buffer.is_empty() {
+            part.bytes
+        } else {
+            self.buffer.as_slice()
         }
     }
 
@@ -73,7 +153,8 @@ impl<'a> Reading<'a> {
     #[inline]
     fn release(&mut self) {
         let reader = self.frames.reader();
-        if self.buffer.capacity() > 0 && (reader.is_finished() || !reader.is_within_message()) {
+        let is_free = reader.is_finished() || !reader.is_within_message() || *self.is_skipping;
+        if self.buffer.capacity() > 0 && is_free {
             *self.buffer = Vec::new();
         }
     }
