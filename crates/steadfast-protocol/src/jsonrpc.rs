@@ -9,7 +9,7 @@ mod incoming;
 mod request;
 mod shape;
 
-pub use id_scanner::IdScanner;
+pub use id_scanner::{ID_BYTES_MAX, IdScanner};
 pub use incoming::{DecodeError, ErrorObject, Incoming, ResponseId, decode, subscription_item};
 pub use request::{IdForm, append_error, append_request};
 

@@ -44,6 +44,9 @@ impl BatchRules {
 /// The longest message for which memory is allocated at once.
 const ALLOCATED_AT_ONCE_MAX: usize = 16 << 10;
 
+/// The most replies to the peer that are added while the socket accepts nothing.
+const WAITING_REPLIES_MAX: u64 = 64;
+
 /// Collects what is written to one connection until the session passes it to the transport. Its debug output has no
 /// content: a request may contain credentials.
 #[derive(Default)]
@@ -57,6 +60,10 @@ pub struct Wire {
     full: Vec<Frame>,
     /// The length of the last message: the next one is probably as long, and then needs no copies while it grows.
     last_len: usize,
+    /// The socket accepts nothing at present.
+    is_blocked: bool,
+    /// Replies to the peer since the socket accepted something, also those that were dropped.
+    waiting_replies: u64,
 }
 
 impl fmt::Debug for Wire {
@@ -68,6 +75,8 @@ impl fmt::Debug for Wire {
             enclosure: _,
             full,
             last_len,
+            is_blocked: _,
+            waiting_replies: _,
         } = self;
         f.debug_struct("Wire")
             .field("last_id", last_id)
@@ -103,6 +112,29 @@ impl Wire {
     pub fn frame(&mut self, frame: Frame) {
         self.close();
         self.full.push(frame);
+    }
+
+    /// Adds a reply to a request of the peer, as a message of its own. While the socket accepts nothing, at most 64 are added,
+    /// and further ones are dropped: a peer that sends requests and does not read would take any amount of memory. Returns
+    /// how many were dropped since the socket accepted something, this one included; 0 if it was added.
+    pub fn reply(&mut self, frame: Frame) -> u64 {
+        if self.is_blocked {
+            self.waiting_replies = self.waiting_replies.saturating_add(1);
+            let dropped = self.waiting_replies.saturating_sub(WAITING_REPLIES_MAX);
+            if dropped > 0 {
+                return dropped;
+            }
+        }
+        self.frame(frame);
+        0
+    }
+
+    /// Whether the socket accepts nothing at present.
+    pub(crate) const fn set_blocked(&mut self, is_blocked: bool) {
+        self.is_blocked = is_blocked;
+        if !is_blocked {
+            self.waiting_replies = 0;
+        }
     }
 
     /// Adds a request to the text message that is being assembled, or begins another one if it does not fit.
@@ -217,6 +249,25 @@ mod tests {
         assert_eq!(messages(&["12", "567"]), texts(&["[12|567]"]));
         assert_eq!(messages(&["12", "5678", "9"]), texts(&["12", "[5678|9]"]));
         assert_eq!(messages(&["a", "b", "c", "d"]), texts(&["[a|b|c]", "d"]));
+    }
+
+    #[test]
+    fn replies_are_limited_while_the_socket_accepts_nothing() {
+        let mut wire = Wire::default();
+        let reply = |wire: &mut Wire| wire.reply(Frame::from("{}"));
+        for _ in 0..100 {
+            assert_eq!(reply(&mut wire), 0);
+        }
+        assert_eq!(wire.take().len(), 100);
+
+        wire.set_blocked(true);
+        let dropped: Vec<u64> = (0..67).map(|_| reply(&mut wire)).collect();
+        assert_eq!(dropped[63..], [0, 1, 2, 3]);
+        assert_eq!(wire.take().len(), 64);
+        assert_eq!(reply(&mut wire), 4);
+
+        wire.set_blocked(false);
+        assert_eq!(reply(&mut wire), 0);
     }
 
     #[test]

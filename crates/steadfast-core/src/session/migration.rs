@@ -67,6 +67,8 @@ impl<D: Dialect> Session<D> {
     pub(super) fn start_standby_handshake(&mut self, now: Instant, attempt: Attempt) {
         self.dialect.learn(&self.connected_dialect);
         let (mut reader, mut wire) = (self.dialect.clone(), Wire::default());
+        // Until the switch, replies to the peer have a limit, whatever its socket accepts.
+        wire.set_blocked(true);
         let early = reader.start_handshake(self.pending.credentials.current(), &mut wire);
         self.standby = Some(Box::new(Standby {
             attempt,

@@ -22,6 +22,7 @@ impl<D: Dialect> Session<D> {
             return;
         }
         let attempt = self.link.attempt();
+        self.wire.set_blocked(self.link.is_write_blocked());
         let mut events = mem::take(&mut self.events);
         let read = self
             .connected_dialect

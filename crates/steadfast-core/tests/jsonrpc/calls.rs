@@ -44,6 +44,21 @@ fn a_call_has_the_result_of_the_response_with_its_id_in_any_form() {
 }
 
 #[test]
+fn a_peer_that_sends_requests_and_reads_nothing_gets_a_limited_number_of_responses() {
+    let mut script = Script::connected();
+    script.report_send_buffer(1);
+    for _ in 0..100 {
+        script.receive(r#"{"id":"p","method":"client.version"}"#);
+    }
+    assert_eq!(script.take_sent().len(), 64);
+    assert_eq!(notices(&script).len(), 1);
+
+    script.report_send_buffer(0);
+    script.receive(r#"{"id":"p","method":"client.version"}"#);
+    assert_eq!(script.take_sent().len(), 1);
+}
+
+#[test]
 fn responses_in_another_order_belong_to_their_calls() {
     let mut script = Script::connected();
     for method in ["a", "b", "c"] {

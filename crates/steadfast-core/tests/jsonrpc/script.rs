@@ -215,6 +215,12 @@ impl Script {
         });
     }
 
+    /// The socket has not accepted this many bytes.
+    pub(crate) fn report_send_buffer(&mut self, bytes: u64) {
+        let attempt = self.attempt;
+        self.handle(Input::SendBuffer { attempt, bytes });
+    }
+
     pub(crate) fn receive_pong(&mut self) {
         let attempt = self.attempt;
         self.handle(Input::BytesReceived { attempt, bytes: 2 });

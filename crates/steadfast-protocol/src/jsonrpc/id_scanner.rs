@@ -6,8 +6,8 @@
 use super::ResponseId;
 use super::incoming::response_id;
 
-/// The longest id, in bytes of raw JSON; a longer one is none of this client.
-const ID_BYTES_MAX: usize = 256;
+/// The longest id of a message that is read, in bytes of raw JSON. Ids of clients of this crate are shorter.
+pub const ID_BYTES_MAX: usize = 256;
 /// The longest name of a member that is compared, in bytes of raw JSON: `method` in which each letter is escaped.
 const NAME_BYTES_MAX: usize = 38;
 

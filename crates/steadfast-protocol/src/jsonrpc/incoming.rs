@@ -7,6 +7,7 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::ID_BYTES_MAX;
 use super::shape::{ErrorShape, ItemShape, Message};
 
 /// A message of the peer, or one part of a batch.
@@ -28,7 +29,7 @@ pub enum Incoming {
     },
     /// A request of the peer to this client.
     Request {
-        /// Its id as it was received, raw JSON.
+        /// Its id as it was received, raw JSON; at most [`ID_BYTES_MAX`] bytes.
         id: String,
         /// The requested method.
         method: String,
@@ -44,7 +45,7 @@ pub enum ResponseId {
     Number(u32),
     /// `null`, or no id at all: the peer could not read the id of the request.
     Null,
-    /// No id of this client, raw JSON.
+    /// No id of this client, raw JSON: its first [`ID_BYTES_MAX`] bytes.
     Unknown(String),
 }
 
@@ -110,6 +111,9 @@ pub enum DecodeError {
     /// It has neither a method nor a result or an error.
     #[error("the message has neither a method nor a result or an error")]
     Neither,
+    /// The id of a request is longer than [`ID_BYTES_MAX`], so that the response, which repeats it, would be as well.
+    #[error("a request with an id of more than {ID_BYTES_MAX} bytes")]
+    IdTooLong,
     /// A batch has more messages than the limit.
     #[error("a batch of more than {count_max} messages")]
     BatchTooLong {
@@ -216,6 +220,7 @@ fn incoming(message: &Bytes, shape: Message<'_>) -> Result<Incoming, DecodeError
         let params = params.unwrap_or_default();
         // Notifications of JSON-RPC 1.0, which some peers still send, have the id null; no response to it is possible.
         return Ok(match shape.id.0.filter(|id| id.get() != "null") {
+            Some(id) if id.get().len() > ID_BYTES_MAX => return Err(DecodeError::IdTooLong),
             Some(id) => Incoming::Request {
                 id: id.get().to_owned(),
                 method,
@@ -261,7 +266,10 @@ pub(super) fn response_id(raw: &RawValue) -> ResponseId {
         && (digits == "0" || !digits.starts_with('0'));
     match digits.parse() {
         Ok(number) if is_integer => ResponseId::Number(number),
-        _ => ResponseId::Unknown(text.to_owned()),
+        _ => {
+            let (kept, _) = text.split_at(text.floor_char_boundary(ID_BYTES_MAX));
+            ResponseId::Unknown(kept.to_owned())
+        }
     }
 }
 
@@ -307,6 +315,19 @@ mod tests {
         }
         assert_eq!(id("null"), ResponseId::Null);
         assert_eq!(id("0"), ResponseId::Number(0));
+    }
+
+    #[test]
+    fn of_a_long_id_only_its_begin_is_kept_and_a_request_with_one_is_rejected() {
+        let longest = format!(r#""{}""#, "é".repeat(127));
+        let longer = format!(r#""{}""#, "é".repeat(128));
+        assert_eq!(id(&longest), ResponseId::Unknown(longest.clone()));
+        let begin = format!(r#""{}"#, "é".repeat(127));
+        assert_eq!(id(&longer), ResponseId::Unknown(begin));
+
+        let request = |id: &str| read(&format!(r#"{{"id":{id},"method":"m"}}"#));
+        assert!(request(&longest).is_ok());
+        assert_eq!(request(&longer), Err(DecodeError::IdTooLong));
     }
 
     #[test]

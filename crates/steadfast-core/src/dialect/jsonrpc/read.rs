@@ -40,8 +40,14 @@ impl JsonRpc {
             Incoming::Request { id, .. } => {
                 let mut text = Vec::new();
                 append_error(&mut text, &id, codes::METHOD_NOT_FOUND, "Method not found");
-                wire.frame(Frame::Text(Bytes::from(text)));
-                self.without_response.on_message(wire.next_id());
+                let dropped = wire.reply(Frame::Text(Bytes::from(text)));
+                if dropped == 0 {
+                    self.without_response.on_message(wire.next_id());
+                }
+                if dropped == 1 {
+                    let text = "requests of the peer have no response: it reads nothing";
+                    events.push(notice(text.to_owned()));
+                }
             }
         }
     }
