@@ -22,20 +22,32 @@
 //! - **The logins of a process** at one server are fewer than it permits, see [`LoginLimit`].
 //! - **Calls:** at most ten are in flight, and messages above the limit of the server are not sent. Methods are writes, which
 //!   are never repeated after they were sent, except queries.
+//! - **Jobs and collections:** [`Client::jobs`] follows jobs over lost connections and restarts of the server, and
+//!   [`Client::collection`] subscribes to changes. [`ApiError`] reads an error, and [`extended_json`] has the values that JSON
+//!   has no form for.
 
 mod builder;
 mod classes;
+mod collection;
+mod jobs;
 mod secret;
 mod versions;
 
 use std::fmt;
 use std::ops::Deref;
 
-pub use steadfast_core::dialect::truenas::TrueNasLogin;
+pub use steadfast_core::dialect::truenas::collection::{Change, ChangeKind};
+pub use steadfast_core::dialect::truenas::jobs::{JOBS_MAX, JobEnd, JobProgress};
+pub use steadfast_core::dialect::truenas::{
+    ApiError, CALLS_IN_FLIGHT_MAX, Errno, InvalidAttribute, TOO_MANY_CALLS, TrueNasLogin,
+    extended_json,
+};
 pub use steadfast_core::event::LoginErrorKind;
 pub use steadfast_core::login_budget::LoginBudgetSettings;
 
 pub use self::builder::Builder;
+pub use self::collection::{Collection, CollectionEvent, collection};
+pub use self::jobs::{Job, Jobs, JobsClosed};
 pub use self::secret::{SecretError, secret_from_file};
 use crate::error::BuildError;
 use crate::jsonrpc;
@@ -58,6 +70,20 @@ impl Client {
 
     pub(crate) const fn new(client: jsonrpc::Client) -> Self {
         Self(client)
+    }
+
+    /// Spawns a task that starts jobs and follows them; see [`Jobs`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn jobs(&self) -> Jobs {
+        Jobs::spawn(self.0.clone())
+    }
+
+    /// Subscribes to the changes of a collection, such as `pool.query`; see [`collection`].
+    pub fn collection(&self, name: &str) -> Collection {
+        collection(&self.0, name)
     }
 
     /// The client of the protocol below.

@@ -12,10 +12,14 @@
 //! - **No options are set:** with those of the server (`core.set_options`), a job replies with its id at once in each release,
 //!   so that it is known before the connection can be lost.
 //! - [`ApiError`] is an error with its number, its reason and what is wrong with which attribute.
+//! - [`collection`] has the changes of a collection.
 //! - [`extended_json`] has times, sets and addresses as the API writes them.
+//! - [`jobs`] follows a job from its call to its end, also over lost connections and restarts of the server.
 
+pub mod collection;
 mod errors;
 pub mod extended_json;
+pub mod jobs;
 mod login;
 mod outcome;
 mod scram;

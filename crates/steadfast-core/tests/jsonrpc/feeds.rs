@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::dialect::jsonrpc::{Feed, SubscriptionEvent};
-use steadfast_core::io::SubscriptionId;
+use steadfast_core::io::{SubscriptionId, UnsubscribeCause};
 
 use crate::script::Script;
 use steadfast_core::dialect::jsonrpc::Input;
@@ -179,4 +179,76 @@ fn what_arrives_before_the_response_is_limited_in_number_and_bytes() {
     }
     script.receive(r#"{"id":1,"result":7}"#);
     assert_eq!(items(&mut script).len(), 1 + 3);
+}
+
+fn change(name: &str, id: u32) -> String {
+    let method = "collection_update";
+    format!(r#"{{"method":"{method}","params":{{"msg":"added","collection":"{name}","id":{id}}}}}"#)
+}
+
+#[test]
+fn a_collection_delivers_changes_under_its_name_also_before_the_response() {
+    let mut script = Script::connected();
+    script.subscribe(Feed::collection("pool.query"));
+    assert_eq!(
+        script.take_sent(),
+        [r#"{"jsonrpc":"2.0","id":1,"method":"core.subscribe","params":["pool.query"]}"#]
+    );
+
+    script.receive(&change("pool.query", 1));
+    script.receive(&change("disk.query", 7));
+    script.receive(r#"{"id":1,"result":"uuid"}"#);
+    script.receive(&change("pool.query", 2));
+    script.receive(&change("disk.query", 8));
+
+    let item = |id| format!(r#"{{"msg":"added","collection":"pool.query","id":{id}}}"#);
+    assert_eq!(
+        items(&mut script),
+        ["subscribed".to_owned(), item(1), item(2)]
+    );
+}
+
+#[test]
+fn a_collection_that_the_server_ends_ends_with_its_error_and_is_not_requested_again() {
+    for (error, data) in [
+        ("null", None),
+        (r#"{"error":22}"#, Some(br#"{"error":22}"#.as_slice())),
+    ] {
+        let mut script = Script::connected();
+        script.subscribe(Feed::collection("a:{}"));
+        script.receive(r#"{"id":1,"result":"uuid"}"#);
+        let end =
+            |name: &str| format!(r#"{{"method":"notify_unsubscribed","params":{{"collection":"{name}","error":{error}}}}}"#);
+        script.receive(&end("b"));
+        assert_eq!(script.items.len(), 1);
+        script.receive(&end("a:{}"));
+        script.receive(&change("a:{}", 1));
+
+        let Some(SubscriptionEvent::Unsubscribed(UnsubscribeCause::Server(refusal))) =
+            script.items.get(1)
+        else {
+            panic!("{:?}", script.items);
+        };
+        assert_eq!(refusal.data.as_deref(), data);
+        assert_eq!(script.items.len(), 2);
+        script.take_sent();
+        script.lose();
+        script.redial();
+        assert_eq!(script.take_sent(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_collection_is_ended_with_the_id_of_its_subscription() {
+    let mut script = Script::connected();
+    let id = script.subscribe(Feed::collection("pool.query"));
+    script.receive(r#"{"id":1,"result":"uuid"}"#);
+    script.take_sent();
+    script.handle(Input::UnsubscribeRequested { id });
+    assert_eq!(
+        script.take_sent(),
+        [r#"{"jsonrpc":"2.0","id":2,"method":"core.unsubscribe","params":["uuid"]}"#]
+    );
+    script.receive(&change("pool.query", 1));
+    assert_eq!(script.items.len(), 1);
 }

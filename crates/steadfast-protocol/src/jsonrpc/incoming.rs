@@ -8,7 +8,7 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ID_BYTES_MAX;
-use super::shape::{ErrorShape, ItemShape, Message};
+use super::shape::{CollectionShape, ErrorShape, ItemShape, Message};
 
 /// A message of the peer, or one part of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +200,16 @@ pub fn subscription_item(params: &Bytes) -> Option<(Bytes, Bytes)> {
     let shape: ItemShape<'_> = serde_json::from_slice(params).ok()?;
     let (id, item) = (shape.subscription.0?, shape.result.0?);
     Some((share(params, id), share(params, item)))
+}
+
+/// The name of the collection of a notification with these params, and the member `error`, which shares their memory; `None`
+/// if they have another form.
+pub fn collection_of(params: &Bytes) -> Option<(String, Option<Bytes>)> {
+    let shape: CollectionShape<'_> = serde_json::from_slice(params).ok()?;
+    let name = shape.collection.0.into_owned();
+    let error = shape.error.0.filter(|error| error.get() != "null");
+    let error = error.map(|error| share(params, error));
+    (!name.is_empty()).then_some((name, error))
 }
 
 /// The position and the kind of the error; its text could quote the message.

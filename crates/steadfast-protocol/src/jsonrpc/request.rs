@@ -52,7 +52,8 @@ fn append_id(out: &mut Vec<u8>, id: u32, form: IdForm) {
     }
 }
 
-fn append_string(out: &mut Vec<u8>, text: &str) {
+/// Appends a text as JSON.
+pub fn append_string(out: &mut Vec<u8>, text: &str) {
     // A `str` is always valid, and a `Vec` accepts every byte.
     let written = serde_json::to_writer(&mut *out, text);
     debug_assert!(written.is_ok(), "a text is valid JSON");

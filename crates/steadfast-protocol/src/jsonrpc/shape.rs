@@ -23,6 +23,14 @@ shape! {
 }
 
 shape! {
+    /// The params of a notification about a collection.
+    CollectionShape<'a> {
+        "collection" => collection: Text<'a>,
+        "error" => error: Payload<'a>,
+    }
+}
+
+shape! {
     /// The params of a notification of a subscription.
     ItemShape<'a> {
         "subscription" => subscription: Payload<'a>,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use steadfast_core::dialect::truenas::{
-    LOGIN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, TrueNasLogin, is_unauthenticated,
+    CALLS_IN_FLIGHT_MAX, LOGIN_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, TOO_MANY_CALLS, TrueNasLogin,
+    is_unauthenticated,
 };
 
 use super::{Client, LoginLimit, classes, versions};
@@ -19,8 +20,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The calls that a connection of the server executes at the same time; as many more wait there.
 const CALLS_IN_FLIGHT: usize = 10;
-/// The server rejects the next call at once.
-const CALLS_IN_FLIGHT_MAX: usize = 20;
 
 /// The largest result that is accepted by default: recursive lists of datasets have megabytes.
 const RECEIVED_MESSAGE_BYTES_MAX: u32 = 64 << 20;
@@ -45,6 +44,7 @@ impl Builder {
         let settings = JsonRpcSettings::new(MESSAGE_BYTES_MAX)
             .login_message_bytes_max(LOGIN_MESSAGE_BYTES_MAX)
             .unauthenticated(is_unauthenticated)
+            .too_many_calls(TOO_MANY_CALLS)
             .on_close(POLICY_VIOLATION, RetryAdvice::GIVE_UP);
         let builder =
             jsonrpc::Builder::with_path(server, JsonRpc::new(settings)?, versions::CURRENT)?

@@ -1,6 +1,7 @@
 //! What a client subscribes to.
 
 use bytes::Bytes;
+use steadfast_protocol::jsonrpc::append_string;
 
 use crate::dialect::Topic;
 
@@ -24,6 +25,8 @@ pub struct Subscription {
     pub(super) subscribe: String,
     pub(super) params: Bytes,
     pub(super) unsubscribe: String,
+    /// The name of the collection that its notifications have instead of an id.
+    pub(super) collection: Option<String>,
 }
 
 /// What identifies a feed: its method, and the params of a subscription.
@@ -69,6 +72,32 @@ impl Feed {
             subscribe,
             params,
             unsubscribe: unsubscribe.into(),
+            collection: None,
+        }))
+    }
+
+    /// The changes of a collection, as the middleware of `TrueNAS` has them: `core.subscribe` with its name begins them,
+    /// `core.unsubscribe` with the id ends them, and the notifications `collection_update` have the name. The items are their
+    /// params. `notify_unsubscribed` ends the subscription: the data of its error is what the server says.
+    ///
+    /// The name may have an argument, after a colon.
+    pub fn collection(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let mut params = b"[".to_vec();
+        append_string(&mut params, &name);
+        params.push(b']');
+        let params = Bytes::from(params);
+        let subscribe = "core.subscribe".to_owned();
+        let key = FeedKey {
+            method: subscribe.clone(),
+            params: Some(params.clone()),
+        };
+        Self::Subscription(Box::new(Subscription {
+            key,
+            subscribe,
+            params,
+            unsubscribe: "core.unsubscribe".to_owned(),
+            collection: Some(name),
         }))
     }
 }

@@ -12,6 +12,11 @@ use steadfast_machine::Position;
 /// The longest text of a notice.
 const NOTICE_BYTES_MAX: usize = 256;
 
+/// The notification that something in a collection has changed.
+const CHANGE: &str = "collection_update";
+/// The notification that the peer has ended the subscription to a collection.
+const END: &str = "notify_unsubscribed";
+
 type Event = DialectEvent<JsonRpc>;
 
 impl JsonRpc {
@@ -32,9 +37,7 @@ impl JsonRpc {
                 events.extend(event);
             }
             Incoming::Notification { method, params } => {
-                if let Some((topic, item)) = self.feeds.on_notification(&params) {
-                    events.push(item_of(topic, item));
-                }
+                self.on_notification(&method, &params, events);
                 events.push(item_of(FeedKey::notifications(method), params));
             }
             Incoming::Request { id, .. } => {
@@ -49,6 +52,29 @@ impl JsonRpc {
                     events.push(notice(text.to_owned()));
                 }
             }
+        }
+    }
+
+    /// A notification, as far as it belongs to subscriptions that the peer has accepted.
+    fn on_notification(&mut self, method: &str, params: &Bytes, events: &mut Vec<Event>) {
+        if let Some((topic, item)) = self.feeds.on_notification(params) {
+            events.push(item_of(topic, item));
+        }
+        if method == CHANGE
+            && let Some((topic, item)) = self.feeds.on_change(params)
+        {
+            events.push(item_of(topic, item));
+        }
+        if method == END
+            && let Some((topic, error)) = self.feeds.on_ended(params)
+        {
+            let mut refusal = ErrorObject::new(0, "the server ended the subscription");
+            refusal.data = error;
+            events.push(Event::Unsubscribed {
+                topic,
+                refusal,
+                advice: RetryAdvice::GIVE_UP,
+            });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use steadfast_protocol::jsonrpc::subscription_item;
+use steadfast_protocol::jsonrpc::{collection_of, subscription_item};
 
 use super::feed::{FeedKey, Subscription};
 
@@ -20,6 +20,8 @@ pub(super) struct SubscribedFeeds {
     requested: BTreeMap<u32, Subscription>,
     by_id: BTreeMap<Bytes, FeedKey>,
     by_key: BTreeMap<FeedKey, Bytes>,
+    /// Those whose notifications have the name of a collection.
+    by_collection: BTreeMap<String, FeedKey>,
     /// Items of subscriptions that are not known yet.
     early: VecDeque<(Bytes, Bytes)>,
     /// The bytes of these items, and of the ids.
@@ -46,7 +48,9 @@ impl SubscribedFeeds {
             return Vec::new();
         };
         let peer_id = own(result);
-        let is_own = |(id, _): &(Bytes, Bytes)| *id == peer_id;
+        let collection = subscription.collection.as_deref().map(str::as_bytes);
+        let is_own =
+            |(id, _): &(Bytes, Bytes)| *id == peer_id || Some(id.as_ref()) == collection;
         let (own, others) = std::mem::take(&mut self.early)
             .into_iter()
             .partition(is_own);
@@ -56,6 +60,9 @@ impl SubscribedFeeds {
         } else {
             others
         });
+        if let Some(name) = subscription.collection {
+            self.by_collection.insert(name, subscription.key.clone());
+        }
         self.by_key
             .insert(subscription.key.clone(), peer_id.clone());
         self.by_id.insert(peer_id, subscription.key);
@@ -67,6 +74,7 @@ impl SubscribedFeeds {
     pub(super) fn on_unsubscribed(&mut self, key: &FeedKey) -> Option<Bytes> {
         let peer_id = self.by_key.remove(key)?;
         self.by_id.remove(&peer_id);
+        self.by_collection.retain(|_, it| it != key);
         Some(unsubscribe_params(&peer_id))
     }
 
@@ -79,17 +87,50 @@ impl SubscribedFeeds {
         if let Some(key) = self.by_id.get(&peer_id) {
             return Some((key.clone(), item));
         }
+        if !self.requested.is_empty() {
+            self.keep_if_space(&peer_id, &item);
+        }
+        None
+    }
+
+    /// The feed and the item of a change of a collection; `None` if it belongs to no subscription.
+    pub(super) fn on_change(&mut self, params: &Bytes) -> Option<(FeedKey, Bytes)> {
+        if self.by_collection.is_empty() && self.requested.is_empty() {
+            return None;
+        }
+        let (name, _) = collection_of(params)?;
+        if let Some(key) = self.by_collection.get(&name) {
+            return Some((key.clone(), params.clone()));
+        }
+        let mut requested = self.requested.values();
+        if requested.any(|it| it.collection.as_ref() == Some(&name)) {
+            self.keep_if_space(name.as_bytes(), params);
+        }
+        None
+    }
+
+    /// The peer ended the subscription to a collection. Returns the feed, and the error as raw JSON, if there is one.
+    pub(super) fn on_ended(&mut self, params: &Bytes) -> Option<(FeedKey, Option<Bytes>)> {
+        let (name, error) = collection_of(params)?;
+        let key = self.by_collection.remove(&name)?;
+        if let Some(peer_id) = self.by_key.remove(&key) {
+            self.by_id.remove(&peer_id);
+        }
+        Some((key, error))
+    }
+
+    /// Keeps an item of a subscription that is not known yet.
+    fn keep_if_space(&mut self, peer_id: &[u8], item: &[u8]) {
         let bytes = self
             .early_bytes
             .saturating_add(peer_id.len())
             .saturating_add(item.len());
         let has_space = self.early.len() < EARLY_ITEMS_MAX && bytes <= EARLY_BYTES_MAX;
-        if !self.requested.is_empty() && has_space {
+        if has_space {
             self.early_bytes = bytes;
             // Copied, because a part keeps the memory of its message, which may be a large batch.
-            self.early.push_back((own(&peer_id), own(&item)));
+            self.early.push_back((own(peer_id), own(item)));
         }
-        None
     }
 
     fn keep_early(&mut self, early: VecDeque<(Bytes, Bytes)>) {
@@ -100,7 +141,7 @@ impl SubscribedFeeds {
 }
 
 /// A copy that shares no memory.
-fn own(part: &Bytes) -> Bytes {
+fn own(part: &[u8]) -> Bytes {
     Bytes::copy_from_slice(part)
 }
 
