@@ -82,7 +82,6 @@ pub trait Dialect: Clone + fmt::Debug {
     fn read_oversized(
         &mut self,
         oversized: &Oversized,
-        _in_flight: &impl InFlight<Self>,
         events: &mut Vec<DialectEvent<Self>>,
     ) {
         let bytes = oversized.bytes;

@@ -10,7 +10,9 @@ mod request;
 mod shape;
 
 pub use id_scanner::{ID_BYTES_MAX, IdScanner};
-pub use incoming::{DecodeError, ErrorObject, Incoming, ResponseId, collection_of, decode, subscription_item};
+pub use incoming::{
+    DecodeError, ErrorObject, Incoming, ResponseId, collection_of, decode, subscription_item,
+};
 pub use request::{IdForm, append_error, append_request, append_string};
 
 /// Codes of errors that the specification defines.

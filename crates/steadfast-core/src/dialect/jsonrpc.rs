@@ -341,10 +341,9 @@ impl Dialect for JsonRpc {
     fn read_oversized(
         &mut self,
         oversized: &Oversized,
-        in_flight: &impl InFlight<Self>,
         events: &mut Vec<DialectEvent<Self>>,
     ) {
-        self.on_oversized(oversized, in_flight, events);
+        self.on_oversized(oversized, events);
     }
 
     fn write(

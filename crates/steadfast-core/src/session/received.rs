@@ -56,7 +56,7 @@ impl<D: Dialect> Session<D> {
         let attempt = self.link.attempt();
         let mut events = mem::take(&mut self.events);
         self.connected_dialect
-            .read_oversized(oversized, &self.pending, &mut events);
+            .read_oversized(oversized, &mut events);
         self.on_events(now, attempt, events, Ok(()));
     }
 

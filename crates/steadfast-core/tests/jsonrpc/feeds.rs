@@ -217,8 +217,11 @@ fn a_collection_that_the_server_ends_ends_with_its_error_and_is_not_requested_ag
         let mut script = Script::connected();
         script.subscribe(Feed::collection("a:{}"));
         script.receive(r#"{"id":1,"result":"uuid"}"#);
-        let end =
-            |name: &str| format!(r#"{{"method":"notify_unsubscribed","params":{{"collection":"{name}","error":{error}}}}}"#);
+        let end = |name: &str| {
+            format!(
+                r#"{{"method":"notify_unsubscribed","params":{{"collection":"{name}","error":{error}}}}}"#
+            )
+        };
         script.receive(&end("b"));
         assert_eq!(script.items.len(), 1);
         script.receive(&end("a:{}"));

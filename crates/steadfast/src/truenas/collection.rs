@@ -96,9 +96,9 @@ fn read(event: SubscriptionEvent<bytes::Bytes, ErrorObject>) -> Option<Collectio
             Some(CollectionEvent::Gap)
         }
         // What has another form has changed something as well.
-        SubscriptionEvent::Item(params) => Some(
-            Change::parse(&params).map_or(CollectionEvent::Gap, CollectionEvent::Changed),
-        ),
+        SubscriptionEvent::Item(params) => {
+            Some(Change::parse(&params).map_or(CollectionEvent::Gap, CollectionEvent::Changed))
+        }
         SubscriptionEvent::Unsubscribed(UnsubscribeCause::Server(refusal)) => {
             Some(CollectionEvent::Ended(ApiError::from(&refusal)))
         }

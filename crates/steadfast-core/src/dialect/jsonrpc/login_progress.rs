@@ -5,7 +5,7 @@ use super::{ErrorObject, JsonRpc};
 use crate::dialect::DialectEvent;
 use crate::event::{DisconnectCause, LoginErrorKind};
 use crate::io::{Computation, Computed};
-use crate::retry_advice::RetryAdvice;
+use crate::retry_advice::{Pace, RetryAdvice};
 use crate::secret::Secret;
 
 /// The login machine of a connection, and the login in progress.
@@ -125,6 +125,28 @@ impl LoginProgress {
                     "a call of the login has {bytes} bytes, above the limit of {bytes_max} bytes"
                 ),
                 advice: RetryAdvice::GIVE_UP,
+            },
+        ))
+    }
+
+    /// The response with this id has so many bytes, more than are accepted: the login fails if it waits for it.
+    pub(super) fn response_too_large(
+        &mut self,
+        id: u32,
+        bytes: u64,
+    ) -> Option<DialectEvent<JsonRpc>> {
+        if !self.awaits_response(id) {
+            return None;
+        }
+        let request = self.current.take()?.request;
+        Some(rejected(
+            request,
+            LoginRejection {
+                kind: LoginErrorKind::Server,
+                reason: format!(
+                    "the response to the login has {bytes} bytes, above the limit"
+                ),
+                advice: RetryAdvice::RETRY.at(Pace::Slowed),
             },
         ))
     }

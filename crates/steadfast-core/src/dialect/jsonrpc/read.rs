@@ -6,7 +6,7 @@ use steadfast_protocol::jsonrpc::{Incoming, ResponseId, append_error};
 use super::{ErrorObject, FeedKey, JsonRpc, codes, excerpt, subscribed_feeds};
 use crate::dialect::{DialectEvent, InFlight, Oversized, Request, Subscribed, Wire};
 use crate::io::Frame;
-use crate::retry_advice::{Pace, RetryAdvice};
+use crate::retry_advice::RetryAdvice;
 use steadfast_machine::Position;
 
 /// The longest text of a notice.
@@ -82,7 +82,6 @@ impl JsonRpc {
     pub(super) fn on_oversized(
         &mut self,
         oversized: &Oversized,
-        in_flight: &impl InFlight<Self>,
         events: &mut Vec<Event>,
     ) {
         let bytes = oversized.bytes;
@@ -93,23 +92,11 @@ impl JsonRpc {
         };
         self.without_response.on_response(id);
         self.feeds.take_requested(id);
-        let is_login = self.login_id == Some(id);
-        if is_login {
-            self.login_id = None;
-        }
-        let is_renewal = matches!(in_flight.request(id), Some(Request::Authenticate(_)));
-        events.push(if is_login && !is_renewal {
-            let reason = format!("the response to the login has {bytes} bytes, above the limit");
-            Event::Rejected {
-                cause: DisconnectCause::HandshakeRejected(reason),
-                advice: RetryAdvice::RETRY.at(Pace::Slowed),
-            }
-        } else {
-            Event::Oversized {
-                id: Some(id),
-                bytes,
-            }
-        });
+        let rejected = self.login.response_too_large(id, bytes);
+        events.push(rejected.unwrap_or(Event::Oversized {
+            id: Some(id),
+            bytes,
+        }));
     }
 
     fn on_response(

@@ -49,8 +49,7 @@ impl SubscribedFeeds {
         };
         let peer_id = own(result);
         let collection = subscription.collection.as_deref().map(str::as_bytes);
-        let is_own =
-            |(id, _): &(Bytes, Bytes)| *id == peer_id || Some(id.as_ref()) == collection;
+        let is_own = |(id, _): &(Bytes, Bytes)| *id == peer_id || Some(id.as_ref()) == collection;
         let (own, others) = std::mem::take(&mut self.early)
             .into_iter()
             .partition(is_own);

@@ -371,7 +371,10 @@ impl Jobs {
         };
         let mut jobs = self.jobs.iter();
         if let Some((key, _)) = jobs.find(|(_, job)| job.id == Some(view.id)) {
-            let keys: Vec<JobKey> = [*key].into_iter().chain(self.others(*key, view.id)).collect();
+            let keys: Vec<JobKey> = [*key]
+                .into_iter()
+                .chain(self.others(*key, view.id))
+                .collect();
             for key in keys {
                 self.see(now, key, view.clone());
             }

@@ -144,8 +144,10 @@ impl Task {
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(Some(Ok((token, outcome)))) = self.calls.poll_join_next(context) {
-            return Poll::Ready(Wake::Input(Input::Replied { token, outcome }));
+        while let Poll::Ready(Some(ended)) = self.calls.poll_join_next(context) {
+            if let Ok((token, outcome)) = ended {
+                return Poll::Ready(Wake::Input(Input::Replied { token, outcome }));
+            }
         }
         for (key, reports) in &mut self.reports {
             if reports.end.poll_closed(context).is_ready() {
@@ -200,9 +202,7 @@ impl Task {
     }
 }
 
-fn wake_of(
-    event: SubscriptionEvent<Bytes, steadfast_core::dialect::jsonrpc::ErrorObject>,
-) -> Wake {
+fn wake_of(event: SubscriptionEvent<Bytes, steadfast_core::dialect::jsonrpc::ErrorObject>) -> Wake {
     Wake::Input(match event {
         SubscriptionEvent::Item(params) => Input::Changed(params),
         SubscriptionEvent::Subscribed { .. }

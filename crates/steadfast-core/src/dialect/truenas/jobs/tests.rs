@@ -93,7 +93,10 @@ impl Script {
     fn running() -> Self {
         let mut script = Self::starting();
         script.reply(SCRUB, "7");
-        script.reply("core.get_jobs", &format!("[{}]", entry("RUNNING", 0).json()));
+        script.reply(
+            "core.get_jobs",
+            &format!("[{}]", entry("RUNNING", 0).json()),
+        );
         script
     }
 
@@ -126,8 +129,9 @@ impl Script {
 
     fn change(&mut self, entry: &Entry) {
         let (id, fields) = (entry.id, entry.json());
-        let text =
-            format!(r#"{{"msg":"changed","collection":"core.get_jobs","id":{id},"fields":{fields}}}"#);
+        let text = format!(
+            r#"{{"msg":"changed","collection":"core.get_jobs","id":{id},"fields":{fields}}}"#
+        );
         self.handle(Input::Changed(Bytes::from(text)));
     }
 
