@@ -12,6 +12,11 @@
 //! - **A result above the limit of the client** fails its call only, and the call is not repeated.
 //! - **Subscriptions** are of two kinds, see [`Feed`]. There is no history: each new connection is a
 //!   [`Gap`](crate::io::SubscriptionEvent::Gap), except the first.
+//! - **A login** is a [`Login`]: one call or several steps. A server that no longer knows the client, as
+//!   [`JsonRpcSettings::unauthenticated`] recognizes, gets one login over the open connection. The requests that it rejected
+//!   for this reason are sent again; others in flight keep waiting, and new ones wait for the login. Subscriptions that it
+//!   has accepted stay as they are, and are not requested again, so that no item is doubled; only what the server itself
+//!   does not send to an unknown client is missing.
 //! - **Requests of the peer** are rejected with "method not found".
 
 mod call;
@@ -21,6 +26,7 @@ mod login;
 mod login_progress;
 mod read;
 mod subscribed_feeds;
+mod subscription_ends;
 mod without_response;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +42,7 @@ pub use login::{Login, LoginCall, LoginRejection, LoginRequest, LoginStep, Login
 
 use self::login_progress::{LoginProgress, Next};
 use self::subscribed_feeds::SubscribedFeeds;
+use self::subscription_ends::SubscriptionEnds;
 use self::without_response::WithoutResponse;
 use super::{
     BatchRules, Dialect, DialectEvent, EarlyRequests, Excerpt, InFlight, Outcome, Oversized,
@@ -207,6 +214,7 @@ pub struct JsonRpc {
     settings: Arc<JsonRpcSettings>,
     login: LoginProgress,
     feeds: SubscribedFeeds,
+    ends: SubscriptionEnds,
     without_response: WithoutResponse,
     /// Decoded messages, to use the memory again.
     incoming: Vec<Incoming>,
@@ -236,6 +244,7 @@ impl JsonRpc {
             login: LoginProgress::new(settings.login.clone()),
             settings: Arc::new(settings),
             feeds: SubscribedFeeds::default(),
+            ends: SubscriptionEnds::default(),
             without_response: WithoutResponse::default(),
             incoming: Vec::new(),
         })
@@ -279,7 +288,15 @@ impl JsonRpc {
         wire: &mut Wire,
     ) -> Option<DialectEvent<Self>> {
         match next? {
-            Next::Report(event) => Some(event),
+            Next::Report(event) => {
+                if matches!(event, DialectEvent::Authenticated { .. }) {
+                    for (method, params) in self.ends.take_again() {
+                        let id = wire.take_id();
+                        self.end_subscription(id, &method, params, wire);
+                    }
+                }
+                Some(event)
+            }
             Next::Call(LoginRequest { method, params }) => {
                 let (bytes, bytes_max) = (
                     exact_bytes(&method, &params),
@@ -446,7 +463,14 @@ impl JsonRpc {
             return;
         };
         if let Some(params) = self.feeds.on_unsubscribed(&subscription.key) {
-            self.call(id, &subscription.unsubscribe, &params, wire);
+            self.end_subscription(id, &subscription.unsubscribe, params, wire);
+        }
+    }
+
+    fn end_subscription(&mut self, id: u32, method: &str, params: Bytes, wire: &mut Wire) {
+        self.call(id, method, &params, wire);
+        if self.settings.unauthenticated.is_some() {
+            self.ends.on_sent(id, (method.to_owned(), params));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::dialect::Renewal;
-use steadfast_core::dialect::jsonrpc::{Class, ErrorObject, Feed, SubscriptionEvent};
+use steadfast_core::dialect::jsonrpc::{Class, ErrorObject, Feed, Input, SubscriptionEvent};
 use steadfast_core::event::{DisconnectCause, LoginErrorKind, SessionEvent, SessionPhase};
 
 use crate::login_steps::TwoSteps;
@@ -238,6 +238,34 @@ fn subscriptions_stay_over_a_login_and_one_that_was_rejected_is_requested_again(
     assert_eq!(items, ["1", "2", "3"], "none is lost, none is doubled");
     let is_gap = |event: &SubscriptionEvent| matches!(event, SubscriptionEvent::Gap { .. });
     assert!(!script.items.iter().any(is_gap), "{:?}", script.items);
+}
+
+#[test]
+fn the_end_of_a_subscription_that_was_rejected_is_sent_again_after_the_login() {
+    let mut script = logged_in();
+    let feed = Feed::subscription("subscribe", Bytes::new(), "unsubscribe");
+    let id = script.subscribe(feed);
+    script.receive(r#"{"id":2,"result":"s1"}"#);
+    script.handle(Input::UnsubscribeRequested { id });
+    script.take_sent();
+
+    script.receive(&expired(3));
+    let login = script.take_sent();
+    script.receive(r#"{"id":4,"result":true}"#);
+    let again = script.take_sent();
+    script.receive(r#"{"id":5,"result":true}"#);
+    script.call("a", "", Class::Write);
+    script.receive(&expired(6));
+    script.take_sent();
+    script.receive(r#"{"id":7,"result":true}"#);
+
+    assert!(login[0].contains("hello"), "{login:?}");
+    assert_eq!(
+        again,
+        [r#"{"jsonrpc":"2.0","id":5,"method":"unsubscribe","params":["s1"]}"#]
+    );
+    let sent = script.take_sent();
+    assert_eq!(sent.len(), 1, "it has its response: {sent:?}");
 }
 
 #[test]

@@ -115,9 +115,11 @@ impl JsonRpc {
             && self.is_unauthenticated(refusal)
         {
             self.feeds.take_requested(id);
+            self.ends.on_unauthenticated(id);
             let refusal = refusal.clone();
             return Some(Event::Unauthenticated { id, refusal });
         }
+        self.ends.on_response(id);
         match (in_flight.request(id), outcome) {
             (Some(Request::Call(_)), Ok(response)) => Some(Event::Responded { id, response }),
             (Some(Request::Subscribe(..)), Ok(result)) => {
@@ -166,7 +168,7 @@ impl JsonRpc {
         {
             let params = subscribed_feeds::unsubscribe_params(peer_id);
             let id = wire.take_id();
-            self.call(id, &subscription.unsubscribe, &params, wire);
+            self.end_subscription(id, &subscription.unsubscribe, params, wire);
         }
     }
 
