@@ -79,11 +79,7 @@ pub trait Dialect: Clone + fmt::Debug {
 
     /// Adds what a message above the limit means to `events`: to which request it is the reply, as far as the
     /// [`Excerpt`] of the dialect shows. Called only with [`Self::EXCERPT`].
-    fn read_oversized(
-        &mut self,
-        oversized: &Oversized,
-        events: &mut Vec<DialectEvent<Self>>,
-    ) {
+    fn read_oversized(&mut self, oversized: &Oversized, events: &mut Vec<DialectEvent<Self>>) {
         let bytes = oversized.bytes;
         events.push(DialectEvent::Oversized { id: None, bytes });
     }

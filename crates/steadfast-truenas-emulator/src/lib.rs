@@ -1,4 +1,4 @@
-//! An emulator of the WebSocket API of the middleware of `TrueNAS`, for the tests of its clients.
+//! An emulator of the WebSocket API of the middleware of TrueNAS, for the tests of its clients.
 //!
 //! [`Middleware`] is the state machine: sessions, limits, jobs, subscriptions and a small model of pools and datasets. It
 //! has no sockets, no clock and no randomness of its own, so that a test can let 30 days pass. [`Server`] serves it on a

@@ -1,4 +1,4 @@
-//! Clients of the API of `TrueNAS`: JSON-RPC 2.0 with its logins, limits and versions.
+//! Clients of the API of TrueNAS: JSON-RPC 2.0 with its logins, limits and versions.
 //!
 //! ```no_run
 //! use steadfast::truenas::{Client, secret_from_file};
@@ -53,7 +53,7 @@ use crate::error::BuildError;
 use crate::jsonrpc;
 pub use crate::login_limit::LoginLimit;
 
-/// A handle to a session with a `TrueNAS` server: a [`jsonrpc::Client`], of which it has all methods.
+/// A handle to a session with a TrueNAS server: a [`jsonrpc::Client`], of which it has all methods.
 #[derive(Clone)]
 pub struct Client(jsonrpc::Client);
 

@@ -29,7 +29,6 @@ Exit codes:
 pub(crate) enum Emulate {
     /// The WebSocket API of the TrueNAS middleware
     #[command(after_help = EXAMPLES)]
-    #[expect(clippy::doc_markdown, reason = "help texts are no Markdown")]
     Truenas(EmulateTruenas),
 }
 

@@ -355,11 +355,7 @@ impl Dialect for JsonRpc {
         decoded.map_err(|error| error.to_string())
     }
 
-    fn read_oversized(
-        &mut self,
-        oversized: &Oversized,
-        events: &mut Vec<DialectEvent<Self>>,
-    ) {
+    fn read_oversized(&mut self, oversized: &Oversized, events: &mut Vec<DialectEvent<Self>>) {
         self.on_oversized(oversized, events);
     }
 

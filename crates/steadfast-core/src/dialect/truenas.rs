@@ -1,4 +1,4 @@
-//! What the API of `TrueNAS` adds to [`jsonrpc`](super::jsonrpc): its login, errors with numbers, values that JSON has no
+//! What the API of TrueNAS adds to [`jsonrpc`](super::jsonrpc): its login, errors with numbers, values that JSON has no
 //! form for, and jobs.
 //!
 //! - **The login** uses the strongest mechanism that the server offers: SCRAM-SHA-512 for an API key, which never sends the

@@ -1,4 +1,4 @@
-//! The login of `TrueNAS`, step by step, with the server played by the test.
+//! The login of TrueNAS, step by step, with the server played by the test.
 
 mod choices;
 mod scram;

@@ -145,9 +145,7 @@ impl Driver {
                 self.on_outcome(id, settled.as_deref());
             }
             // The sessions of a run have no credentials.
-            Output::FetchCredentials { .. }
-            | Output::Compute { .. }
-            | Output::Redirect { .. } => {}
+            Output::FetchCredentials { .. } | Output::Compute { .. } | Output::Redirect { .. } => {}
             Output::Notify(event) => self.on_session_event(ctx, network, event),
             Output::CompleteCall { id, outcome } => {
                 if matches!(outcome, Err(CallError::TimedOut { .. })) {

@@ -1,4 +1,4 @@
-//! Builds a client with the limits and the login of `TrueNAS`.
+//! Builds a client with the limits and the login of TrueNAS.
 
 use std::time::Duration;
 

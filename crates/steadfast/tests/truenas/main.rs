@@ -1,4 +1,4 @@
-//! A client of the API of `TrueNAS` and the emulator, over sockets of this machine.
+//! A client of the API of TrueNAS and the emulator, over sockets of this machine.
 
 #![expect(
     clippy::unwrap_used,

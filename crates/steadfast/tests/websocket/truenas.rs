@@ -1,4 +1,4 @@
-//! The API of `TrueNAS`, as servers have it that the emulator is not: SCRAM, only the method of old releases, and versions.
+//! The API of TrueNAS, as servers have it that the emulator is not: SCRAM, only the method of old releases, and versions.
 
 #![expect(
     clippy::indexing_slicing,

@@ -76,7 +76,7 @@ impl Feed {
         }))
     }
 
-    /// The changes of a collection, as the middleware of `TrueNAS` has them: `core.subscribe` with its name begins them,
+    /// The changes of a collection, as the middleware of TrueNAS has them: `core.subscribe` with its name begins them,
     /// `core.unsubscribe` with the id ends them, and the notifications `collection_update` have the name. The items are their
     /// params. `notify_unsubscribed` ends the subscription: the data of its error is what the server says.
     ///

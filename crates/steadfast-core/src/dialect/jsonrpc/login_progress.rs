@@ -143,9 +143,7 @@ impl LoginProgress {
             request,
             LoginRejection {
                 kind: LoginErrorKind::Server,
-                reason: format!(
-                    "the response to the login has {bytes} bytes, above the limit"
-                ),
+                reason: format!("the response to the login has {bytes} bytes, above the limit"),
                 advice: RetryAdvice::RETRY.at(Pace::Slowed),
             },
         ))

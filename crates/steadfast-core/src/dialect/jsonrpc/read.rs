@@ -79,11 +79,7 @@ impl JsonRpc {
     }
 
     /// A message above the limit: the response to the request with its id, or something else.
-    pub(super) fn on_oversized(
-        &mut self,
-        oversized: &Oversized,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn on_oversized(&mut self, oversized: &Oversized, events: &mut Vec<Event>) {
         let bytes = oversized.bytes;
         let id = excerpt::request_of(&oversized.excerpt);
         let Some(id) = id else {
@@ -92,6 +88,7 @@ impl JsonRpc {
         };
         self.without_response.on_response(id);
         self.feeds.take_requested(id);
+        self.ends.on_response(id);
         let rejected = self.login.response_too_large(id, bytes);
         events.push(rejected.unwrap_or(Event::Oversized {
             id: Some(id),

@@ -17,7 +17,7 @@ use crate::secret::Secret;
 /// The most redirects in a row that are followed.
 const REDIRECTS_MAX: u8 = 5;
 
-/// The login of `TrueNAS`, with an API key or a password, which are the credentials of the session.
+/// The login of TrueNAS, with an API key or a password, which are the credentials of the session.
 ///
 /// ```
 /// use steadfast_core::dialect::jsonrpc::{JsonRpc, JsonRpcSettings};
