@@ -243,7 +243,7 @@ fn without_a_change_the_entry_is_requested_at_once_and_then_seldom() {
     for percent in 0..4 {
         let list = format!("[{}]", entry("RUNNING", percent).json());
         script.reply("core.get_jobs", &list);
-        script.advance(POLL_INTERVAL - Duration::from_nanos(1));
+        script.advance(POLL_INTERVAL.saturating_sub(Duration::from_nanos(1)));
         assert_eq!(script.methods(), [""; 0]);
         script.advance(Duration::from_nanos(1));
         assert_eq!(script.methods(), ["core.get_jobs"]);
