@@ -107,7 +107,7 @@ impl Jobs {
             reports: Reports { progress, end },
         };
         let sent = self.commands.send(command).await;
-        sent.map_err(|_closed| JobsClosed::Closed)?;
+        sent.map_err(|_error| JobsClosed::Closed)?;
         Ok(Job {
             key,
             commands: self.commands.clone(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use steadfast::SessionEvent;
 use steadfast::centrifuge::{Call, Client, Publish, Subscription, SubscriptionEvent};
-use steadfast::{jsonrpc, websocket};
+use steadfast::{jsonrpc, truenas, websocket};
 
 use crate::public_api::{futures, types, without_generics};
 
@@ -50,6 +50,15 @@ mod required {
         steadfast::error::RequestError: Send + Sync + Unpin;
         steadfast::jsonrpc::Error: Send + Sync + Unpin;
         steadfast::jsonrpc::MethodRequest<'static>: Send + Sync + Unpin;
+        steadfast::truenas::Builder: Send + Sync + Unpin;
+        steadfast::truenas::Client: Send + Sync + Unpin;
+        steadfast::truenas::Collection: Send + Sync + Unpin;
+        steadfast::truenas::CollectionEvent: Send + Sync + Unpin;
+        steadfast::truenas::Job: Send + Sync + Unpin;
+        steadfast::truenas::Jobs: Send + Sync + Unpin;
+        steadfast::truenas::JobsClosed: Send + Sync + Unpin;
+        steadfast::truenas::LoginLimit: Send + Sync + Unpin;
+        steadfast::truenas::SecretError: Send + Sync + Unpin;
         steadfast::websocket::Event: Send + Sync + Unpin;
         steadfast::websocket::Inbox: Send + Sync + Unpin;
     }
@@ -75,15 +84,22 @@ fn every_public_type_says_whether_it_can_be_sent_and_shared() {
     assert_eq!(required, types());
 }
 
-#[test]
-fn every_future_can_be_sent_to_another_task() {
+/// Jobs are driven by a task.
+#[tokio::test]
+async fn every_future_can_be_sent_to_another_task() {
     const { is_stream::<Subscription, SubscriptionEvent>() };
+    const { is_stream::<truenas::Collection, truenas::CollectionEvent>() };
     const { is_stream::<websocket::Inbox, websocket::Event>() };
     let builder = websocket::Client::builder("ws://127.0.0.1:9").unwrap();
     let (any, _driver) = builder.build().unwrap();
     let mut inbox = any.receive();
     let builder = jsonrpc::Client::builder("ws://127.0.0.1:9").unwrap();
     let (rpc, _driver) = builder.build().unwrap();
+    let jobs = truenas::Jobs::spawn(rpc.clone());
+    let job = jobs.start("method", &[1]).await.unwrap();
+    let (mut ended, mut progress) = (job, jobs.start("method", &[1]).await.unwrap());
+    let aborted = jobs.start("method", &[1]).await.unwrap();
+    let mut changes = truenas::collection(&rpc, "pool.query");
     let builder = Client::builder("ws://127.0.0.1:9").unwrap();
     let (client, driver) = builder.build().unwrap();
     let mut subscription = client.subscribe("news");
@@ -141,7 +157,16 @@ fn every_future_can_be_sent_to_another_task() {
             "steadfast::jsonrpc::MethodRequest::request_raw",
             rpc.method("method").request_raw(Bytes::new()),
         ),
+        sendable("steadfast::truenas::Jobs::start", jobs.start("method", &[1])),
+        sendable("steadfast::truenas::Job::abort", aborted.abort()),
+        sendable("steadfast::truenas::Job::end", ended.end()),
+        sendable(
+            "steadfast::truenas::Job::next_progress",
+            progress.next_progress(),
+        ),
+        sendable("steadfast::truenas::Collection::next", changes.next()),
         "Stream for steadfast::Subscription".to_owned(),
+        "Stream for steadfast::truenas::Collection".to_owned(),
         "Stream for steadfast::websocket::Inbox".to_owned(),
     ]);
 

@@ -12,6 +12,7 @@ mod driver;
 mod jsonrpc;
 mod scripted_peer;
 mod steps;
+mod truenas;
 mod websocket;
 mod world;
 
@@ -39,6 +40,7 @@ fn every_future_of_the_public_api_is_dropped() {
     let mut covered: BTreeSet<String> = CASES.iter().map(|it| it.name.to_owned()).collect();
     covered.insert(driver::NAME.to_owned());
     covered.extend(jsonrpc::names());
+    covered.extend(truenas::names());
     covered.extend(websocket::names());
 
     assert_eq!(futures(), covered);

@@ -11,6 +11,8 @@ pub(crate) fn types() -> BTreeSet<String> {
         let (_, item) = line
             .split_once("pub struct ")
             .or_else(|| line.split_once("pub enum "))?;
+        // A struct without named fields is listed with them.
+        let item = item.split('(').next().unwrap_or_default();
         Some(without_generics(item))
     };
     API.lines().filter_map(path).collect()

@@ -190,7 +190,7 @@ enum Purpose {
 #[derive(Debug)]
 pub struct Jobs {
     reply: JobReply,
-    followed: BTreeMap<JobKey, Job>,
+    tracked: BTreeMap<JobKey, Job>,
     calls: BTreeMap<CallToken, Purpose>,
     next_token: u64,
     are_changes_arriving: bool,
@@ -204,7 +204,7 @@ impl Jobs {
     pub const fn new(reply: JobReply) -> Self {
         Self {
             reply,
-            followed: BTreeMap::new(),
+            tracked: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_token: 0,
             are_changes_arriving: false,
@@ -215,16 +215,16 @@ impl Jobs {
 
     /// The number of jobs without an end.
     pub fn len(&self) -> usize {
-        self.followed.len()
+        self.tracked.len()
     }
 
     /// Whether there is no job without an end.
     pub fn is_empty(&self) -> bool {
-        self.followed.is_empty()
+        self.tracked.is_empty()
     }
 
     fn start(&mut self, now: Instant, key: JobKey, method: String, params: Bytes) {
-        if self.followed.len() >= JOBS_MAX {
+        if self.tracked.len() >= JOBS_MAX {
             let end = JobEnd::NotStarted(CallError::Busy);
             self.outputs.push_back(Output::Ended(key, end));
             return;
@@ -244,7 +244,7 @@ impl Jobs {
             poll: None,
             poll_at: now,
         };
-        self.followed.insert(key, job);
+        self.tracked.insert(key, job);
     }
 
     fn call(&mut self, purpose: Purpose, method: &str, params: Bytes, class: Class) -> CallToken {
@@ -261,7 +261,7 @@ impl Jobs {
     }
 
     fn end(&mut self, key: JobKey, end: JobEnd) {
-        if self.followed.remove(&key).is_some() {
+        if self.tracked.remove(&key).is_some() {
             self.outputs.push_back(Output::Ended(key, end));
         }
         self.forget_early();
@@ -269,7 +269,7 @@ impl Jobs {
 
     /// Changes are only kept while an id is awaited.
     fn forget_early(&mut self) {
-        if self.followed.values().all(|job| job.id.is_some()) {
+        if self.tracked.values().all(|job| job.id.is_some()) {
             self.early = VecDeque::new();
         }
     }
@@ -284,7 +284,7 @@ impl Jobs {
     }
 
     fn start_replied(&mut self, now: Instant, key: JobKey, outcome: Result<Bytes, CallError>) {
-        let Some(job) = self.followed.get_mut(&key) else {
+        let Some(job) = self.tracked.get_mut(&key) else {
             return;
         };
         job.start = None;
@@ -329,7 +329,7 @@ impl Jobs {
     /// The id of a job is known. What was seen of it before counts; otherwise its entry is requested, so that it can be
     /// recognized later.
     fn identified(&mut self, now: Instant, key: JobKey, id: u64) {
-        let Some(job) = self.followed.get_mut(&key) else {
+        let Some(job) = self.tracked.get_mut(&key) else {
             return;
         };
         job.id = Some(id);
@@ -351,7 +351,7 @@ impl Jobs {
         let interval = self.poll_interval();
         // The reply to a call from before an interruption says nothing about the server of now.
         let Some(job) = self
-            .followed
+            .tracked
             .get_mut(&key)
             .filter(|it| it.poll == Some(token))
         else {
@@ -373,7 +373,7 @@ impl Jobs {
         let Some(view) = fields.and_then(|fields| JobView::parse(&fields)) else {
             return;
         };
-        let mut jobs = self.followed.iter();
+        let mut jobs = self.tracked.iter();
         if let Some((key, _)) = jobs.find(|(_, job)| job.id == Some(view.id)) {
             let keys: Vec<JobKey> = [*key]
                 .into_iter()
@@ -384,7 +384,7 @@ impl Jobs {
             }
             return;
         }
-        let mut jobs = self.followed.iter();
+        let mut jobs = self.tracked.iter();
         let named = jobs.find(|(_, job)| {
             let id = job.message_id.as_ref().filter(|_| job.id.is_none());
             id.is_some_and(|id| view.message_ids.contains(id))
@@ -393,14 +393,14 @@ impl Jobs {
             self.keep_early(view.clone());
             let id = view.id;
             self.identified(now, key, id);
-        } else if self.followed.values().any(|job| job.id.is_none()) {
+        } else if self.tracked.values().any(|job| job.id.is_none()) {
             self.keep_early(view);
         }
     }
 
     /// Equal jobs that wait are one, so that several of the application have the same id.
     fn others(&self, first: JobKey, id: u64) -> Vec<JobKey> {
-        let jobs = self.followed.iter();
+        let jobs = self.tracked.iter();
         let others = jobs.filter(|(key, job)| **key != first && job.id == Some(id));
         others.map(|(key, _)| *key).collect()
     }
@@ -416,7 +416,7 @@ impl Jobs {
     /// The job with this id looks like this.
     fn see(&mut self, now: Instant, key: JobKey, view: JobView) {
         let interval = self.poll_interval();
-        let Some(job) = self.followed.get_mut(&key) else {
+        let Some(job) = self.tracked.get_mut(&key) else {
             return;
         };
         let is_same = match &job.identity {
@@ -454,14 +454,14 @@ impl Jobs {
     }
 
     fn abort(&mut self, key: JobKey) {
-        if let Some(job) = self.followed.get_mut(&key) {
+        if let Some(job) = self.tracked.get_mut(&key) {
             job.is_aborting = true;
         }
         self.abort_if_confirmed(key);
     }
 
     fn abort_if_confirmed(&mut self, key: JobKey) {
-        let Some(job) = self.followed.get_mut(&key) else {
+        let Some(job) = self.tracked.get_mut(&key) else {
             return;
         };
         if let Some(id) = job.id
@@ -477,7 +477,7 @@ impl Jobs {
     /// Whoever has an id now may be another job: each entry is requested at once.
     fn interrupted(&mut self, now: Instant) {
         self.early.clear();
-        for job in self.followed.values_mut() {
+        for job in self.tracked.values_mut() {
             job.is_confirmed = false;
             job.poll = None;
             job.poll_at = now;
@@ -490,13 +490,13 @@ impl Jobs {
             self.interrupted(now);
         }
         self.are_changes_arriving = true;
-        for job in self.followed.values_mut() {
+        for job in self.tracked.values_mut() {
             job.poll_at = now;
         }
     }
 
     fn poll_due(&mut self, now: Instant) {
-        let jobs = self.followed.iter();
+        let jobs = self.tracked.iter();
         let due = jobs.filter(|(_, job)| job.next_poll().is_some_and(|at| now >= at));
         let due: Vec<(JobKey, Option<u64>)> = due.map(|(key, job)| (*key, job.id)).collect();
         for (key, id) in due {
@@ -505,7 +505,7 @@ impl Jobs {
             };
             let params = Bytes::from(format!(r#"[[["id","=",{id}]]]"#));
             let token = self.call(Purpose::Poll(key), "core.get_jobs", params, Class::Read);
-            if let Some(job) = self.followed.get_mut(&key) {
+            if let Some(job) = self.tracked.get_mut(&key) {
                 job.poll = Some(token);
             }
         }
@@ -541,11 +541,11 @@ impl Machine for Jobs {
             } => self.start(now, key, method, params),
             Input::AbortRequested(key) => self.abort(key),
             Input::Withdrawn(key) => {
-                self.followed.remove(&key);
+                self.tracked.remove(&key);
                 self.forget_early();
             }
             Input::Sent { token, message_id } => {
-                let mut jobs = self.followed.values_mut();
+                let mut jobs = self.tracked.values_mut();
                 if let Some(job) = jobs.find(|job| job.start == Some(token)) {
                     job.message_id = Some(message_id);
                 }
@@ -567,7 +567,7 @@ impl Machine for Jobs {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.followed.values().filter_map(Job::next_poll).min()
+        self.tracked.values().filter_map(Job::next_poll).min()
     }
 }
 
