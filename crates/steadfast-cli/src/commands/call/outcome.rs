@@ -78,7 +78,7 @@ pub(super) fn of(reply: Result<Bytes, CallError>, facts: &Facts<'_>) -> Outcome 
         CallError::Interrupted { maybe_executed } | CallError::TimedOut { maybe_executed } => {
             *maybe_executed || (facts.request.is_repeatable() && facts.was_connected)
         }
-        CallError::UnexpectedReply => true,
+        CallError::UnexpectedReply | CallError::ResultTooLarge { .. } => true,
         CallError::Unsendable(_) | CallError::Busy | CallError::ServerBusy => false,
         CallError::Rejected(_) | CallError::Closed | CallError::Failed(_) | _ => {
             facts.request.is_repeatable() && facts.was_connected
@@ -113,6 +113,7 @@ fn before_sending(error: &CallError, facts: &Facts<'_>) -> Problem {
         | CallError::ServerBusy
         | CallError::Closed
         | CallError::UnexpectedReply
+        | CallError::ResultTooLarge { .. }
         | _ => Problem::new(format!("not sent: {error}"), ""),
     }
 }
@@ -143,6 +144,7 @@ fn after_sending(error: &CallError, facts: &Facts<'_>) -> Problem {
             let limit = words::seconds(request.timeout);
             (format!("no reply within {limit}"), None)
         }
+        (CallError::ResultTooLarge { .. }, Ending::Usual) => (error.to_string(), None),
         (CallError::Failed(cause), Ending::Usual) => (lost.to_owned(), Some(cause)),
         (_, Ending::Usual) => (lost.to_owned(), facts.cause.as_ref()),
     };

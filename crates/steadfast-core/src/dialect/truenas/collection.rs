@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// What happened.
+    /// Whether the entry is new, other or gone.
     pub kind: ChangeKind,
     /// The id of the entry, as raw JSON; empty if the event has none.
     pub id: Bytes,

@@ -176,7 +176,7 @@ impl Ipv4Interface {
         }
     }
 
-    /// The address.
+    /// The address, without the prefix.
     pub const fn address(self) -> Ipv4Addr {
         self.address
     }
@@ -201,7 +201,7 @@ impl Ipv6Interface {
         }
     }
 
-    /// The address.
+    /// The address, without the prefix.
     pub const fn address(self) -> Ipv6Addr {
         self.address
     }

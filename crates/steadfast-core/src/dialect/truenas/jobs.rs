@@ -4,7 +4,7 @@
 //! the server reports as changes of the collection `core.get_jobs`, also before the reply. Ids count from 1 again after a
 //! restart of the server, and then belong to other jobs. So after each interruption of the changes the machine requests the
 //! entry of each job, and compares its method, its arguments and the time of its start with what it has seen before. An abort
-//! waits for this comparison, so that it does not hit a job of somebody else.
+//! waits for this comparison, so that it does not hit another job.
 //!
 //! The machine has no I/O: the shell makes the calls of [`Output::Call`], and passes on replies and changes.
 
@@ -71,7 +71,7 @@ pub enum JobEnd {
     Success(Bytes),
     /// It failed, or the server rejected the call.
     Failed(ApiError),
-    /// It was aborted, by whoever.
+    /// It was aborted, by this client or another one.
     Aborted,
     /// The call was not executed: there is no job.
     NotStarted(CallError),
@@ -96,12 +96,12 @@ impl fmt::Debug for JobEnd {
     }
 }
 
-/// What happened.
+/// What the application did, and what the server said.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The application starts a job.
     StartRequested {
-        /// Its number.
+        /// The number that the shell has given it.
         key: JobKey,
         /// The name of the method.
         method: String,
@@ -114,16 +114,16 @@ pub enum Input {
     Withdrawn(JobKey),
     /// The call was sent with this id of a request; only for [`JobReply::Result`].
     Sent {
-        /// The call.
+        /// The call that was sent.
         token: CallToken,
         /// The id as it was written.
         message_id: Value,
     },
     /// The reply to a call.
     Replied {
-        /// The call.
+        /// The call that has ended.
         token: CallToken,
-        /// Its outcome.
+        /// The result as raw JSON, or why there is none.
         outcome: Result<Bytes, CallError>,
     },
     /// A change of the collection `core.get_jobs`.
@@ -141,7 +141,7 @@ pub enum Input {
 pub enum Output {
     /// Make a call, and report its outcome.
     Call {
-        /// The call.
+        /// The number of the call, for its reply.
         token: CallToken,
         /// The name of the method.
         method: String,
@@ -474,7 +474,7 @@ impl Jobs {
         }
     }
 
-    /// Whoever has an id now may be another job: each entry is requested at once.
+    /// An id may belong to another job now: each entry is requested at once.
     fn interrupted(&mut self, now: Instant) {
         self.early.clear();
         for job in self.tracked.values_mut() {
