@@ -95,11 +95,6 @@ async fn every_future_can_be_sent_to_another_task() {
     let mut inbox = any.receive();
     let builder = jsonrpc::Client::builder("ws://127.0.0.1:9").unwrap();
     let (rpc, _driver) = builder.build().unwrap();
-    let jobs = truenas::Jobs::spawn(rpc.clone());
-    let job = jobs.start("method", &[1]).await.unwrap();
-    let (mut ended, mut progress) = (job, jobs.start("method", &[1]).await.unwrap());
-    let aborted = jobs.start("method", &[1]).await.unwrap();
-    let mut changes = truenas::collection(&rpc, "pool.query");
     let builder = Client::builder("ws://127.0.0.1:9").unwrap();
     let (client, driver) = builder.build().unwrap();
     let mut subscription = client.subscribe("news");
@@ -109,7 +104,7 @@ async fn every_future_can_be_sent_to_another_task() {
         channel: "news".to_owned(),
     };
 
-    let names = BTreeSet::from([
+    let mut names = BTreeSet::from([
         sendable("steadfast::Client::ready", client.ready(Duration::ZERO)),
         sendable("steadfast::Client::rpc", client.rpc("method", &1)),
         sendable(
@@ -157,20 +152,34 @@ async fn every_future_can_be_sent_to_another_task() {
             "steadfast::jsonrpc::MethodRequest::request_raw",
             rpc.method("method").request_raw(Bytes::new()),
         ),
-        sendable("steadfast::truenas::Jobs::start", jobs.start("method", &[1])),
-        sendable("steadfast::truenas::Job::abort", aborted.abort()),
-        sendable("steadfast::truenas::Job::end", ended.end()),
-        sendable(
-            "steadfast::truenas::Job::next_progress",
-            progress.next_progress(),
-        ),
-        sendable("steadfast::truenas::Collection::next", changes.next()),
         "Stream for steadfast::Subscription".to_owned(),
-        "Stream for steadfast::truenas::Collection".to_owned(),
         "Stream for steadfast::websocket::Inbox".to_owned(),
     ]);
 
+    names.extend(futures_of_truenas(&rpc).await);
     assert_eq!(names, futures());
+}
+
+async fn futures_of_truenas(client: &jsonrpc::Client) -> [String; 6] {
+    let jobs = truenas::Jobs::spawn(client.clone());
+    let mut job = jobs.start("method", &[1]).await.unwrap();
+    let mut other = jobs.start("method", &[1]).await.unwrap();
+    let aborted = jobs.start("method", &[1]).await.unwrap();
+    let mut changes = truenas::collection(client, "pool.query");
+    [
+        sendable(
+            "steadfast::truenas::Jobs::start",
+            jobs.start("method", &[1]),
+        ),
+        sendable("steadfast::truenas::Job::abort", aborted.abort()),
+        sendable("steadfast::truenas::Job::end", other.end()),
+        sendable(
+            "steadfast::truenas::Job::next_progress",
+            job.next_progress(),
+        ),
+        sendable("steadfast::truenas::Collection::next", changes.next()),
+        "Stream for steadfast::truenas::Collection".to_owned(),
+    ]
 }
 
 fn publish() -> Publish {
