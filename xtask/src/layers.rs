@@ -30,6 +30,7 @@ pub(crate) const SHELLS: &[&str] = &[
     "steadfast-gateway",
     "steadfast-proxy",
     "steadfast-truenas-emulator",
+    "steadfast-bridge",
     "steadfast-lab",
 ];
 
@@ -116,6 +117,17 @@ const EDGES: &[(&str, &[&str])] = &[
         &["steadfast-machine", "steadfast-protocol", "steadfast-clock"],
     ),
     (
+        "steadfast-bridge",
+        &[
+            "steadfast-machine",
+            "steadfast-protocol",
+            "steadfast-clock",
+            "steadfast",
+            // Its tests only.
+            "steadfast-truenas-emulator",
+        ],
+    ),
+    (
         "steadfast-lab",
         &[
             "steadfast-machine",
@@ -142,6 +154,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-gateway",
             "steadfast-proxy",
             "steadfast-truenas-emulator",
+            "steadfast-bridge",
             "steadfast-lab",
         ],
     ),
