@@ -1,5 +1,6 @@
 //! The command line: commands, options and help texts. The commands interpret the values.
 
+pub(crate) mod bridge;
 pub(crate) mod call;
 pub(crate) mod emulate;
 pub(crate) mod proxy;
@@ -29,6 +30,8 @@ Examples:
   steadfast proxy serve                   inject faults into the connections of any program
   steadfast call ws://127.0.0.1:9000 add '[1, 2]'
                                           call a method of a JSON-RPC server
+  steadfast bridge wss://nas.example/api/current --user admin --key-file FILE
+                                          share a session to a TrueNAS server between programs
 
 Use `steadfast COMMAND --help` for the options and examples of a command.
 
@@ -40,7 +43,7 @@ Exit codes:
   0  success
   1  failure
   2  invalid arguments or configuration
-  3  port in use
+  3  port in use, or the socket (bridge)
   4  data directory cannot be used: locked, full, read-only, corrupt or missing
   5  the scenario or the stored run is invalid, or the scenario cannot run here (lab)
   6  a write or sync of the log failed (serve): start it again
@@ -223,6 +226,10 @@ pub(crate) enum Command {
     /// Call a method of a server that speaks JSON-RPC 2.0 over WebSocket
     #[command(after_help = call::EXAMPLES)]
     Call(call::Call),
+    /// Share one resilient session to a TrueNAS server between programs of this machine
+    #[command(after_help = bridge::EXAMPLES)]
+    #[expect(clippy::doc_markdown, reason = "help texts are no Markdown")]
+    Bridge(bridge::Bridge),
     /// Check, back up, restore or repair the log in a data directory, or remove channels from it
     #[command(subcommand, after_help = LOG_EXAMPLES)]
     Log(Log),

@@ -1,8 +1,10 @@
 //! The commands, one module each.
 
+mod bridge;
 mod call;
 mod connect;
 mod demo;
+mod key;
 mod lab;
 mod log;
 mod proxy;
@@ -23,6 +25,7 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         Command::Serve(arguments) => serve::run(&arguments, environment),
         Command::Connect(arguments) => connect::run(&arguments),
         Command::Call(arguments) => call::run(&arguments, environment),
+        Command::Bridge(arguments) => bridge::run(&arguments, environment),
         Command::Log(arguments) => log::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, environment),
         Command::Lab(arguments) => lab::run(&arguments),

@@ -2,7 +2,8 @@
 //!
 //! `PORT`, `STEADFAST_ADDRESS`, `STEADFAST_DATA` and `STEADFAST_CONFIG` are the same as the arguments of these names.
 //! `STEADFAST_LOG`, otherwise `RUST_LOG`, is the log filter, for example `debug` or `steadfast_gateway=debug`.
-//! `STEADFAST_KEY` is the key of `call --login`; no debug output shows it.
+//! `STEADFAST_KEY` is the key of `call --login` and of `bridge`; no debug output shows it.
+//! `XDG_RUNTIME_DIR` has the folder with the socket of `bridge`, and `NOTIFY_SOCKET` is where systemd is notified.
 //! `TOXIPROXY_URL` is the URL of the HTTP API for the commands of `proxy`.
 //! `NO_COLOR` (any non-empty value) disables colours.
 
@@ -37,6 +38,8 @@ pub(crate) struct Environment {
     pub(crate) key: Option<KeyVariable>,
     pub(crate) toxiproxy_url: Option<OsString>,
     pub(crate) no_color: Option<OsString>,
+    pub(crate) runtime_directory: Option<OsString>,
+    pub(crate) notify_socket: Option<OsString>,
     /// The names with [`PREFIX`] that are not known, in alphabetical order.
     unknown: Vec<String>,
 }
@@ -71,6 +74,8 @@ pub(crate) fn read() -> Environment {
         key: variable("STEADFAST_KEY").map(KeyVariable),
         toxiproxy_url: variable("TOXIPROXY_URL"),
         no_color: variable("NO_COLOR"),
+        runtime_directory: variable("XDG_RUNTIME_DIR"),
+        notify_socket: variable("NOTIFY_SOCKET"),
         unknown: unknown(),
     }
 }

@@ -72,6 +72,26 @@ fn the_examples_of_call_have_a_result() {
 }
 
 #[test]
+fn the_examples_of_bridge_listen_for_programs() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, secret) in [("FILE", "1-key"), ("TOKEN", "a-token-of-sixteen")] {
+        std::fs::write(directory.path().join(name), secret).unwrap();
+    }
+
+    let all = examples(&["bridge"]);
+    assert!(all.len() >= 3, "{all:?}");
+    for example in all {
+        // The bridge tries again until there is a server.
+        let example = example
+            .replace("wss://nas.example", "ws://127.0.0.1:9")
+            .replace(" URL ", " ws://127.0.0.1:9/api/current ")
+            .replace(":7000", ":0");
+        let example = format!("XDG_RUNTIME_DIR=. {example}");
+        end_when(directory.path(), &example, "The bridge is listening on");
+    }
+}
+
+#[test]
 fn the_examples_of_log_maintain_the_log_of_a_gateway() {
     let directory = tempfile::tempdir().unwrap();
     let gateway = start(directory.path(), &[]);
@@ -150,7 +170,7 @@ fn the_other_examples_of_the_program_are_those_of_its_commands_or_succeed() {
     std::os::unix::fs::symlink(root, directory.path().join("scenarios")).unwrap();
     std::os::unix::fs::symlink("steadfast-data", directory.path().join("DIR")).unwrap();
     let emulate = ["lab", "emulate", "truenas"];
-    let known: BTreeSet<String> = ["serve", "connect", "sim", "proxy", "call"]
+    let known: BTreeSet<String> = ["serve", "connect", "sim", "proxy", "call", "bridge"]
         .iter()
         .map(std::slice::from_ref)
         .chain([emulate.as_slice()])
@@ -164,7 +184,10 @@ fn the_other_examples_of_the_program_are_those_of_its_commands_or_succeed() {
             continue;
         }
         let example = example.replace("127.0.0.1:8000", &address);
-        if example.contains("connect") {
+        if example.contains("lab emulate") {
+            let example = format!("{example} --listen 127.0.0.1:0");
+            end_when(directory.path(), &example, "is listening on");
+        } else if example.contains("connect") {
             end_when(directory.path(), &example, "connected");
         } else {
             assert_success(&example, &run(directory.path(), &example));

@@ -14,6 +14,9 @@ Examples:
   echo '{\"name\": \"a\"}' | steadfast call ws://127.0.0.1:9000 create - --json
   STEADFAST_KEY=secret steadfast call ws://127.0.0.1:9000 status --login login
 
+unix:PATH calls over the socket of `steadfast bridge`, which reconnects, logs in and decides what is
+repeated: without --login, --ca, --class and --verbose.
+
 PARAMS is a JSON array or object; without it none are sent. - reads it from standard input, and
 @FILE from a file. One value that is neither goes into an array: '[5]'
 
@@ -48,7 +51,7 @@ Ctrl-C ends the command with 8 or 9.";
 /// The arguments of `call`.
 #[derive(Args, Debug)]
 pub(crate) struct Call {
-    /// URL of the server, with the scheme ws, wss, http or https
+    /// URL of the server, with the scheme ws, wss, http or https; or unix: and the path of a bridge's socket
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// Name of the method

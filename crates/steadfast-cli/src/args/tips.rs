@@ -23,6 +23,10 @@ const OTHER_NAMES: &[(&[&str], &str)] = &[
         "to call a method of a JSON-RPC server: steadfast call URL METHOD [PARAMS]",
     ),
     (
+        &["daemon", "truenas", "share", "multiplex"],
+        "to share a session to a TrueNAS server between programs: steadfast bridge URL",
+    ),
+    (
         &["verify", "backup", "restore", "repair", "forget"],
         "to maintain a log: steadfast log verify|backup|restore|repair|forget",
     ),

@@ -56,6 +56,12 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "must be above 0 and at most 86400, for example 30 or 0.5".to_owned())
 }
 
+/// Parses the most calls in flight, from 1 to 20: more are rejected by the server.
+pub(super) fn in_flight(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=20).contains(count));
+    count.ok_or_else(|| "must be from 1 to 20, which the server executes and lets wait".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

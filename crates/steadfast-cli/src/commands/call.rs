@@ -6,11 +6,13 @@
 
 mod indent;
 mod inputs;
+mod local;
 mod outcome;
 mod progress;
 mod render;
 mod words;
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +40,10 @@ const BACKOFF: BackoffSettings = defaults::BACKOFF.cap(Duration::from_secs(5));
 ///
 /// The server returned an error, an argument is invalid, or there is no reply; the exit code says which.
 pub(crate) fn run(arguments: &Call, environment: &Environment) -> Result<(), Failure> {
+    if let Some(socket) = arguments.url.strip_prefix("unix:") {
+        let outcome = local::call(arguments, Path::new(socket));
+        return render::print(arguments, outcome);
+    }
     let outcome = match inputs::read(arguments, environment) {
         Ok((request, client, driver)) => execute(&request, client, driver),
         Err(problem) => Outcome::Invalid(problem),
@@ -56,6 +62,7 @@ fn execute(request: &Request, client: Client, driver: Driver) -> Outcome {
     }
 }
 
+/// A runtime on this thread; messages no longer wait for standard error.
 fn start(mut runtime: tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = runtime.enable_all().build();
     runtime

@@ -2,7 +2,7 @@
 //! client connects.
 
 mod key;
-mod params;
+pub(super) mod params;
 
 use std::fs;
 use std::net::IpAddr;
@@ -17,6 +17,7 @@ use steadfast::{Endpoint, Secret};
 use super::outcome::Problem;
 use super::{BACKOFF, CLOSE_TIMEOUT};
 use crate::args::call::{Call, CallClass};
+use crate::commands::key::limited;
 use crate::env::Environment;
 use crate::output::{self, escape};
 
@@ -155,7 +156,7 @@ fn certificates(file: &Path) -> Result<Vec<u8>, Problem> {
         )
     };
     let opened = fs::File::open(file).map_err(|error| unreadable(error.to_string()))?;
-    params::limited(opened, CA_BYTES_MAX).map_err(unreadable)
+    limited(opened, CA_BYTES_MAX).map_err(unreadable)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The params of a call: from the command line, standard input or a file.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::commands::call::outcome::Problem;
+use crate::commands::key::limited;
 
 /// The largest params in bytes: with its envelope the call fits into the client's outbox of 8 MiB.
 const BYTES_MAX: usize = (8 << 20) - (64 << 10);
@@ -18,7 +19,7 @@ const SHOWN_BYTES_MAX: usize = 60;
 /// # Errors
 ///
 /// They cannot be read, are no JSON, or neither an array nor an object.
-pub(super) fn read(argument: Option<&str>) -> Result<Bytes, Problem> {
+pub(in crate::commands::call) fn read(argument: Option<&str>) -> Result<Bytes, Problem> {
     let Some(argument) = argument else {
         return Ok(Bytes::new());
     };
@@ -41,18 +42,6 @@ pub(super) fn read(argument: Option<&str>) -> Result<Bytes, Problem> {
     })?;
     // The content of a file may be secret, so no error repeats it.
     check(&text, None, &format!(" in {source}"))
-}
-
-/// Reads at most this number of bytes.
-pub(super) fn limited(source: impl Read, bytes_max: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let limit = steadfast_machine::convert::to_u64(bytes_max).saturating_add(1);
-    let read = source.take(limit).read_to_end(&mut bytes);
-    read.map_err(|error| error.to_string())?;
-    if bytes.len() > bytes_max {
-        return Err(format!("longer than {bytes_max} bytes"));
-    }
-    Ok(bytes)
 }
 
 fn check(text: &str, shown: Option<&str>, place: &str) -> Result<Bytes, Problem> {
@@ -115,12 +104,5 @@ mod tests {
         ] {
             assert_eq!(read(Some(written)).unwrap_err().hint, hint);
         }
-    }
-
-    #[test]
-    fn a_source_above_the_limit_is_rejected() {
-        assert_eq!(limited(&b"123"[..], 3), Ok(b"123".to_vec()));
-        let error = limited(&b"1234"[..], 3).unwrap_err();
-        assert_eq!(error, "longer than 3 bytes");
     }
 }
