@@ -10,3 +10,13 @@ fn the_client_for_python_logs_in_calls_subscribes_and_is_rejected_with_its_21st_
 
     outcome.unwrap();
 }
+
+#[test]
+fn the_client_for_python_uses_a_bridge_as_if_it_were_the_server() {
+    let program = binaries::gateway().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+
+    let outcome = truenas_clients::run_over_bridge(&program, folder.path());
+
+    outcome.unwrap();
+}

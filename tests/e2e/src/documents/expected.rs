@@ -13,7 +13,7 @@ pub(super) struct Document {
     pub(super) has_one_folder: bool,
 }
 
-pub(super) const DOCUMENTS: [Document; 6] = [
+pub(super) const DOCUMENTS: [Document; 7] = [
     Document {
         path: "README.md",
         outputs: &[
@@ -104,6 +104,28 @@ pub(super) const DOCUMENTS: [Document; 6] = [
                 "steadfast call ws://127.0.0.1:9000 status --login login --key-file key",
                 &["\"2 orders\""],
             ),
+        ],
+        is_killed: false,
+        has_one_folder: false,
+    },
+    Document {
+        path: "docs/how-to/bridge.md",
+        outputs: &[
+            (
+                "steadfast call unix:nas.sock pool.query --json",
+                &["\"outcome\":\"result\"", "tank"],
+            ),
+            (
+                "steadfast call unix:nas.sock bridge.status",
+                &["\"state\":\"connected\""],
+            ),
+            (
+                "sh create.sh tank/lost",
+                &["no reply: does the dataset exist?", "created tank/lost"],
+            ),
+            ("python3 nas.py", &["pool tank"]),
+            ("perl nas.pl", &["host truenas"]),
+            ("python3 events.py", &["subscribed", "added tank/event"]),
         ],
         is_killed: false,
         has_one_folder: false,

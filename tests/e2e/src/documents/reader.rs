@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many lines of an output an error shows.
 const SHOWN_LINES: usize = 20;
 /// The ends of commands that run until a reader stops them, in addition to servers, and the text with which they are ready.
-const ENDLESS: [(&str, &str); 7] = [
+const ENDLESS: [(&str, &str); 9] = [
     ("--subscribe news", "subscribed"),
     ("--subscribe lobby", "subscribed"),
     ("node news.mjs", "hello"),
@@ -34,6 +34,8 @@ const ENDLESS: [(&str, &str); 7] = [
     ("cargo run", "Publication"),
     ("steadfast proxy serve", "is listening on"),
     ("steadfast lab emulate truenas", "is listening on"),
+    ("--socket nas.sock", "is listening on"),
+    ("--token-file token", "is listening on"),
 ];
 /// The command that the reader repeats after the kill.
 const PUBLISH: &str = "target/release/steadfast connect ws://127.0.0.1:8000 --publish news";
@@ -87,7 +89,7 @@ impl Reader {
                     self.command(line, false)?;
                 }
             }
-            "js" | "rust" | "python" | "bash" => self.save(&item.text)?,
+            "js" | "rust" | "python" | "bash" | "perl" => self.save(&item.text)?,
             "toml" if has_file_name(&item.text) => self.save(&item.text)?,
             "toml" => self.check_configuration(&item.text)?,
             // What a command prints, shortened; the commands have outputs that are checked.
