@@ -184,10 +184,7 @@ fn the_other_examples_of_the_program_are_those_of_its_commands_or_succeed() {
             continue;
         }
         let example = example.replace("127.0.0.1:8000", &address);
-        if example.contains("lab emulate") {
-            let example = format!("{example} --listen 127.0.0.1:0");
-            end_when(directory.path(), &example, "is listening on");
-        } else if example.contains("connect") {
+        if example.contains("connect") {
             end_when(directory.path(), &example, "connected");
         } else {
             assert_success(&example, &run(directory.path(), &example));
