@@ -7,6 +7,7 @@ use serde_json::Value;
 use steadfast_machine::Instant;
 
 use crate::io::ConnectionId;
+use crate::scram::Exchange;
 use crate::version::ApiVersion;
 
 #[derive(Debug)]
@@ -14,8 +15,8 @@ pub(crate) struct Connection {
     pub(crate) address: IpAddr,
     pub(crate) version: ApiVersion,
     pub(crate) session: Option<Session>,
-    /// The user whose one-time password is awaited.
-    pub(crate) awaits_otp: Option<AwaitsOtp>,
+    /// A login whose second step is awaited.
+    pub(crate) pending_login: Option<PendingLogin>,
     pub(crate) options: Options,
     /// Calls that hold a permit.
     pub(crate) running: usize,
@@ -33,15 +34,33 @@ pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) username: String,
     pub(crate) since: Instant,
+    /// When the last message of the client arrived.
+    pub(crate) active_at: Instant,
     /// A test has let it expire.
     pub(crate) is_expired: bool,
 }
 
-/// A login that needs its second step.
+/// A login between its two steps.
+#[derive(Clone, Debug)]
+pub(crate) enum PendingLogin {
+    /// A one-time password is awaited.
+    Otp(AwaitsOtp),
+    /// The last message of a SCRAM exchange is awaited.
+    Scram(Box<AwaitsScram>),
+}
+
+/// A login that needs a one-time password.
 #[derive(Clone, Debug)]
 pub(crate) struct AwaitsOtp {
     pub(crate) username: String,
     pub(crate) login_options: Value,
+}
+
+/// A login whose client has to prove that it knows its API key.
+#[derive(Clone, Debug)]
+pub(crate) struct AwaitsScram {
+    pub(crate) username: String,
+    pub(crate) exchange: Exchange,
 }
 
 /// The options of `core.set_options`.
@@ -72,7 +91,7 @@ impl Connection {
             address,
             version,
             session: None,
-            awaits_otp: None,
+            pending_login: None,
             options: Options {
                 legacy_jobs: true,
                 private_methods: false,

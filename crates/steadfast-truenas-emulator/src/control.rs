@@ -25,6 +25,13 @@ pub enum Control {
         /// The name of the method.
         method: String,
     },
+    /// Becomes the standby of a pair: logins return `REDIRECT` with this URL. Connections and their sessions stay.
+    BecomeStandby {
+        /// The URL of the other controller.
+        url: String,
+    },
+    /// Becomes the active controller of a pair: logins are possible.
+    BecomeActive,
     /// Ends all subscriptions to a collection with `notify_unsubscribed`.
     EndSubscriptions {
         /// The name of the collection.

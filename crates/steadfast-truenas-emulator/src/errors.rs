@@ -19,6 +19,7 @@ pub(crate) enum Errno {
     Busy,
     Exists,
     Invalid,
+    NotSupported,
     NotAuthenticated,
 }
 
@@ -30,6 +31,7 @@ impl Errno {
             Self::Busy => 16,
             Self::Exists => 17,
             Self::Invalid => 22,
+            Self::NotSupported => 95,
             Self::NotAuthenticated => 207,
         }
     }
@@ -41,6 +43,7 @@ impl Errno {
             Self::Busy => "EBUSY",
             Self::Exists => "EEXIST",
             Self::Invalid => "EINVAL",
+            Self::NotSupported => "EOPNOTSUPP",
             Self::NotAuthenticated => "ENOTAUTHENTICATED",
         }
     }

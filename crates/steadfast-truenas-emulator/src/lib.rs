@@ -5,6 +5,7 @@
 //! TCP port. What is emulated, and by which test each fact is verified, is listed in `docs/reference/truenas-emulator.md`.
 //! It is no server for data: it stores nothing, and its credentials protect nothing.
 
+mod assurance;
 mod connection;
 mod control;
 mod errors;
@@ -19,16 +20,18 @@ mod rate_limit;
 mod request;
 mod route;
 mod schedule;
+mod scram;
 mod server;
 mod storage;
 mod tokens;
 mod version;
 
+pub use assurance::AssuranceLevel;
 pub use control::Control;
 pub use io::{ConnectionId, Input, Output};
 pub use journal::{CallState, Journal, JournalEntry};
 pub use middleware::Middleware;
 pub use policy::{Account, AccountState, Policy};
 pub use route::{Route, route};
-pub use server::{ListenError, Server};
+pub use server::{ListenError, Server, Tls, TlsError};
 pub use version::ApiVersion;

@@ -1,6 +1,6 @@
 //! The state machine of the emulated middleware: connections, and everything that one process of it keeps in memory.
 //!
-//! `calls` admits and executes calls, `login` and `core_methods` have the methods, `job_runs` the progress of jobs,
+//! `calls` admits and executes calls, `login`, `scram_login` and `core_methods` have the methods, `job_runs` the progress of jobs,
 //! `events` the subscriptions, and `controls` what tests request.
 
 mod calls;
@@ -10,6 +10,7 @@ mod events;
 mod job_runs;
 mod login;
 mod methods;
+mod scram_login;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -27,8 +28,9 @@ use crate::policy::Policy;
 use crate::rate_limit::RateLimiter;
 use crate::request::{self, Unusable};
 use crate::schedule::Schedule;
+use crate::scram::Keys;
 use crate::storage::Storage;
-use crate::tokens::Tokens;
+use crate::tokens::{self, Tokens};
 use crate::version::ApiVersion;
 
 /// The close code for a binary message.
@@ -46,9 +48,13 @@ pub struct Middleware {
     schedule: Schedule<Due>,
     limiter: RateLimiter,
     tokens: Tokens,
+    /// What is kept of the API key of a user who has logged in with SCRAM.
+    scram_keys: BTreeMap<String, Keys>,
     jobs: Jobs,
     storage: Storage,
     journal: Journal,
+    /// URLs of the other controller while this one is the standby; empty otherwise.
+    redirect: Vec<String>,
     /// The number of this start, from 1.
     start: u64,
     /// The calls that are due while a test holds all calls.
@@ -104,12 +110,14 @@ impl Middleware {
     pub fn new(policy: Policy, now: Instant) -> Self {
         Self {
             random: policy.seed.generator(),
+            redirect: policy.redirect.clone(),
             policy,
             now,
             connections: BTreeMap::new(),
             schedule: Schedule::new(),
             limiter: RateLimiter::new(now),
             tokens: Tokens::default(),
+            scram_keys: BTreeMap::new(),
             jobs: Jobs::default(),
             storage: Storage::new(),
             journal: Journal::default(),
@@ -153,12 +161,15 @@ impl Middleware {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        let is_expired = connection.session.as_ref().is_some_and(|session| {
-            session.is_expired || self.now - session.since >= self.policy.session_age_max
-        });
+        let (now, policy) = (self.now, &self.policy);
         // Only a message of the client ends an expired session. Its subscriptions stay.
-        if is_expired {
-            connection.session = None;
+        connection.session.take_if(|session| {
+            let idle_max = policy.session_idle_max;
+            let is_idle = idle_max.is_some_and(|max| now - session.active_at >= max);
+            session.is_expired || is_idle || now - session.since >= policy.session_age_max
+        });
+        if let Some(session) = &mut connection.session {
+            session.active_at = now;
         }
         match request::read(connection.session.is_some(), text) {
             Ok(request) => self.admit(id, request),
@@ -233,6 +244,11 @@ impl Middleware {
 
     fn wall(&self) -> Timestamp {
         self.policy.started_at + (self.now - Instant::START)
+    }
+
+    /// A random text of letters and digits.
+    fn random_text(&mut self, len: usize) -> String {
+        tokens::random_text(&mut self.random, len)
     }
 
     /// A random identity in the form of a version 4 UUID.

@@ -1,11 +1,16 @@
 //! The settings of an emulated server: its release, its accounts, how long calls and jobs take.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use steadfast_machine::{Seed, Timestamp};
 
+use crate::assurance::AssuranceLevel;
 use crate::version::ApiVersion;
+
+/// The iterations of SCRAM on a real server.
+const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(500_000).expect("it is not zero");
 
 /// The settings of a [`Middleware`](crate::Middleware).
 #[derive(Clone, Debug)]
@@ -18,13 +23,25 @@ pub struct Policy {
     pub call_time: Duration,
     /// How long a job runs.
     pub job_time: Duration,
+    /// The assurance level of all logins, which decides which mechanisms exist.
+    pub assurance: AssuranceLevel,
     /// The greatest age of a session: 30 days at the default assurance level.
     pub session_age_max: Duration,
+    /// How long a session lasts without a message of its client; `None` is without a limit.
+    pub session_idle_max: Option<Duration>,
+    /// Whether releases that have SCRAM offer it.
+    pub offers_scram: bool,
+    /// The iterations with which SCRAM derives its keys: 500,000 on a real server.
+    pub scram_iterations: NonZeroU32,
+    /// The hash of the certificate, to which a client can bind SCRAM; `None` without TLS. A [`Server`](crate::Server)
+    /// with a certificate sets it.
+    pub certificate_hash: Option<Vec<u8>>,
     /// How long a token is valid that no client has used: 600 s unless the user has another preference.
     pub token_lifetime: Duration,
     /// Cuts a connection after this time without a byte from the server, as nginx did for 60 s before release 27.
     pub idle_cut: Option<Duration>,
-    /// URLs of the other controller: logins then return `REDIRECT`, as on the standby of a pair. Empty without a pair.
+    /// URLs of the other controller: logins return `REDIRECT` at first, as on the standby of a pair. Empty without a
+    /// pair.
     pub redirect: Vec<String>,
     /// The addresses that may connect; all others are closed with 1008. `None` permits all.
     pub allowed_addresses: Option<Vec<IpAddr>>,
@@ -46,7 +63,12 @@ impl Policy {
             accounts,
             call_time: Duration::from_millis(10),
             job_time: Duration::from_secs(1),
-            session_age_max: Duration::from_hours(30 * 24),
+            assurance: AssuranceLevel::Level1,
+            session_age_max: AssuranceLevel::Level1.session_age_max(),
+            session_idle_max: AssuranceLevel::Level1.session_idle_max(),
+            offers_scram: true,
+            scram_iterations: SCRAM_ITERATIONS,
+            certificate_hash: None,
             token_lifetime: Duration::from_mins(10),
             idle_cut: None,
             redirect: Vec::new(),
@@ -55,6 +77,17 @@ impl Policy {
             boot_id: "5b6f9f1e-6a53-4a6b-9d0a-2f1f3f0b8c11".to_owned(),
             started_at: Timestamp::from_millis(0),
             seed: Seed::new(0),
+        }
+    }
+
+    /// Returns the same settings at another assurance level, with its ages of sessions.
+    #[must_use]
+    pub fn at_assurance(self, level: AssuranceLevel) -> Self {
+        Self {
+            assurance: level,
+            session_age_max: level.session_age_max(),
+            session_idle_max: level.session_idle_max(),
+            ..self
         }
     }
 }

@@ -68,6 +68,10 @@ fn control(name: &str) -> (Route, &'static str) {
         ("fail-job", method) if !method.is_empty() => Control::FailJob {
             method: method.to_owned(),
         },
+        ("become-standby", url) if !url.is_empty() => Control::BecomeStandby {
+            url: url.to_owned(),
+        },
+        ("become-active", "") => Control::BecomeActive,
         ("end-subscriptions", collection) if !collection.is_empty() => Control::EndSubscriptions {
             collection: collection.to_owned(),
         },

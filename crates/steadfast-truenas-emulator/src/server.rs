@@ -1,11 +1,13 @@
 //! The shell: a TCP port for the API and for the requests of tests.
 //!
-//! `driver` owns the state machine and its clock, `connection` one socket, `head` the first request of a connection.
+//! `driver` owns the state machine and its clock, `connection` one socket, `head` the first request of a connection,
+//! `tls` the certificate.
 
 mod connection;
 mod driver;
 mod head;
 mod socket;
+mod tls;
 
 use std::future::Future;
 use std::io;
@@ -18,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use self::driver::Driver;
+pub use self::tls::{Tls, TlsError};
 use crate::policy::Policy;
 
 /// The most open connections; further clients wait in the backlog.
@@ -27,12 +30,13 @@ const INPUTS_MAX: usize = 1_024;
 /// The pause after a failed accept: most likely the limit of open files is reached.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The emulator on a TCP port without TLS. The port is bound; [`Server::serve`] serves it.
+/// The emulator on a TCP port, without TLS unless it has a certificate. The port is bound; [`Server::serve`] serves it.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     policy: Policy,
+    tls: Option<Tls>,
 }
 
 /// Why the port cannot be bound.
@@ -58,7 +62,16 @@ impl Server {
             address: listener.local_addr().map_err(failed)?,
             listener,
             policy,
+            tls: None,
         })
+    }
+
+    /// Requires TLS with this certificate, on all paths. A client can bind SCRAM to it.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.policy.certificate_hash = Some(tls.certificate_hash());
+        self.tls = Some(tls);
+        self
     }
 
     /// The address of the port.
@@ -69,6 +82,7 @@ impl Server {
     /// Serves clients until `shutdown` completes, which ends all connections without a close frame.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let release = self.policy.release;
+        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor().clone());
         let (inputs, received) = mpsc::channel(INPUTS_MAX);
         let driver = Driver::new(self.policy).run(received);
         let mut connections = JoinSet::new();
@@ -80,7 +94,7 @@ impl Server {
                 accepted = self.listener.accept(), if connections.len() < CONNECTIONS_MAX => {
                     if let Ok((stream, peer)) = accepted {
                         let inputs = inputs.clone();
-                        connections.spawn(connection::serve(stream, peer, inputs, release));
+                        connections.spawn(connection::accept(stream, peer, inputs, (release, acceptor.clone())));
                     } else {
                         sleep(ACCEPT_PAUSE).await;
                     }

@@ -44,10 +44,7 @@ impl Tokens {
             let first = by_end.first().map(|(_, name)| (*name).clone());
             first.and_then(|name| self.tokens.remove(&name));
         }
-        let text: String = (0..LENGTH)
-            .filter_map(|_| ALPHABET.get(random.below_len(ALPHABET.len())))
-            .map(|byte| char::from(*byte))
-            .collect();
+        let text = random_text(random, LENGTH);
         let expires_at = now + token.lifetime;
         self.tokens
             .insert(text.clone(), Stored { token, expires_at });
@@ -68,4 +65,12 @@ impl Tokens {
         }
         Some(username)
     }
+}
+
+/// A random text of letters and digits.
+pub(crate) fn random_text(random: &mut Generator, len: usize) -> String {
+    (0..len)
+        .filter_map(|_| ALPHABET.get(random.below_len(ALPHABET.len())))
+        .map(|byte| char::from(*byte))
+        .collect()
 }

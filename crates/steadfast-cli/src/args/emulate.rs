@@ -1,9 +1,11 @@
 //! The command line of `steadfast lab emulate`: servers of other products, for the tests of their clients.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use steadfast_truenas_emulator::{AccountState, ApiVersion};
+use steadfast_truenas_emulator::{AccountState, ApiVersion, AssuranceLevel};
 
 use super::values;
 
@@ -15,6 +17,8 @@ Examples:
         as a release that cuts connections on which the server sends nothing for 60 s
   steadfast lab emulate truenas --call-time 500 --job-time 10000
         with slow calls and jobs
+  steadfast lab emulate truenas --tls-self-signed nas.pem
+        with TLS; clients trust it with the certificate in nas.pem
 
 What is emulated, and how a test controls it, is listed in docs/reference/truenas-emulator.md.
 
@@ -56,7 +60,7 @@ pub(crate) struct EmulateTruenas {
     /// What a login with valid credentials returns
     #[arg(long, value_enum, default_value_t = AccountStateArg::Usable)]
     pub(crate) account: AccountStateArg,
-    /// URL of the other controller, to which logins are redirected; can be repeated [default: none]
+    /// URL of the other controller, to which logins are redirected at first; can be repeated [default: none]
     #[arg(long, value_name = "URL")]
     pub(crate) redirect: Vec<String>,
     /// Address that may connect; can be repeated [default: all]
@@ -68,9 +72,27 @@ pub(crate) struct EmulateTruenas {
     /// How long a job runs, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1_000)]
     pub(crate) job_time: u64,
-    /// Greatest age of a session, in seconds: 30 days
-    #[arg(long, value_name = "SECONDS", default_value_t = 2_592_000)]
-    pub(crate) session_age: u64,
+    /// Assurance level of logins: level-2 and level-3 accept only the password with a one-time password (--otp)
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = AssuranceArg::Level1)]
+    pub(crate) assurance: AssuranceArg,
+    /// Greatest age of a session, in seconds [default: that of the assurance level, 30 days]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) session_age: Option<u64>,
+    /// Do not offer SCRAM, also from release v26.0.0 on
+    #[arg(long)]
+    pub(crate) no_scram: bool,
+    /// Iterations of SCRAM
+    #[arg(long, value_name = "NUMBER", default_value = "500000")]
+    pub(crate) scram_iterations: NonZeroU32,
+    /// Require TLS with a new certificate, and write the certificate to this file, so that clients can trust it
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_certificate")]
+    pub(crate) tls_self_signed: Option<PathBuf>,
+    /// Require TLS with the certificates in this PEM file, the server's own first
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Key of the certificate, a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Cut connections on which the server has sent nothing for this long, in seconds [default: never]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) idle_cut: Option<u64>,
@@ -105,6 +127,30 @@ impl From<AccountStateArg> for AccountState {
             AccountStateArg::Usable => Self::Usable,
             AccountStateArg::Expired => Self::Expired,
             AccountStateArg::NoApiAccess => Self::NoApiAccess,
+        }
+    }
+}
+
+/// The assurance level of logins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AssuranceArg {
+    /// Sessions of 30 days
+    #[value(name = "level-1")]
+    Level1,
+    /// A password with a one-time password; sessions of 12 hours, of 30 minutes without a message
+    #[value(name = "level-2")]
+    Level2,
+    /// As level 2, with sessions of 13 minutes
+    #[value(name = "level-3")]
+    Level3,
+}
+
+impl From<AssuranceArg> for AssuranceLevel {
+    fn from(level: AssuranceArg) -> Self {
+        match level {
+            AssuranceArg::Level1 => Self::Level1,
+            AssuranceArg::Level2 => Self::Level2,
+            AssuranceArg::Level3 => Self::Level3,
         }
     }
 }

@@ -47,6 +47,8 @@ impl Middleware {
                 let count = self.failing_jobs.entry(method).or_default();
                 *count = count.saturating_add(1);
             }
+            Control::BecomeStandby { url } => self.redirect = vec![url],
+            Control::BecomeActive => self.redirect.clear(),
             Control::EndSubscriptions { collection } => {
                 for id in all {
                     self.end_subscription(id, &collection, None);

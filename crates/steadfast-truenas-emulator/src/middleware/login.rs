@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Middleware;
 use super::methods::user_info;
-use crate::connection::{AwaitsOtp, Call, Session};
+use crate::connection::{AwaitsOtp, Call, PendingLogin, Session};
 use crate::errors::{CallError, Errno};
 use crate::policy::{Account, AccountState};
 use crate::tokens::Token;
@@ -16,7 +16,7 @@ use crate::version::ApiVersion;
 pub(super) const TERMINATED: u16 = 1000;
 
 /// What the credentials of a login proved.
-enum Proof {
+pub(super) enum Proof {
     /// The user is known.
     User(String),
     /// The user is known, and needs a one-time password.
@@ -26,7 +26,7 @@ enum Proof {
 }
 
 impl Proof {
-    const WRONG: Self = Self::Rejected("AUTH_ERR");
+    pub(super) const WRONG: Self = Self::Rejected("AUTH_ERR");
 }
 
 impl Middleware {
@@ -40,6 +40,7 @@ impl Middleware {
     }
 
     pub(super) fn login_with_api_key(&mut self, call: &Call) -> Result<Value, CallError> {
+        self.check_mechanism(call, "API_KEY_PLAIN")?;
         let owner = self.key_owner(&call.params).map(|it| it.username.clone());
         self.legacy_login(call, owner)
     }
@@ -56,6 +57,7 @@ impl Middleware {
     }
 
     pub(super) fn login_with_token(&mut self, call: &Call) -> Result<Value, CallError> {
+        self.check_mechanism(call, "TOKEN_PLAIN")?;
         let token = call.params.first().and_then(Value::as_str);
         let user = token.and_then(|token| self.token_owner(call, token));
         self.legacy_login(call, user)
@@ -71,14 +73,17 @@ impl Middleware {
     }
 
     pub(super) fn login_ex(&mut self, call: &Call) -> Result<Value, CallError> {
-        if !self.policy.redirect.is_empty() {
-            return Ok(json!({"response_type": "REDIRECT", "urls": self.policy.redirect}));
+        if !self.redirect.is_empty() {
+            return Ok(json!({"response_type": "REDIRECT", "urls": self.redirect}));
         }
         self.check_stage(call)?;
         let data = call.params.first().and_then(Value::as_object);
         let data = data.ok_or_else(|| CallError::required("login_data"))?;
         let field = |name: &str| data.get(name).and_then(Value::as_str);
-        let proof = match field("mechanism") {
+        let mechanism = field("mechanism");
+        self.check_mechanism(call, mechanism.unwrap_or("PASSWORD_PLAIN"))?;
+        let proof = match mechanism {
+            Some("SCRAM") => return self.scram(call, data),
             Some("API_KEY_PLAIN") => self.key_proof(field("username"), field("api_key"))?,
             Some("PASSWORD_PLAIN") => self.password_proof(field("username"), field("password")),
             Some("TOKEN_PLAIN") => {
@@ -86,11 +91,7 @@ impl Middleware {
                 owner.map_or(Proof::WRONG, Proof::User)
             }
             Some(other) => {
-                return Err(CallError::invalid(
-                    "login_data.mechanism",
-                    format!("mechanism {other} is not available"),
-                    Errno::Invalid,
-                ));
+                return Err(unknown_mechanism(other));
             }
             None => return Err(CallError::required("login_data.mechanism")),
         };
@@ -98,10 +99,20 @@ impl Middleware {
         Ok(self.respond(call, proof, login_options))
     }
 
-    /// The second step of a login that needs a one-time password.
+    /// The second step of a login: a one-time password, or the last message of SCRAM.
     pub(super) fn login_ex_continue(&mut self, call: &Call) -> Result<Value, CallError> {
+        let data = call.params.first().and_then(Value::as_object);
+        let mechanism = data
+            .and_then(|data| data.get("mechanism"))
+            .and_then(Value::as_str);
+        if let Some(data) = data.filter(|_| mechanism == Some("SCRAM")) {
+            self.check_stage(call)?;
+            self.check_mechanism(call, "SCRAM")?;
+            return self.scram(call, data);
+        }
         let connection = self.connections.get_mut(&call.connection);
-        let Some(awaited) = connection.and_then(|it| it.awaits_otp.take()) else {
+        let pending = connection.and_then(|it| it.pending_login.take());
+        let Some(PendingLogin::Otp(awaited)) = pending else {
             let text = "OTP may only be sent in response to OTP_REQUIRED";
             return Err(CallError::failed(Errno::Invalid, text));
         };
@@ -120,10 +131,10 @@ impl Middleware {
             Proof::NeedsOtp(username) => {
                 let response = json!({"response_type": "OTP_REQUIRED", "username": username});
                 if let Some(connection) = self.connections.get_mut(&call.connection) {
-                    connection.awaits_otp = Some(AwaitsOtp {
+                    connection.pending_login = Some(PendingLogin::Otp(AwaitsOtp {
                         username,
                         login_options,
-                    });
+                    }));
                 }
                 response
             }
@@ -139,11 +150,43 @@ impl Middleware {
                 json!({
                     "response_type": "SUCCESS",
                     "user_info": info,
-                    "authenticator": "LEVEL_1",
+                    "authenticator": self.policy.assurance.authenticator(),
                     "reconnect_token": token,
                 })
             }
         }
+    }
+
+    /// The mechanisms of a version of the API at the assurance level.
+    pub(super) fn mechanisms(&self, version: ApiVersion) -> Vec<&'static str> {
+        if self.policy.assurance.requires_otp() {
+            return vec!["PASSWORD_PLAIN"];
+        }
+        let mut mechanisms = vec!["API_KEY_PLAIN", "PASSWORD_PLAIN", "TOKEN_PLAIN"];
+        if version >= ApiVersion::V26_0_0 && self.policy.offers_scram {
+            mechanisms.push("SCRAM");
+        }
+        mechanisms
+    }
+
+    /// A mechanism that exists can be excluded by the assurance level.
+    fn check_mechanism(&self, call: &Call, mechanism: &str) -> Result<(), CallError> {
+        let version = self.version_of(call);
+        if self.mechanisms(version).contains(&mechanism) {
+            Ok(())
+        } else if self.policy.assurance.requires_otp() {
+            let text =
+                format!("{mechanism}: mechanism is not supported at current authenticator level.");
+            Err(CallError::failed(Errno::NotSupported, &text))
+        } else {
+            Err(unknown_mechanism(mechanism))
+        }
+    }
+
+    /// The version of a call's connection, or that of the release if the connection has ended.
+    pub(super) fn version_of(&self, call: &Call) -> ApiVersion {
+        let connection = self.connections.get(&call.connection);
+        connection.map_or(self.policy.release, |it| it.version)
     }
 
     /// A connection with a session has no second login: it logs out first, or opens another connection.
@@ -181,6 +224,7 @@ impl Middleware {
             None => Proof::WRONG,
             Some(account) => match usable(account) {
                 Proof::User(user) if account.otp.is_some() => Proof::NeedsOtp(user),
+                Proof::User(_) if self.policy.assurance.requires_otp() => Proof::WRONG,
                 proof @ (Proof::User(_) | Proof::NeedsOtp(_) | Proof::Rejected(_)) => proof,
             },
         }
@@ -196,14 +240,15 @@ impl Middleware {
         self.tokens.redeem(token, address, self.now)
     }
 
-    fn begin_session(&mut self, call: &Call, username: String) {
+    pub(super) fn begin_session(&mut self, call: &Call, username: String) {
         let id = self.uuid();
         if let Some(connection) = self.connections.get_mut(&call.connection) {
-            connection.awaits_otp = None;
+            connection.pending_login = None;
             connection.session = Some(Session {
                 id,
                 username,
                 since: self.now,
+                active_at: self.now,
                 is_expired: false,
             });
         }
@@ -270,7 +315,7 @@ impl Middleware {
     }
 }
 
-fn usable(account: &Account) -> Proof {
+pub(super) fn usable(account: &Account) -> Proof {
     match account.state {
         AccountState::Usable => Proof::User(account.username.clone()),
         AccountState::Expired => Proof::Rejected("EXPIRED"),
@@ -278,7 +323,15 @@ fn usable(account: &Account) -> Proof {
     }
 }
 
-fn stage_error() -> CallError {
+fn unknown_mechanism(mechanism: &str) -> CallError {
+    CallError::invalid(
+        "login_data.mechanism",
+        format!("mechanism {mechanism} is not available"),
+        Errno::Invalid,
+    )
+}
+
+pub(super) fn stage_error() -> CallError {
     let text = "AUTH: unexpected authenticator run state. Expected: START";
     CallError::failed(Errno::Invalid, text)
 }

@@ -73,9 +73,7 @@ impl Middleware {
             "auth.login_with_token" => self.login_with_token(call),
             "auth.login_ex" => self.login_ex(call),
             "auth.login_ex_continue" => self.login_ex_continue(call),
-            "auth.mechanism_choices" => {
-                Ok(json!(["API_KEY_PLAIN", "PASSWORD_PLAIN", "TOKEN_PLAIN"]))
-            }
+            "auth.mechanism_choices" => Ok(json!(self.mechanisms(self.version_of(call)))),
             "auth.me" => Ok(user_info(call.username.as_deref().unwrap_or_default())),
             "auth.logout" => Ok(self.log_out(call)),
             "auth.generate_token" => Ok(self.generate_token(call)),

@@ -1,11 +1,14 @@
 //! One connection: its first request, then a response or a WebSocket.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::driver::Request;
 use super::head::{self, Head};
@@ -16,15 +19,35 @@ use crate::version::ApiVersion;
 const JSON: &str = "application/json; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Serves a connection until its end.
-pub(super) async fn serve(
-    mut stream: TcpStream,
+/// How long a TLS handshake may take.
+const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves a connection until its end, over TLS if there is an acceptor.
+pub(super) async fn accept(
+    stream: TcpStream,
+    peer: SocketAddr,
+    driver: mpsc::Sender<Request>,
+    (release, acceptor): (ApiVersion, Option<TlsAcceptor>),
+) {
+    // A failure only delays small messages.
+    let _ = stream.set_nodelay(true);
+    match acceptor {
+        None => serve(stream, peer, driver, release).await,
+        Some(acceptor) => {
+            // A failed handshake ends the connection.
+            if let Ok(Ok(stream)) = timeout(TLS_TIMEOUT, acceptor.accept(stream)).await {
+                serve(stream, peer, driver, release).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     driver: mpsc::Sender<Request>,
     release: ApiVersion,
 ) {
-    // A failure only delays small messages.
-    let _ = stream.set_nodelay(true);
     let Ok(head) = head::read(&mut stream).await else {
         return;
     };
@@ -68,7 +91,7 @@ pub(super) async fn serve(
 
 /// Completes the upgrade; an error is the response to send instead.
 async fn open(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncWrite + Unpin),
     head: &Head,
     driver: &mpsc::Sender<Request>,
     address: std::net::IpAddr,

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use steadfast_protocol::websocket::handshake::{self, UpgradeRejection};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
 
 /// The longest head of a request.
@@ -34,11 +33,11 @@ pub(super) struct Head {
 }
 
 /// Reads a head.
-pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Head> {
+pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Head> {
     timeout(HEAD_TIMEOUT, read_bytes(stream)).await?
 }
 
-async fn read_bytes(stream: &mut TcpStream) -> io::Result<Head> {
+async fn read_bytes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Head> {
     let mut bytes = BytesMut::new();
     loop {
         if stream.read_buf(&mut bytes).await? == 0 {

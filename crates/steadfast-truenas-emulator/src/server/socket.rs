@@ -7,8 +7,7 @@ use steadfast_protocol::websocket::{
     ControlFrame, Decoder, EndpointEvent, Frame, MessageKind, Opcode, Role, WebSocketEndpoint,
     WebSocketLimits,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -37,8 +36,8 @@ enum Step {
 }
 
 /// Serves a WebSocket until its end.
-pub(super) async fn serve(
-    stream: TcpStream,
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     rest: BytesMut,
     opened: Opened,
     driver: mpsc::Sender<Request>,
@@ -56,14 +55,14 @@ pub(super) async fn serve(
     let _ = driver.send(Request::Input(closed)).await;
 }
 
-struct Socket {
-    stream: TcpStream,
+struct Socket<S> {
+    stream: S,
     decoder: Decoder,
     endpoint: WebSocketEndpoint,
     id: ConnectionId,
 }
 
-impl Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Runs until the connection ends, which is `None`.
     async fn run(
         &mut self,
@@ -157,7 +156,11 @@ impl Socket {
     async fn write(&mut self, frame: Frame<'_>) -> Option<()> {
         let mut bytes = Vec::new();
         frame.append_server(&mut bytes);
-        let written = self.stream.write_all(&bytes);
+        let written = async {
+            self.stream.write_all(&bytes).await?;
+            // TLS keeps what the socket has not accepted.
+            self.stream.flush().await
+        };
         timeout(WRITE_TIMEOUT, written).await.ok()?.ok()
     }
 }

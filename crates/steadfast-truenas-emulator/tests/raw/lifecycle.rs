@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast_truenas_emulator::{ApiVersion, Control, Input};
+use steadfast_truenas_emulator::{
+    Account, ApiVersion, AssuranceLevel, ConnectionId, Control, Input, Policy,
+};
 
-use crate::rig::{End, Rig, policy, seconds};
+use crate::rig::{End, PASSWORD, Rig, account, policy, seconds};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -189,4 +191,72 @@ fn a_message_of_the_client_alone_does_not_delay_the_idle_cut() {
     rig.advance(seconds(5));
 
     assert_eq!(rig.end(connection), Some(End::Cut));
+}
+
+/// A session at a level that requires a one-time password; its login takes 22 s.
+fn with_otp(level: AssuranceLevel) -> (Rig, ConnectionId) {
+    let account = Account {
+        otp: Some("123456".to_owned()),
+        ..account()
+    };
+    let policy = Policy::of_release(ApiVersion::V26_0_0, vec![account]).at_assurance(level);
+    let mut rig = Rig::with(policy);
+    let connection = rig.open();
+    let login = json!([{"mechanism": "PASSWORD_PLAIN", "username": "admin", "password": PASSWORD}]);
+    rig.call(connection, "auth.login_ex", login);
+    let otp = json!([{"mechanism": "OTP_TOKEN", "otp_token": "123456"}]);
+    let reply = rig.call(connection, "auth.login_ex_continue", otp);
+    assert_eq!(reply["result"]["response_type"], "SUCCESS", "{reply}");
+    (rig, connection)
+}
+
+fn is_in_session(rig: &mut Rig, connection: ConnectionId) -> bool {
+    let reply = rig.call(connection, "auth.me", json!([]));
+    let code = &reply["error"]["data"]["error"];
+    assert!(code.is_null() || code == 207, "{reply}");
+    code.is_null()
+}
+
+#[test]
+fn a_session_of_level_2_ends_after_12_hours_and_after_30_minutes_without_a_message() {
+    let (mut rig, busy) = with_otp(AssuranceLevel::Level2);
+    // A call takes 11 s in these tests.
+    for _ in 0..35 {
+        rig.advance(seconds(20 * 60 - 11));
+        assert!(is_in_session(&mut rig, busy));
+    }
+    rig.advance(seconds(20 * 60));
+    let after_12_hours = is_in_session(&mut rig, busy);
+    let (mut rig, quiet) = with_otp(AssuranceLevel::Level2);
+    rig.advance(seconds(30 * 60 - 12));
+    let before_30_minutes = is_in_session(&mut rig, quiet);
+    rig.advance(seconds(30 * 60 - 11));
+    let after_30_minutes = is_in_session(&mut rig, quiet);
+
+    assert_eq!(
+        (after_12_hours, before_30_minutes, after_30_minutes),
+        (false, true, false)
+    );
+}
+
+#[test]
+fn a_session_of_level_3_ends_after_13_minutes() {
+    let (mut rig, connection) = with_otp(AssuranceLevel::Level3);
+    rig.advance(seconds(12 * 60));
+    let before = is_in_session(&mut rig, connection);
+    rig.advance(seconds(60));
+
+    let after = is_in_session(&mut rig, connection);
+
+    assert_eq!((before, after), (true, false));
+}
+
+#[test]
+fn a_session_of_level_1_needs_no_messages() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+
+    rig.advance(seconds(29 * DAY));
+
+    assert!(is_in_session(&mut rig, connection));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use steadfast_truenas_emulator::{
-    Account, AccountState, ApiVersion, ConnectionId, Control, Policy,
+    Account, AccountState, ApiVersion, AssuranceLevel, ConnectionId, Control, Policy,
 };
 
 use crate::rig::{KEY, PASSWORD, Rig, account, policy, seconds};
@@ -198,7 +198,7 @@ fn mechanisms_are_listed_without_a_login() {
 
     let reply = rig.call(connection, "auth.mechanism_choices", json!([]));
 
-    let names = json!(["API_KEY_PLAIN", "PASSWORD_PLAIN", "TOKEN_PLAIN"]);
+    let names = json!(["API_KEY_PLAIN", "PASSWORD_PLAIN", "TOKEN_PLAIN", "SCRAM"]);
     assert_eq!(reply["result"], names);
 }
 
@@ -271,4 +271,76 @@ fn a_generated_token_logs_in_until_it_was_unused_for_its_lifetime() {
         "a use begins the lifetime again"
     );
     assert!(!logs_in_after(seconds(60)));
+}
+
+#[test]
+fn a_test_can_make_a_controller_the_standby_and_active_again_and_sessions_stay() {
+    let mut rig = Rig::new();
+    let before = rig.logged_in();
+
+    let url = "wss://nas-b/api/current".to_owned();
+    rig.control(Control::BecomeStandby { url: url.clone() });
+    let during = rig.open();
+    let redirect = login_ex(&mut rig, during, key_login(json!({})))["result"].clone();
+    rig.control(Control::BecomeActive);
+    let login = login_ex(&mut rig, during, key_login(json!({})))["result"].clone();
+    let me = rig.call(before, "auth.me", json!([]));
+
+    let expected = json!({"response_type": "REDIRECT", "urls": [url]});
+    assert_eq!(redirect, expected);
+    assert_eq!(login["response_type"], "SUCCESS");
+    assert_eq!(me["result"]["pw_name"], "admin");
+}
+
+fn at_level_2() -> Rig {
+    let account = Account {
+        otp: Some("123456".to_owned()),
+        ..account()
+    };
+    let policy = Policy::of_release(ApiVersion::V26_0_0, vec![account]);
+    Rig::with(policy.at_assurance(AssuranceLevel::Level2))
+}
+
+#[test]
+fn level_2_accepts_only_a_password_with_a_one_time_password() {
+    let mut rig = at_level_2();
+    let connection = rig.open();
+    let choices = rig.call(connection, "auth.mechanism_choices", json!([]));
+    let scram = json!({"mechanism": "SCRAM", "scram_type": "CLIENT_FIRST_MESSAGE", "rfc_str": "n,,n=admin:1,r=x"});
+    let refused = [
+        key_login(json!({})),
+        token_login(&json!("x")),
+        scram.clone(),
+    ];
+    let mut replies: Vec<Value> = Vec::new();
+    for data in refused {
+        replies.push(login_ex(&mut rig, connection, data));
+    }
+    replies.push(rig.call(connection, "auth.login_with_api_key", json!([KEY])));
+    replies.push(rig.call(connection, "auth.login_with_token", json!(["x"])));
+    replies.push(rig.call(connection, "auth.login_ex_continue", json!([scram])));
+
+    let first = login_ex(&mut rig, connection, password_login(PASSWORD));
+    let otp = json!([{"mechanism": "OTP_TOKEN", "otp_token": "123456"}]);
+    let second = rig.call(connection, "auth.login_ex_continue", otp);
+
+    assert_eq!(choices["result"], json!(["PASSWORD_PLAIN"]));
+    for reply in replies {
+        let data = &reply["error"]["data"];
+        assert_eq!(data["errname"], "EOPNOTSUPP", "{reply}");
+    }
+    assert_eq!(first["result"]["response_type"], "OTP_REQUIRED");
+    assert_eq!(second["result"]["response_type"], "SUCCESS");
+    assert_eq!(second["result"]["authenticator"], "LEVEL_2");
+}
+
+#[test]
+fn level_2_refuses_a_user_without_a_one_time_password() {
+    let policy = policy(ApiVersion::V26_0_0).at_assurance(AssuranceLevel::Level2);
+    let mut rig = Rig::with(policy);
+    let connection = rig.open();
+
+    let reply = login_ex(&mut rig, connection, password_login(PASSWORD));
+
+    assert_eq!(reply["result"], json!({"response_type": "AUTH_ERR"}));
 }

@@ -14,5 +14,7 @@ mod login;
 mod requests;
 mod rig;
 mod routes;
+mod scram;
 mod sockets;
 mod subscriptions;
+mod tls;

@@ -45,6 +45,16 @@ fn tests_control_the_emulator_by_post() {
 
     assert_eq!(at("/_emulator/restart"), Route::Control(Control::Restart));
     assert_eq!(at("/_emulator/lose-reply/pool.query"), Route::Control(lose));
+    let standby = Control::BecomeStandby {
+        url: "wss://nas-b/api/current".to_owned(),
+    };
+    assert_eq!(
+        at("/_emulator/become-standby/wss://nas-b/api/current"),
+        Route::Control(standby)
+    );
+    let active = Route::Control(Control::BecomeActive);
+    assert_eq!(at("/_emulator/become-active"), active);
+    assert_eq!(at("/_emulator/become-standby"), Route::NotFound);
     assert_eq!(at("/_emulator/lose-reply"), Route::NotFound);
     assert_eq!(at("/_emulator/journal"), Route::WrongMethod);
     assert_eq!(route("GET", "/_emulator/journal", RELEASE), Route::Journal);

@@ -9,7 +9,7 @@ use steadfast_protocol::websocket::{
     Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits,
 };
 use steadfast_truenas_emulator::{ApiVersion, Server};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -38,7 +38,7 @@ async fn server() -> SocketAddr {
 
 /// What a server sends on an open WebSocket.
 #[derive(Debug, PartialEq)]
-enum Received {
+pub(crate) enum Received {
     Message(Value),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
@@ -46,14 +46,19 @@ enum Received {
     End,
 }
 
-struct Socket {
-    stream: TcpStream,
+pub(crate) struct Socket<S> {
+    stream: S,
     decoder: Decoder,
 }
 
-impl Socket {
+impl Socket<TcpStream> {
     async fn open(address: SocketAddr, path: &str) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        Self::upgrade(TcpStream::connect(address).await.unwrap(), path).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub(crate) async fn upgrade(mut stream: S, path: &str) -> Self {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: nas\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -105,7 +110,7 @@ impl Socket {
         }
     }
 
-    async fn call(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) async fn call(&mut self, method: &str, params: Value) -> Value {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         self.send(Opcode::Text, request.to_string().as_bytes())
             .await;
