@@ -456,6 +456,9 @@ pub(crate) enum LabDriver {
     HttpPoll,
     /// JSON-RPC 2.0 calls over a WebSocket
     Jsonrpc,
+    /// Calls of methods of the TrueNAS emulator
+    #[expect(clippy::doc_markdown, reason = "help texts are no Markdown")]
+    Truenas,
 }
 
 impl LabDriver {
@@ -467,6 +470,7 @@ impl LabDriver {
             Self::WebsocketSubscribe => "websocket-subscribe",
             Self::HttpPoll => "http-poll",
             Self::Jsonrpc => "jsonrpc",
+            Self::Truenas => "truenas",
         }
     }
 }

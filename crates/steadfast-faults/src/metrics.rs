@@ -163,6 +163,7 @@ metrics! {
     RequestsOkNotExecuted "requests.ok_not_executed" NUMBER Requests "Requests to which the server replied that they were executed, and that no instance executed."
     RequestsNotSentExecuted "requests.not_sent_executed" NUMBER Requests "Requests that the client reported as not sent, and that were executed."
     RequestsUnknownExecuted "requests.unknown_executed" NUMBER Requests "Requests without a reply that were executed."
+    RequestsSettled "requests.settled" TIMES Requests "From the end of a connection, as its client noticed it, until the outcome of each request that was in flight on it and has no reply."
     RequestsUnexpected "requests.unexpected" NUMBER Run "Executions of requests that no client of this run sent."
     LatencyTotal "latency.total" TIMES Requests "From the instant at which a request was due until its reply; without a reply, until it was given up, as a lower bound."
     LatencyService "latency.service" TIMES Requests "From the last send of a request until its reply; without a reply, until it was given up, as a lower bound."

@@ -43,13 +43,15 @@ pub enum ClientKind {
     HttpPoll,
     /// The adapter that makes JSON-RPC 2.0 calls over a WebSocket.
     Jsonrpc,
+    /// The adapter that logs in to a `TrueNAS` and calls its methods.
+    Truenas,
     /// A program of the scenario's author.
     Exec,
 }
 
 impl ClientKind {
     /// All kinds, in the order of reports.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Steadfast,
         Self::CentrifugeClient,
         Self::Centrifuge,
@@ -58,6 +60,7 @@ impl ClientKind {
         Self::WebsocketSubscribe,
         Self::HttpPoll,
         Self::Jsonrpc,
+        Self::Truenas,
         Self::Exec,
     ];
 
@@ -80,6 +83,7 @@ impl ClientKind {
             Self::WebsocketSubscribe => "websocket-subscribe",
             Self::HttpPoll => "http-poll",
             Self::Jsonrpc => "jsonrpc",
+            Self::Truenas => "truenas",
             Self::Exec => "exec",
         }
     }

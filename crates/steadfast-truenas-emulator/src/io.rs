@@ -71,6 +71,11 @@ pub enum Output {
         /// The message: one JSON object.
         text: String,
     },
+    /// Append a line to the effect log, before anything else is sent.
+    LogEffect {
+        /// What identifies the request that is executed.
+        key: String,
+    },
     /// Send a close frame, and end the connection.
     Close {
         /// The connection that ends.

@@ -9,6 +9,7 @@ mod head;
 mod socket;
 mod tls;
 
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub struct Server {
     address: SocketAddr,
     policy: Policy,
     tls: Option<Tls>,
+    effects: Option<File>,
 }
 
 /// Why the port cannot be bound.
@@ -63,6 +65,7 @@ impl Server {
             listener,
             policy,
             tls: None,
+            effects: None,
         })
     }
 
@@ -71,6 +74,13 @@ impl Server {
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.policy.certificate_hash = Some(tls.certificate_hash());
         self.tls = Some(tls);
+        self
+    }
+
+    /// Appends a line with its key to this file for each dataset `tank/KEY` that a client creates, before the reply.
+    #[must_use]
+    pub fn with_effects(mut self, file: File) -> Self {
+        self.effects = Some(file);
         self
     }
 
@@ -84,7 +94,7 @@ impl Server {
         let release = self.policy.release;
         let acceptor = self.tls.as_ref().map(|tls| tls.acceptor().clone());
         let (inputs, received) = mpsc::channel(INPUTS_MAX);
-        let driver = Driver::new(self.policy).run(received);
+        let driver = Driver::new(self.policy, self.effects).run(received);
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown, driver);
         loop {

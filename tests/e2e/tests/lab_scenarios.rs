@@ -12,7 +12,7 @@ use serde_json::Value;
 use steadfast_e2e::{binaries, lab_run, namespaces};
 
 /// Each scenario, and the parameters with which a run without faults is short.
-const SCENARIOS: [(&str, &[&str]); 5] = [
+const SCENARIOS: [(&str, &[&str]); 6] = [
     (
         "link-blackhole",
         &[
@@ -45,6 +45,17 @@ const SCENARIOS: [(&str, &[&str]); 5] = [
             "restart=1s",
             "duration=2s",
             "quiet=2s",
+            "recovery_max=2s",
+        ],
+    ),
+    (
+        "truenas-field-report",
+        &[
+            "hold=1s",
+            "duration=2s",
+            "quiet=2s",
+            "drain=1s",
+            "detect_max=2s",
             "recovery_max=2s",
         ],
     ),
@@ -81,6 +92,13 @@ fn a_reset_is_noticed_at_once_and_named_as_such() {
 #[test]
 fn pings_hold_a_link_over_a_proxy_that_cuts_idle_connections() {
     let report = run("idle-proxy").unwrap();
+
+    assert!(is_pass(report.as_ref()), "{report:#?}");
+}
+
+#[test]
+fn truenas_clients_survive_broken_links_and_execute_no_write_twice() {
+    let report = run("truenas-field-report").unwrap();
 
     assert!(is_pass(report.as_ref()), "{report:#?}");
 }
@@ -164,7 +182,7 @@ fn without_root_every_scenario_can_run_or_says_what_is_missing() {
         assert_eq!(text.contains("\nSKIP "), is_skipped, "{name}: {text}");
         checked += 1;
     }
-    assert!(checked >= 8, "only {checked}");
+    assert!(checked >= 9, "only {checked}");
     let mut skipped = WITHOUT_NAMESPACES.lab("run", "link-flap").unwrap();
     let skipped = skipped.arg("--out").arg(&folder).output().unwrap();
 

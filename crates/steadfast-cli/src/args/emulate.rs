@@ -46,7 +46,7 @@ pub(crate) struct EmulateTruenas {
     #[arg(long, value_name = "VERSION", default_value = "v26.0.0", value_parser = values::api_version)]
     pub(crate) release: ApiVersion,
     /// Name of the user
-    #[arg(long, value_name = "NAME", default_value = "admin")]
+    #[arg(long, value_name = "NAME", default_value = USER)]
     pub(crate) user: String,
     /// Password of the user
     #[arg(long, default_value = "secret")]
@@ -96,6 +96,9 @@ pub(crate) struct EmulateTruenas {
     /// Cut connections on which the server has sent nothing for this long, in seconds [default: never]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) idle_cut: Option<u64>,
+    /// Append a line with the key of each dataset tank/KEY that a client creates to this file [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) effects: Option<PathBuf>,
     /// Send the last event of each job twice
     #[arg(long)]
     pub(crate) repeat_last_job_event: bool,
@@ -107,8 +110,11 @@ pub(crate) struct EmulateTruenas {
     pub(crate) json: bool,
 }
 
+/// The name of the emulated user.
+pub(crate) const USER: &str = "admin";
 /// The API key of the emulated user, in the form of a real one.
-const API_KEY: &str = "1-steadfast0emulator0key0of0sixty0four0characters0for0tests0only00";
+pub(crate) const API_KEY: &str =
+    "1-steadfast0emulator0key0of0sixty0four0characters0for0tests0only00";
 
 /// What a login with valid credentials returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -173,6 +173,7 @@ fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
         Metric::RequestsExecutedTwice => return requests::executed_twice(filter, ledger),
         Metric::RequestsOkNotExecuted => return requests::ok_not_executed(filter, ledger),
         Metric::RequestsUnexpected => return requests::unexpected(ledger),
+        Metric::RequestsSettled => return requests::latencies(filter, ledger, |it| it.settling),
         Metric::LatencyTotal => return requests::latencies(filter, ledger, |it| it.latency),
         Metric::LatencyService => return requests::latencies(filter, ledger, |it| it.service),
         Metric::ConnectFirst => return requests::first_connects(filter, ledger),

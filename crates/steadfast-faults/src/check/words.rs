@@ -314,6 +314,7 @@ const fn wording(metric: Metric) -> Wording {
         | M::ConnectAgain
         | M::ConnectionsDuration
         | M::ConnectionsBalance
+        | M::RequestsSettled
         | M::LatencyTotal
         | M::LatencyService
         | M::ServiceRestartTime

@@ -42,6 +42,9 @@ pub struct Request {
     pub latency: Option<Sample>,
     /// From the last send until the reply; censored without a reply. `None` if it was not sent.
     pub service: Option<Sample>,
+    /// From the end of the connection on which it was in flight until its outcome, if it has no reply. Zero if the client
+    /// reported the outcome first.
+    pub settling: Option<Sample>,
     /// The fault of its server that was in effect while it had no outcome; if there are several, the one that was injected
     /// last.
     pub fault: Option<FaultId>,
@@ -162,6 +165,12 @@ pub(super) fn reconcile(
             contradict(&mut stats, client, what);
         }
     }
+    let losses: Vec<Instant> = timeline
+        .of_client(client.id)
+        .iter()
+        .filter(|(_, event)| matches!(event, ClientEvent::ConnectionLost(_)))
+        .map(|(at, _)| *at)
+        .collect();
     let baseline = timeline.begin(RunPhase::Baseline)..timeline.begin(RunPhase::Steps);
     let has_effects = effects.instances.contains(&client.instance);
     let executed: BTreeMap<u64, u32> = effects
@@ -176,7 +185,9 @@ pub(super) fn reconcile(
     for (sequence, progress) in &all {
         stats.in_baseline += u64::from(baseline.contains(&Some(progress.first_sent)));
         let executions = executed.get(sequence).copied().unwrap_or_default();
+        let lost = losses.iter().find(|at| **at >= progress.last_sent);
         stats.requests.push(Request {
+            settling: lost.and_then(|lost| settling(progress, *lost, timeline.end())),
             fault: fault(client, faults, progress),
             executions: has_effects.then_some(executions),
             ..request(*sequence, progress, timeline.end())
@@ -247,8 +258,24 @@ fn request(sequence: u64, progress: &Progress, end: Instant) -> Request {
         class,
         latency: since(progress.intended),
         service: since(progress.last_sent),
+        settling: None,
         fault: None,
         executions: None,
+    }
+}
+
+/// How long after the first loss since it was sent a request without a reply had its outcome.
+fn settling(progress: &Progress, lost: Instant, end: Instant) -> Option<Sample> {
+    match progress.settled {
+        Some((at, RequestOutcome::Lost)) => Some(Sample::time(at.saturating_since(lost))),
+        // Before the loss it had run into its own time limit.
+        Some((at, RequestOutcome::TimedOut)) => {
+            (at >= lost).then(|| Sample::time(at.saturating_since(lost)))
+        }
+        Some((_, RequestOutcome::Ok | RequestOutcome::Error { .. } | RequestOutcome::NotSent)) => {
+            None
+        }
+        None => Some(Sample::between(lost, None, end)),
     }
 }
 

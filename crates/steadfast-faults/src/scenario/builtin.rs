@@ -9,6 +9,7 @@ mod haproxy;
 mod nats;
 mod proxy;
 mod redis;
+mod truenas;
 
 use std::time::Duration;
 
@@ -31,11 +32,12 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 type Create = fn(&str, u32) -> Service;
 
 /// The name of each built-in that needs no other service.
-pub(super) const INDEPENDENT: [(&str, Create); 4] = [
+pub(super) const INDEPENDENT: [(&str, Create); 5] = [
     ("builtin:gateway", gateway::service),
     ("builtin:etcd", etcd::service),
     ("builtin:nats", nats::service),
     ("builtin:redis", redis::service),
+    ("builtin:truenas", truenas::service),
 ];
 /// The names of the built-ins that forward connections to another service.
 pub(super) const HAPROXY: &str = "builtin:haproxy";

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use steadfast_faults::ledger::event::{
-    ClientEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, MessageId, ProcessEvent,
-    ProcessExit, RunEvent, RunPhase, Subscribed,
+    ClientEvent, EffectEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, MessageId,
+    ProcessEvent, ProcessExit, RequestOutcome, RunEvent, RunPhase, Subscribed,
 };
 use steadfast_faults::ledger::event_log::EventLog;
 use steadfast_faults::ledger::{ClientOutcome, ClientStats, Ledger};
 use steadfast_faults::scenario::ScenarioOptions;
-use steadfast_faults::scenario::model::{FaultAction, LinkFault, Scenario};
+use steadfast_faults::scenario::model::{BlockMode, FaultAction, LinkFault, Scenario, Traffic};
 use steadfast_faults::scenario::plan::{Plan, PlannedFault};
 use steadfast_faults::topology::{ChannelId, Client, ClientActivity, ClientId};
 use steadfast_faults::verdict::{Evaluation, evaluate};
@@ -354,9 +354,14 @@ fn event_records(scenario: &Scenario, plan: &Plan, in_flight: bool) -> Vec<Event
     for client in plan.topology().clients() {
         let outages = outages(scenario, plan, client);
         connections(client, &outages, &mut records);
+        if traffic_of(scenario, client) == Traffic::Requests {
+            requests(scenario, plan, client, &outages, &mut records);
+            continue;
+        }
         publications(scenario, plan, client, in_flight, &mut records, &mut sent);
     }
     deliveries(plan, sent, &mut records);
+    effect_logs(scenario, plan, &mut records);
     records.sort_by_key(|record| record.at);
     records
 }
@@ -383,12 +388,14 @@ fn outages(scenario: &Scenario, plan: &Plan, client: &Client) -> Vec<Outage> {
             FaultAction::Link(LinkFault::Down) => {
                 (client.id.0 % 4 < 2).then_some((Duration::from_secs(1), LossCause::Timeout))
             }
-            FaultAction::Link(LinkFault::Block(_)) => Some((DETECT_SILENCE, LossCause::Timeout)),
+            FaultAction::Link(LinkFault::Block(block)) if block.mode == BlockMode::Reject => {
+                Some((DETECT, LossCause::Reset))
+            }
+            FaultAction::Link(LinkFault::Block(_) | LinkFault::Freeze { .. }) => {
+                Some((DETECT_SILENCE, LossCause::Timeout))
+            }
             FaultAction::Link(
-                LinkFault::Latency { .. }
-                | LinkFault::Bandwidth { .. }
-                | LinkFault::Freeze { .. }
-                | LinkFault::Toxic(_),
+                LinkFault::Latency { .. } | LinkFault::Bandwidth { .. } | LinkFault::Toxic(_),
             ) => return None,
         };
         Some(Outage { from, to, loss })
@@ -460,6 +467,72 @@ fn connections(client: &Client, outages: &[Outage], records: &mut Vec<EventRecor
         }
         of_client(outage.to + 20 * MILLI, ClientEvent::Connected);
         of_client(outage.to + RESUBSCRIBE, subscribed(true));
+    }
+}
+
+fn traffic_of(scenario: &Scenario, client: &Client) -> Traffic {
+    let mut loads = scenario.loads().iter();
+    let load = loads.find(|load| load.name == client.load);
+    load.map_or(Traffic::Publications, |load| load.traffic)
+}
+
+/// What is in flight when a connection is lost is executed, and its outcome is unknown; nothing is sent before the heal.
+fn requests(
+    scenario: &Scenario,
+    plan: &Plan,
+    client: &Client,
+    outages: &[Outage],
+    records: &mut Vec<EventRecord>,
+) {
+    let baseline = begin(scenario, RunPhase::Baseline);
+    let Some(schedule) = plan.publish_schedule(scenario, client.id) else {
+        return;
+    };
+    let mut due: Vec<Instant> = schedule.map(|after| baseline + after).collect();
+    due.extend(outages.iter().map(|outage| outage.from.before(MILLI)));
+    due.sort();
+    for (intended, sequence) in due.into_iter().zip(1_u64..) {
+        let mut of_client = |at, event| {
+            let client = client.id;
+            push(records, at, RunEvent::Client { client, event });
+        };
+        let outage = outages
+            .iter()
+            .find(|it| it.loss.is_some() && it.covers(intended));
+        let (outcome, settled) = match outage {
+            Some(outage) if intended < outage.noticed() => (RequestOutcome::Lost, outage.noticed()),
+            Some(_) => (RequestOutcome::NotSent, intended),
+            None => (RequestOutcome::Ok, intended + 2 * MILLI),
+        };
+        of_client(intended, ClientEvent::Requested { sequence, intended });
+        of_client(settled, ClientEvent::Settled { sequence, outcome });
+        if outcome != RequestOutcome::NotSent {
+            let request = MessageId {
+                publisher: client.id,
+                sequence,
+            };
+            let executed = EffectEvent::Executed { request, count: 1 };
+            push(records, end_of(scenario), RunEvent::Effects(executed));
+        }
+    }
+}
+
+fn end_of(scenario: &Scenario) -> Instant {
+    begin(scenario, RunPhase::End) + Duration::from_secs(1)
+}
+
+fn effect_logs(scenario: &Scenario, plan: &Plan, records: &mut Vec<EventRecord>) {
+    for instance in plan.topology().instances() {
+        let mut services = scenario.services().iter();
+        if services.any(|it| it.name == instance.service && it.effects.is_some()) {
+            let read = EffectEvent::Read {
+                instance: instance.id,
+                lines: 1,
+                foreign: 0,
+                is_torn: false,
+            };
+            push(records, end_of(scenario), RunEvent::Effects(read));
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use self::violations::{BREAKS, lose_connection};
 use crate::run::{Before as _, MILLI, Run, healthy_of};
 
 /// The scenarios, and parameters with which a violation is possible in the short profile.
-const SCENARIOS: [(&str, &[(&str, &str)]); 8] = [
+const SCENARIOS: [(&str, &[(&str, &str)]); 9] = [
     // Shorter than the suspension of the short profile.
     ("gateway-freeze", &[("detect_max", "1s")]),
     ("gateway-kill", &[]),
@@ -27,6 +27,7 @@ const SCENARIOS: [(&str, &[(&str, &str)]); 8] = [
     ("link-reset", &[]),
     // A stall can be longer than what these faults explain.
     ("link-slow", &[("slow", "1s")]),
+    ("truenas-field-report", &[]),
 ];
 
 #[test]

@@ -8,11 +8,12 @@ use super::Middleware;
 use super::methods::{self, Access};
 use crate::connection::{Call, Connection};
 use crate::errors::{CallError, Errno};
-use crate::io::ConnectionId;
+use crate::io::{ConnectionId, Output};
 use crate::journal::{CallState, JournalEntry};
 use crate::limits::{OPEN_MAX, RUNNING_MAX};
 use crate::rate_limit;
 use crate::request::Request;
+use crate::storage::POOL;
 use crate::version::ApiVersion;
 
 /// How long a rejected API key takes with `auth.login_with_api_key`.
@@ -38,6 +39,14 @@ pub(super) enum Outcome {
     Done(Result<Value, CallError>),
     /// The reply comes at the end of a job.
     AtEndOfJob,
+}
+
+/// The key of a dataset that a client creates, `KEY` of `tank/KEY`: each execution is an effect, also one that finds the
+/// dataset there.
+fn effect(call: &Call) -> Option<String> {
+    let name = call.params.first()?.get("name")?.as_str()?;
+    let key = name.strip_prefix(POOL)?.strip_prefix('/')?;
+    (call.method == "pool.dataset.create").then(|| key.to_owned())
 }
 
 impl Middleware {
@@ -117,6 +126,9 @@ impl Middleware {
     fn execute(&mut self, mut call: Call) {
         let entry = self.record(&call, CallState::Executed);
         call.entry = Some(entry);
+        if let Some(key) = effect(&call) {
+            self.outputs.push_back(Output::LogEffect { key });
+        }
         match self.outcome(&call) {
             Outcome::Done(result) => {
                 if result.is_err() {

@@ -1,9 +1,12 @@
 //! The driver of the state machine: one task that owns it, with the clock and the queues to the sockets.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde_json::json;
 use steadfast_clock::Clock;
 use steadfast_machine::Machine as _;
 use tokio::sync::{mpsc, oneshot};
@@ -57,16 +60,18 @@ pub(super) struct Driver {
     middleware: Middleware,
     outboxes: BTreeMap<ConnectionId, mpsc::Sender<Outgoing>>,
     next: u64,
+    effects: Option<File>,
 }
 
 impl Driver {
-    pub(super) fn new(policy: Policy) -> Self {
+    pub(super) fn new(policy: Policy, effects: Option<File>) -> Self {
         let clock = Clock::start();
         Self {
             middleware: Middleware::new(policy, clock.now()),
             clock,
             outboxes: BTreeMap::new(),
             next: 0,
+            effects,
         }
     }
 
@@ -141,6 +146,15 @@ impl Driver {
                 code,
                 reason,
             } => (connection, Outgoing::Close(code, reason)),
+            Output::LogEffect { key } => {
+                let line = format!("{}\n", json!({"key": key}));
+                // A test that misses lines fails; an emulator that ends would fail another one.
+                let _ = self
+                    .effects
+                    .as_ref()
+                    .map(|mut file| file.write_all(line.as_bytes()));
+                return;
+            }
             Output::Cut { connection } => {
                 self.outboxes.remove(&connection);
                 return;

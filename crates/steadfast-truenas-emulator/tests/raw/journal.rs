@@ -192,3 +192,32 @@ fn the_same_seed_and_inputs_give_the_same_outputs() {
 
     assert_eq!(run(), run());
 }
+
+#[test]
+fn each_execution_of_a_create_is_an_effect_also_one_that_finds_the_dataset_there() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+
+    for name in ["tank/a", "tank/b", "tank/a", "other"] {
+        rig.call(connection, CREATE, json!([{"name": name}]));
+    }
+    rig.call(connection, "pool.dataset.query", json!([]));
+
+    assert_eq!(rig.effects, ["a", "b", "a"]);
+}
+
+#[test]
+fn a_create_that_is_cancelled_is_no_effect() {
+    let mut rig = Rig::new();
+    let connection = rig.logged_in();
+
+    rig.request(
+        connection,
+        CREATE,
+        json!([{"name": "tank/a"}]),
+    );
+    rig.input(Input::Closed { connection });
+    rig.advance(seconds(1));
+
+    assert_eq!(rig.effects, Vec::<String>::new());
+}

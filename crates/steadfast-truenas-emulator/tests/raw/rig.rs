@@ -28,6 +28,7 @@ pub(crate) struct Rig {
     next_id: u64,
     messages: BTreeMap<ConnectionId, Vec<Value>>,
     ends: BTreeMap<ConnectionId, End>,
+    pub(crate) effects: Vec<String>,
 }
 
 pub(crate) fn seconds(seconds: u64) -> Duration {
@@ -70,6 +71,7 @@ impl Rig {
             next_id: 1,
             messages: BTreeMap::new(),
             ends: BTreeMap::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -171,6 +173,7 @@ impl Rig {
                     let message = serde_json::from_str(&text).unwrap();
                     self.messages.entry(connection).or_default().push(message);
                 }
+                Output::LogEffect { key } => self.effects.push(key),
                 Output::Close {
                     connection,
                     code,

@@ -10,6 +10,7 @@ mod http;
 mod session;
 mod subscribe;
 mod timers;
+mod truenas;
 mod waiting;
 
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use self::calls::{Calls, Format};
 use self::centrifuge::Centrifuge;
 use self::http::HttpPoll;
 use self::subscribe::Subscribe;
+use self::truenas::Truenas;
 use crate::args::LabDriver;
 use crate::exit::Failure;
 use crate::output;
@@ -50,6 +52,7 @@ pub(super) fn run(driver: LabDriver) -> Result<(), Failure> {
         LabDriver::WebsocketEcho => Box::new(Calls::new(Format::Echo)),
         LabDriver::WebsocketSubscribe => Box::new(Subscribe::default()),
         LabDriver::HttpPoll => Box::new(HttpPoll::new()),
+        LabDriver::Truenas => Box::new(Truenas::default()),
         LabDriver::Jsonrpc => Box::new(Calls::new(Format::JsonRpc)),
     };
     runtime.block_on(execute_all(driver.name(), adapter.as_mut()));

@@ -71,7 +71,8 @@ fn locate(kind: ClientKind, folder: &Path, own: &Path) -> Result<Vec<OsString>, 
         ClientKind::WebsocketEcho
         | ClientKind::WebsocketSubscribe
         | ClientKind::HttpPoll
-        | ClientKind::Jsonrpc => Ok(vec![
+        | ClientKind::Jsonrpc
+        | ClientKind::Truenas => Ok(vec![
             own.into(),
             "lab".into(),
             "driver".into(),

@@ -1,6 +1,6 @@
 //! `steadfast lab emulate`: serves an emulated product until a signal arrives.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -40,6 +40,11 @@ pub(super) fn run(arguments: &Emulate) -> Result<(), Failure> {
     runtime.block_on(async {
         let mut shutdown = Signals::install()?;
         let mut server = Server::bind(arguments.listen, policy(arguments, seed)).await?;
+        if let Some(file) = &arguments.effects {
+            let effects = OpenOptions::new().create(true).append(true).open(file);
+            let effects = effects.map_err(|error| file_failure("open", file, &error))?;
+            server = server.with_effects(effects);
+        }
         if let Some(tls) = tls(arguments, server.local_addr())? {
             server = server.with_tls(tls);
         }

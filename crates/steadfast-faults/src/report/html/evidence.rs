@@ -261,6 +261,7 @@ fn of(it: Question<'_>) -> (Entries, Section) {
             ),
             REQUESTS,
         ),
+        Metric::RequestsSettled => (requests::slowest(it, |it| it.settling), REQUESTS),
         Metric::LatencyTotal => (requests::slowest(it, |it| it.latency), REQUESTS),
         Metric::LatencyService => (requests::slowest(it, |it| it.service), REQUESTS),
         Metric::LoadUnsent => (

@@ -53,6 +53,8 @@ pub enum LoadDriver {
     HttpPoll,
     /// Make JSON-RPC 2.0 calls over a WebSocket.
     Jsonrpc,
+    /// Log in to a `TrueNAS` and call its methods.
+    Truenas,
     /// A program that owns the clients and exchanges lines of JSON.
     Exec(DriverProgram),
 }
@@ -66,6 +68,7 @@ impl LoadDriver {
             Self::WebsocketSubscribe => "websocket-subscribe",
             Self::HttpPoll => "http-poll",
             Self::Jsonrpc => "jsonrpc",
+            Self::Truenas => "truenas",
             Self::Exec(_) => "exec",
         }
     }
@@ -78,6 +81,7 @@ impl LoadDriver {
             Self::WebsocketSubscribe => Some(ClientKind::WebsocketSubscribe),
             Self::HttpPoll => Some(ClientKind::HttpPoll),
             Self::Jsonrpc => Some(ClientKind::Jsonrpc),
+            Self::Truenas => Some(ClientKind::Truenas),
             Self::Exec(_) => Some(ClientKind::Exec),
         }
     }

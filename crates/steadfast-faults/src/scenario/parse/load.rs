@@ -88,7 +88,10 @@ fn keys(driver: &LoadDriver, traffic: Traffic) -> Vec<&'static str> {
         LoadDriver::Exec(_) => driver::PROGRAM.as_slice(),
         LoadDriver::WebsocketSubscribe => driver::SUBSCRIBE.as_slice(),
         LoadDriver::Jsonrpc => driver::JSONRPC.as_slice(),
-        LoadDriver::GatewayChat | LoadDriver::WebsocketEcho | LoadDriver::HttpPoll => &[],
+        LoadDriver::GatewayChat
+        | LoadDriver::WebsocketEcho
+        | LoadDriver::HttpPoll
+        | LoadDriver::Truenas => &[],
     };
     // A load that only receives has no `send`; with it, the clients of a program would send.
     let has_send = driver.kind() != Some(ClientKind::WebsocketSubscribe);

@@ -92,13 +92,14 @@ fn independent(name: &str, table: &Table<'_>) -> Result<Option<Service>, FileErr
 /// The name of the built-in, if there is one.
 fn used(table: &Table<'_>) -> Result<Option<&'static str>, FileError> {
     let independent = builtin::INDEPENDENT.map(|(name, _)| (name, name));
-    let [gateway, etcd, nats, redis] = independent;
+    let [gateway, etcd, nats, redis, truenas] = independent;
     let known = [
         gateway,
         (builtin::PROXY, builtin::PROXY),
         etcd,
         nats,
         redis,
+        truenas,
         (builtin::HAPROXY, builtin::HAPROXY),
     ];
     table.one_of("use", &known)

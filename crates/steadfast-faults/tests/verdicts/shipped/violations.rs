@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use steadfast_faults::ledger::event::{
-    ClientEvent, LossCause, MessageId, ProcessEvent, RunEvent, RunPhase,
+    ClientEvent, EffectEvent, EventRecord, LossCause, MessageId, ProcessEvent, ProcessExit,
+    RequestOutcome, RunEvent, RunPhase,
 };
 use steadfast_faults::scenario::plan::PlannedFault;
-use steadfast_faults::topology::{Client, ClientActivity, ClientId};
+use steadfast_faults::topology::{Client, ClientActivity, ClientId, InstanceId};
 use steadfast_machine::Instant;
 
 use crate::run::{Before as _, EPOCH, MILLI, Run, hold_back};
@@ -105,6 +106,54 @@ pub(super) const BREAKS: &[Break] = &[
     ("link-reset", "connected-again-within-2s", attempt_in_vain),
     ("link-slow", "no-client-disconnected", disconnect),
     ("link-slow", "no-client-stalled", stall),
+    (
+        "truenas-field-report",
+        "every-broken-connection-noticed",
+        |run| {
+            keep_connections(run, "writers");
+        },
+    ),
+    (
+        "truenas-field-report",
+        "a-frozen-connection-noticed",
+        |run| {
+            keep_connections(run, "readers");
+        },
+    ),
+    ("truenas-field-report", "noticed-in-time", |run| {
+        detect_late(run, "out");
+    }),
+    (
+        "truenas-field-report",
+        "nothing-but-a-fault-ended-a-connection",
+        disconnect,
+    ),
+    (
+        "truenas-field-report",
+        "calls-settled-within-1s",
+        settle_late,
+    ),
+    (
+        "truenas-field-report",
+        "writes-executed-without-a-reply",
+        execute_nothing_unknown,
+    ),
+    ("truenas-field-report", "no-write-executed-twice", |run| {
+        execute_again(run, RequestOutcome::Lost);
+    }),
+    ("truenas-field-report", "not-sent-is-not-executed", |run| {
+        execute_again(run, RequestOutcome::NotSent);
+    }),
+    (
+        "truenas-field-report",
+        "acknowledged-is-executed",
+        execute_nothing,
+    ),
+    ("truenas-field-report", "no-process-restarted", |run| {
+        let (instance, at) = (InstanceId(0), run.begin(RunPhase::Quiet));
+        let event = ProcessEvent::Exited(ProcessExit::Code(1));
+        run.push(at, RunEvent::Process { instance, event });
+    }),
 ];
 
 /// The end of a connection, and the next one at once.
@@ -189,7 +238,7 @@ fn lose_message(run: &mut Run) {
 
 fn deliver_twice(run: &mut Run) {
     let (reader, message) = run.early_message();
-    let is_first = |record: &&steadfast_faults::ledger::event::EventRecord| {
+    let is_first = |record: &&EventRecord| {
         matches!(&record.event, RunEvent::Client { client, event: ClientEvent::Delivered { message: it, .. } }
             if *client == reader && *it == Some(message))
     };
@@ -420,6 +469,61 @@ fn of_load(run: &Run, load: &str) -> Vec<ClientId> {
         .filter(|it| it.load == load)
         .map(|it| it.id)
         .collect()
+}
+
+/// The requests in flight have their outcome after the client has waited.
+fn settle_late(run: &mut Run) {
+    for record in &mut run.records {
+        if let RunEvent::Client { event, .. } = &mut record.event
+            && let ClientEvent::Settled { outcome, .. } = event
+            && *outcome == RequestOutcome::Lost
+        {
+            record.at = record.at + Duration::from_millis(1_100);
+        }
+    }
+}
+
+/// A request with this outcome is executed once more.
+fn execute_again(run: &mut Run, with: RequestOutcome) {
+    let request = settled(run, with)[0];
+    let executed = EffectEvent::Executed { request, count: 1 };
+    let at = run.begin(RunPhase::End) + Duration::from_secs(1);
+    run.push(at, RunEvent::Effects(executed));
+}
+
+/// The requests with this outcome.
+fn settled(run: &Run, with: RequestOutcome) -> Vec<MessageId> {
+    let found = run.records.iter().filter_map(|record| {
+        if let RunEvent::Client { client, event } = &record.event
+            && let ClientEvent::Settled { sequence, outcome } = event
+            && *outcome == with
+        {
+            return Some(MessageId {
+                publisher: *client,
+                sequence: *sequence,
+            });
+        }
+        None
+    });
+    found.collect()
+}
+
+fn execute_nothing(run: &mut Run) {
+    run.records.retain(|record| {
+        !matches!(
+            record.event,
+            RunEvent::Effects(EffectEvent::Executed { .. })
+        )
+    });
+}
+
+/// Without a reply, nothing was executed.
+fn execute_nothing_unknown(run: &mut Run) {
+    let lost = settled(run, RequestOutcome::Lost);
+    run.records.retain(|record| {
+        !matches!(&record.event, RunEvent::Effects(EffectEvent::Executed { request, .. })
+            if lost.contains(request))
+    });
 }
 
 fn of_first_load(run: &Run) -> ClientId {

@@ -20,7 +20,7 @@ const ARGS_MAX: usize = 1000;
 /// The driver that a load names.
 pub(super) fn driver(table: &Table<'_>) -> Result<Option<LoadDriver>, FileError> {
     type Read = fn(&Table<'_>) -> Result<LoadDriver, FileError>;
-    const NAMES: [(&str, Read); 6] = [
+    const NAMES: [(&str, Read); 7] = [
         ("gateway-chat", |_| Ok(LoadDriver::GatewayChat)),
         ("websocket-echo", |_| Ok(LoadDriver::WebsocketEcho)),
         ("websocket-subscribe", |_| {
@@ -28,6 +28,7 @@ pub(super) fn driver(table: &Table<'_>) -> Result<Option<LoadDriver>, FileError>
         }),
         ("http-poll", |_| Ok(LoadDriver::HttpPoll)),
         ("jsonrpc", |_| Ok(LoadDriver::Jsonrpc)),
+        ("truenas", |_| Ok(LoadDriver::Truenas)),
         ("exec", |table| Ok(LoadDriver::Exec(program(table)?))),
     ];
     let read = table.one_of("driver", &NAMES)?;
@@ -39,7 +40,10 @@ pub(super) fn traffic(driver: &LoadDriver, table: &Table<'_>) -> Traffic {
     match driver {
         LoadDriver::GatewayChat => Traffic::Publications,
         LoadDriver::WebsocketSubscribe => Traffic::Streams,
-        LoadDriver::WebsocketEcho | LoadDriver::HttpPoll | LoadDriver::Jsonrpc => Traffic::Requests,
+        LoadDriver::WebsocketEcho
+        | LoadDriver::HttpPoll
+        | LoadDriver::Jsonrpc
+        | LoadDriver::Truenas => Traffic::Requests,
         LoadDriver::Exec(_) if table.has("send") => Traffic::Requests,
         LoadDriver::Exec(_) => Traffic::Streams,
     }
@@ -63,7 +67,9 @@ pub(super) fn check_ops(
     table: &Table<'_>,
 ) -> Result<(), FileError> {
     let (is_valid, help): (fn(&str) -> bool, _) = match driver {
-        LoadDriver::Jsonrpc => (|op| !op.is_empty(), "write send = { op = \"METHOD\" }"),
+        LoadDriver::Jsonrpc | LoadDriver::Truenas => {
+            (|op| !op.is_empty(), "write send = { op = \"METHOD\" }")
+        }
         LoadDriver::HttpPoll => (is_request_line, "write send = { op = \"GET /PATH\" }"),
         LoadDriver::GatewayChat
         | LoadDriver::WebsocketEcho
