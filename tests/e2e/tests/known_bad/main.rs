@@ -9,3 +9,4 @@ mod clients;
 mod gateways;
 mod packet_filters;
 mod run;
+mod truenas;

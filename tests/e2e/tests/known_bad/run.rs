@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -24,7 +24,11 @@ pub(crate) struct Outcome {
 impl Run {
     /// A run of a scenario of this folder. `name` is unique in this process.
     pub(crate) fn new(scenario: &str, name: &str) -> Result<Self> {
-        let file = folder().join(format!("{scenario}.toml"));
+        Self::of_file(&folder().join(format!("{scenario}.toml")), name)
+    }
+
+    /// A run of this scenario. `name` is unique in this process.
+    pub(crate) fn of_file(file: &Path, name: &str) -> Result<Self> {
         let scratch = binaries::scratch(&format!("known-bad-{name}"))?;
         let mut command = binaries::command(binaries::gateway()?);
         command.args(["lab", "run"]).arg(file);
@@ -33,6 +37,11 @@ impl Run {
             .arg(scratch);
         command.env("RUST_BACKTRACE", "0");
         Ok(Self { command })
+    }
+
+    pub(crate) fn profile(mut self, name: &str) -> Self {
+        self.command.args(["--profile", name]);
+        self
     }
 
     pub(crate) fn param(mut self, name: &str, value: &str) -> Self {

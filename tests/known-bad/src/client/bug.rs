@@ -17,6 +17,10 @@ pub(super) enum Bug {
     LivenessBySends,
     /// The late close event of a former connection ends its successor.
     OldSocketEndsSession,
+    /// No ping is ever sent, so that silence is not noticed.
+    NeverPings,
+    /// A client stops after five attempts that fail, and reports that.
+    GivesUpAfterFive,
     /// Requests without a reply are sent again over the next connection.
     ResendsLostRequests,
     /// Requests that were sent and have no reply are reported as not sent.
@@ -24,13 +28,15 @@ pub(super) enum Bug {
 }
 
 impl Bug {
-    const ALL: [(&str, Self); 8] = [
+    const ALL: [(&str, Self); 10] = [
         ("no-jitter", Self::NoJitter),
         ("growth-undone-on-connect", Self::GrowthUndoneOnConnect),
         ("abandons-reconnect", Self::AbandonsReconnect),
         ("probe-starved-by-sends", Self::ProbeStarvedBySends),
         ("liveness-by-sends", Self::LivenessBySends),
         ("old-socket-ends-session", Self::OldSocketEndsSession),
+        ("never-pings", Self::NeverPings),
+        ("gives-up-after-five", Self::GivesUpAfterFive),
         ("resends-lost-requests", Self::ResendsLostRequests),
         ("lost-reported-as-not-sent", Self::LostReportedAsNotSent),
     ];

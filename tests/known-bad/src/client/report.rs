@@ -34,6 +34,12 @@ pub(super) fn lost(client: &str, cause: &str) {
     write(&json!({ "event": "lost", "client": client, "cause": cause }));
 }
 
+/// A client does not connect any more.
+pub(super) fn gave_up(client: &str) {
+    let reason = "gave up";
+    write(&json!({ "event": "disconnected", "client": client, "code": 0, "reason": reason }));
+}
+
 fn write(line: &Value) {
     let mut output = io::stdout().lock();
     // The lab has ended when it does not read any more, and then the input ends too.

@@ -20,6 +20,11 @@ use crate::client::report;
 /// How long after the loss of a connection its socket is closed, if the peer does not complete the closing handshake.
 const CLOSE_WAIT: Duration = Duration::from_millis(1_500);
 
+/// The attempts of a client that gives up.
+const ATTEMPTS_MAX: u32 = 5;
+/// The id of the login; the lab counts its commands from 1.
+const LOGIN_ID: u64 = 0;
+
 /// What a client needs to connect.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -28,6 +33,8 @@ pub(super) struct Settings {
     pub(super) connect: Duration,
     pub(super) ping: Duration,
     pub(super) pong: Duration,
+    /// The message that is sent first on each connection; the client is connected with its reply.
+    pub(super) login: Option<String>,
     pub(super) bug: Option<Bug>,
 }
 
@@ -116,6 +123,7 @@ impl Session {
     /// Tries to connect until it succeeds; `None` when the client is closed.
     async fn establish(&mut self, requests: &mut Receiver<Request>) -> Option<Connection> {
         let mut is_first = self.connections == 0;
+        let mut failed = 0;
         loop {
             if !is_first {
                 while_rejecting(sleep(self.backoff.next()), requests).await?;
@@ -125,6 +133,11 @@ impl Session {
             match while_rejecting(self.attempt(), requests).await? {
                 Ok(connection) => return Some(connection),
                 Err(reason) => report::attempt_failed(&self.name, &reason),
+            }
+            failed += 1;
+            if self.has(Bug::GivesUpAfterFive) && self.connections > 0 && failed == ATTEMPTS_MAX {
+                report::gave_up(&self.name);
+                while_rejecting(std::future::pending::<()>(), requests).await?;
             }
             if self.has(Bug::AbandonsReconnect) && self.connections > 0 && self.number % 2 == 1 {
                 while_rejecting(std::future::pending::<()>(), requests).await?;
@@ -144,7 +157,32 @@ impl Session {
         let left = limit.saturating_sub(began.elapsed());
         let upgrade = Connection::upgrade(stream, &self.settings.host, &self.settings.path);
         let upgraded = timeout(left, upgrade).await.map_err(|_elapsed| "timeout")?;
-        upgraded.map_err(|error| format!("{error:#}"))
+        let mut connection = upgraded.map_err(|error| format!("{error:#}"))?;
+        let left = limit.saturating_sub(began.elapsed());
+        let logged_in = timeout(left, self.log_in(&mut connection)).await;
+        logged_in.map_err(|_elapsed| "timeout")??;
+        Ok(connection)
+    }
+
+    /// Sends the login, and waits for its reply; nothing else is in flight yet.
+    async fn log_in(&self, connection: &mut Connection) -> Result<(), String> {
+        let Some(login) = &self.settings.login else {
+            return Ok(());
+        };
+        connection.send(login).await?;
+        loop {
+            let received = connection.read().await;
+            for message in &received.messages {
+                let reply: Value = serde_json::from_slice(message).unwrap_or_default();
+                if reply.get("id").and_then(Value::as_u64) == Some(LOGIN_ID) {
+                    let is_accepted = reply.get("result").is_some();
+                    return is_accepted.then_some(()).ok_or_else(|| "login".to_owned());
+                }
+            }
+            if let Some(cause) = received.end {
+                return Err(cause.to_owned());
+            }
+        }
     }
 
     /// Serves an open connection until it is lost; `None` when the client is closed.
