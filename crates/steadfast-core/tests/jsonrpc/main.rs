@@ -3,6 +3,7 @@
 mod calls;
 mod feeds;
 mod hostile_peer;
+mod idle;
 mod login;
 mod login_steps;
 mod oversized;

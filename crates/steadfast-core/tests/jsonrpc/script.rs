@@ -40,6 +40,8 @@ pub(crate) struct Script {
     pub(crate) items: Vec<SubscriptionEvent>,
     pub(crate) events: Vec<SessionEvent>,
     pub(crate) messages: usize,
+    /// The pings that the session has sent over all connections.
+    pub(crate) pings: usize,
     /// How often each call was sent, by the number in its params if it has one.
     pub(crate) sent_calls: BTreeMap<u64, usize>,
     pub(crate) computations: Vec<(Attempt, u32, Computation)>,
@@ -90,6 +92,7 @@ impl Script {
             items: Vec::new(),
             events: Vec::new(),
             messages: 0,
+            pings: 0,
             sent_calls: BTreeMap::new(),
             computations: Vec::new(),
             redirects: Vec::new(),
@@ -129,7 +132,8 @@ impl Script {
                     self.messages += usize::from(outcome.is_ok());
                 }
                 Output::Notify(event) => self.events.push(event),
-                Output::Abort { .. } | Output::Probe { .. } | Output::Close { .. } => {}
+                Output::Probe { .. } => self.pings += 1,
+                Output::Abort { .. } | Output::Close { .. } => {}
                 Output::FetchCredentials { reason, .. } => panic!("{reason:?}"),
                 Output::Compute {
                     attempt,
