@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use self::expected::{DOCUMENTS, Document, OWN_SERVICE};
+use self::expected::{DOCUMENTS, Document, EMULATED, OWN_SERVICE};
 use self::reader::Reader;
 use crate::{binaries, namespaces};
 
@@ -33,7 +33,7 @@ const OF_THE_CLONE: [&str; 7] = [
     "tests",
 ];
 
-/// Runs all documents but that of [`run_own_service`]; this process must be in namespaces of its own.
+/// Runs all documents but those of [`run_own_service`] and [`run_emulated`]; this process must be in namespaces of its own.
 ///
 /// # Errors
 ///
@@ -49,6 +49,15 @@ pub fn run(program: &Path) -> Result<()> {
 /// When a command fails or does not print what it should.
 pub fn run_own_service(program: &Path) -> Result<()> {
     follow(program, &OWN_SERVICE)
+}
+
+/// Runs the pages about servers that the project emulates; this process must be in namespaces of its own.
+///
+/// # Errors
+///
+/// When a command fails or does not print what it should.
+pub fn run_emulated(program: &Path) -> Result<()> {
+    follow(program, &EMULATED)
 }
 
 fn follow(program: &Path, documents: &[Document]) -> Result<()> {

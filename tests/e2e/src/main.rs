@@ -2,9 +2,9 @@
 //!
 //! `steadfast-e2e walk` exercises every feature with every client; `steadfast-e2e kills [--long]` runs load over kills;
 //! `steadfast-e2e slow-links [--long]` lets clients recover over slow links, `steadfast-e2e failover` moves clients between
-//! two gateways, `steadfast-e2e documents` runs every command and sample of the documents but those of the page that
-//! `steadfast-e2e own-service` runs, and `steadfast-e2e proxy-python` drives the proxy with a client whose port is fixed, all
-//! five in network namespaces of their own; `steadfast-e2e proxy-node` does so with a client that needs none;
+//! two gateways, `steadfast-e2e documents` runs every command and sample of the documents but those of the pages that
+//! `steadfast-e2e own-service` and `steadfast-e2e emulated` run, and `steadfast-e2e proxy-python` drives the proxy with a client whose port is fixed, all
+//! six in network namespaces of their own; `steadfast-e2e proxy-node` does so with a client that needs none;
 //! `--gateway PATH` uses another program than the one that cargo builds.
 
 use std::env;
@@ -49,7 +49,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     let mut arguments = Arguments {
         task: words
             .next()
-            .context("missing task: walk, kills, slow-links, failover, documents, own-service, proxy-node or proxy-python")?,
+            .context("missing task: walk, kills, slow-links, failover, documents, own-service, emulated, proxy-node or proxy-python")?,
         gateway: None,
         plan: Plan::short(),
         links: slow_links::Plan::SHORT,
@@ -118,6 +118,11 @@ fn execute(arguments: &Arguments) -> Result<bool> {
             writeln!(out, "the page about a service of one's own works")?;
             Ok(true)
         }
+        "emulated" if arguments.is_inside => {
+            documents::run_emulated(&program()?)?;
+            writeln!(out, "the pages about emulated servers work")?;
+            Ok(true)
+        }
         "proxy-node" => {
             proxy_clients::run_node(&program()?)?;
             writeln!(out, "every call and toxic of the client for Node works")?;
@@ -128,12 +133,12 @@ fn execute(arguments: &Arguments) -> Result<bool> {
             writeln!(out, "every call and toxic of the client for Python works")?;
             Ok(true)
         }
-        "slow-links" | "failover" | "documents" | "own-service" | "proxy-python" => {
+        "slow-links" | "failover" | "documents" | "own-service" | "emulated" | "proxy-python" => {
             run_in_namespaces(arguments, &program()?)
         }
         other => {
             bail!(
-                "unknown task `{other}`: the tasks are walk, kills, slow-links, failover, documents, own-service, proxy-node and proxy-python"
+                "unknown task `{other}`: the tasks are walk, kills, slow-links, failover, documents, own-service, emulated, proxy-node and proxy-python"
             )
         }
     }

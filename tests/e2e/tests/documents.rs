@@ -8,6 +8,11 @@ fn every_command_and_sample_of_the_documents_works() {
 }
 
 #[test]
+fn the_pages_about_emulated_servers_work() {
+    namespaces::run_task(env!("CARGO_BIN_EXE_steadfast-e2e"), "emulated").unwrap();
+}
+
+#[test]
 fn the_documented_service_passes_and_its_planted_bug_fails_the_named_check() {
     namespaces::run_task(env!("CARGO_BIN_EXE_steadfast-e2e"), "own-service").unwrap();
 }

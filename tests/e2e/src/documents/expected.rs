@@ -13,7 +13,7 @@ pub(super) struct Document {
     pub(super) has_one_folder: bool,
 }
 
-pub(super) const DOCUMENTS: [Document; 7] = [
+pub(super) const DOCUMENTS: [Document; 6] = [
     Document {
         path: "README.md",
         outputs: &[
@@ -106,7 +106,7 @@ pub(super) const DOCUMENTS: [Document; 7] = [
             ),
         ],
         is_killed: false,
-        has_one_folder: false,
+        has_one_folder: true,
     },
     Document {
         path: "docs/how-to/bridge.md",
@@ -130,11 +130,100 @@ pub(super) const DOCUMENTS: [Document; 7] = [
         is_killed: false,
         has_one_folder: false,
     },
+];
+
+/// The pages about servers that the project emulates.
+pub(super) const EMULATED: [Document; 3] = [
     Document {
         path: "docs/reference/truenas-emulator.md",
-        outputs: &[("curl http://127.0.0.1:6000/_emulator/journal", &["[]"])],
+        outputs: &[
+            ("curl http://127.0.0.1:6000/_emulator/journal", &["[]"]),
+            (
+                "steadfast call --ca nas.pem wss://127.0.0.1:6001/api/current core.ping",
+                &["pong"],
+            ),
+        ],
+        is_killed: false,
+        has_one_folder: true,
+    },
+    Document {
+        path: "docs/how-to/truenas.md",
+        outputs: &[
+            (
+                "steadfast call ws://127.0.0.1:6000/api/current core.ping",
+                &["\"pong\""],
+            ),
+            (
+                "steadfast call ws://nas.invalid/api/current core.ping --timeout 2 || echo \"exit code $?\"",
+                &["nas.invalid", "exit code 8"],
+            ),
+            (
+                "steadfast call ws://127.0.0.1:6099/api/current core.ping --timeout 2 || echo \"exit code $?\"",
+                &["connection refused by 127.0.0.1:6099", "exit code 8"],
+            ),
+            (
+                "steadfast call ws://127.0.0.1:6002/api/current core.ping || echo \"exit code $?\"",
+                &["closed by the server with code 1008", "exit code 9"],
+            ),
+            (
+                "steadfast call wss://127.0.0.1:6001/api/current core.ping || echo \"exit code $?\"",
+                &[
+                    "an authority that this system does not trust",
+                    "exit code 8",
+                ],
+            ),
+            (
+                "steadfast call --ca nas.pem wss://127.0.0.1:6001/api/current core.ping",
+                &["\"pong\""],
+            ),
+            (
+                "steadfast call ws://127.0.0.1:6000/api/current pool.query --class read --login auth.login_with_api_key --key-file key",
+                &["tank"],
+            ),
+            (
+                "steadfast call ws://127.0.0.1:6000/api/current pool.query --class read --login auth.login_with_api_key --key-file wrong || echo \"exit code $?\"",
+                &[
+                    "login refused by the server: auth.login_with_api_key: the credentials are invalid",
+                    "exit code 8",
+                ],
+            ),
+            (
+                "steadfast call ws://127.0.0.1:6000/api/current pool.query --class read || echo \"exit code $?\"",
+                &["ENOTAUTHENTICATED", "exit code 1"],
+            ),
+        ],
         is_killed: false,
         has_one_folder: false,
+    },
+    Document {
+        path: "docs/how-to/expired-session.md",
+        outputs: &[
+            (
+                "python3 before.py",
+                &[
+                    "pool.query before: ok",
+                    "ping of the connection: True",
+                    "core.ping: ok",
+                    "pool.query: failed: ENOTAUTHENTICATED, 207",
+                    "pool.query again: failed: ENOTAUTHENTICATED, 207",
+                ],
+            ),
+            (
+                "python3 after.py",
+                &[
+                    "core.ping: ok",
+                    "the session has expired: logging in again",
+                    "pool.query: ok",
+                    "pool.query again: ok",
+                ],
+            ),
+            (
+                "steadfast call ws://127.0.0.1:6000/api/current pool.query --class read --login auth.login_with_api_key --key-file key",
+                &["tank"],
+            ),
+        ],
+        is_killed: false,
+        has_one_folder: true,
     },
 ];
 

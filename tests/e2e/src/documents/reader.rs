@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many lines of an output an error shows.
 const SHOWN_LINES: usize = 20;
 /// The ends of commands that run until a reader stops them, in addition to servers, and the text with which they are ready.
-const ENDLESS: [(&str, &str); 9] = [
+const ENDLESS: [(&str, &str); 11] = [
     ("--subscribe news", "subscribed"),
     ("--subscribe lobby", "subscribed"),
     ("node news.mjs", "hello"),
@@ -36,6 +36,8 @@ const ENDLESS: [(&str, &str); 9] = [
     ("steadfast lab emulate truenas", "is listening on"),
     ("--socket nas.sock", "is listening on"),
     ("--token-file token", "is listening on"),
+    ("--tls-self-signed nas.pem", "is listening on"),
+    ("--allow 192.0.2.1", "is listening on"),
 ];
 /// The command that the reader repeats after the kill.
 const PUBLISH: &str = "target/release/steadfast connect ws://127.0.0.1:8000 --publish news";
