@@ -9,6 +9,7 @@ mod manifests;
 mod places;
 mod portability;
 mod prose;
+mod requirements;
 mod source;
 mod words;
 
@@ -56,7 +57,7 @@ impl fmt::Display for Finding {
 
 type Check = fn(&Tree) -> Vec<Finding>;
 
-const CHECKS: [Check; 20] = [
+const CHECKS: [Check; 21] = [
     source::headers,
     source::lengths,
     source::names,
@@ -75,6 +76,7 @@ const CHECKS: [Check; 20] = [
     portability::conditions,
     portability::dependencies,
     known_bad::named,
+    requirements::evidence,
     words::replaced,
     words::doc_comments,
 ];
