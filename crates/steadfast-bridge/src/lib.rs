@@ -1,4 +1,4 @@
-//! A bridge: one resilient session to a `TrueNAS` server, which any number of local programs share.
+//! A bridge: one resilient session to a TrueNAS server, which any number of local programs share.
 //!
 //! Programs in any language connect to a Unix socket of this machine and speak JSON-RPC 2.0, as they would to the server.
 //! [`Bridge`] is the state machine: ids, fair shares, subscriptions, what is replied without the server, and what became

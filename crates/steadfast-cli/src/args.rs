@@ -228,7 +228,6 @@ pub(crate) enum Command {
     Call(call::Call),
     /// Share one resilient session to a TrueNAS server between programs of this machine
     #[command(after_help = bridge::EXAMPLES)]
-    #[expect(clippy::doc_markdown, reason = "help texts are no Markdown")]
     Bridge(bridge::Bridge),
     /// Check, back up, restore or repair the log in a data directory, or remove channels from it
     #[command(subcommand, after_help = LOG_EXAMPLES)]
@@ -457,7 +456,6 @@ pub(crate) enum LabDriver {
     /// JSON-RPC 2.0 calls over a WebSocket
     Jsonrpc,
     /// Calls of methods of the TrueNAS emulator
-    #[expect(clippy::doc_markdown, reason = "help texts are no Markdown")]
     Truenas,
 }
 

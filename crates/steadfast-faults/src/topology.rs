@@ -43,7 +43,7 @@ pub enum ClientKind {
     HttpPoll,
     /// The adapter that makes JSON-RPC 2.0 calls over a WebSocket.
     Jsonrpc,
-    /// The adapter that logs in to a `TrueNAS` and calls its methods.
+    /// The adapter that logs in to a TrueNAS and calls its methods.
     Truenas,
     /// A program of the scenario's author.
     Exec,

@@ -8,7 +8,7 @@
 //! - [`slow_links`] lets clients recover over links of a few kbit/s; [`namespaces`] separates such runs from the machine.
 //! - [`failover`] moves the client library between two gateways, one of which is made unavailable.
 //! - [`proxy_clients`] lets published clients of Toxiproxy drive the proxy, and measures what they set.
-//! - [`truenas_clients`] lets a published client of `TrueNAS` use the emulator.
+//! - [`truenas_clients`] lets a published client of TrueNAS use the emulator.
 //! - [`documents`] runs every command and sample of the documents, and [`examples`] the services among the examples of the
 //!   client library.
 //! - [`lab_run`] runs one scenario of the lab, and reads its report.

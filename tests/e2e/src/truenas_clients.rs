@@ -1,4 +1,4 @@
-//! A published client of `TrueNAS` uses `steadfast lab emulate truenas`, directly and over `steadfast bridge`.
+//! A published client of TrueNAS uses `steadfast lab emulate truenas`, directly and over `steadfast bridge`.
 //!
 //! The client is a program in `tests/third-party/truenas`, which prints what it observes; this module compares it.
 

@@ -1,4 +1,4 @@
-//! A published client of `TrueNAS` uses the emulator, unmodified.
+//! A published client of TrueNAS uses the emulator, unmodified.
 
 use steadfast_e2e::{binaries, truenas_clients};
 

@@ -25,7 +25,7 @@ use crate::client::session::{Request, Session, Settings};
 /// Requests of a client that are not taken yet; then the input is not read further.
 const REQUESTS_MAX: usize = 256;
 
-/// The account of the emulator of `TrueNAS`.
+/// The account of the emulator of TrueNAS.
 const API_KEY: &str = "1-steadfast0emulator0key0of0sixty0four0characters0for0tests0only00";
 
 /// The protocol that clients speak on top of JSON-RPC.

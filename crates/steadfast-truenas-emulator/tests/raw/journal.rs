@@ -211,11 +211,7 @@ fn a_create_that_is_cancelled_is_no_effect() {
     let mut rig = Rig::new();
     let connection = rig.logged_in();
 
-    rig.request(
-        connection,
-        CREATE,
-        json!([{"name": "tank/a"}]),
-    );
+    rig.request(connection, CREATE, json!([{"name": "tank/a"}]));
     rig.input(Input::Closed { connection });
     rig.advance(seconds(1));
 

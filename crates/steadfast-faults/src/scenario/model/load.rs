@@ -53,7 +53,7 @@ pub enum LoadDriver {
     HttpPoll,
     /// Make JSON-RPC 2.0 calls over a WebSocket.
     Jsonrpc,
-    /// Log in to a `TrueNAS` and call its methods.
+    /// Log in to a TrueNAS and call its methods.
     Truenas,
     /// A program that owns the clients and exchanges lines of JSON.
     Exec(DriverProgram),

@@ -1,4 +1,4 @@
-//! Calls of methods of a `TrueNAS`, with the JSON-RPC client of the library: writes that are sent once, and reads.
+//! Calls of methods of a TrueNAS, with the JSON-RPC client of the library: writes that are sent once, and reads.
 //!
 //! The clients log in with the API key of `steadfast lab emulate truenas`. What they report of a call is the outcome that
 //! the library returns to an application.
