@@ -269,6 +269,29 @@ fn the_end_of_a_subscription_that_was_rejected_is_sent_again_after_the_login() {
 }
 
 #[test]
+fn a_request_that_is_rejected_during_the_login_causes_no_second_one() {
+    let mut script = logged_in();
+    let feed = Feed::subscription("subscribe", Bytes::new(), "unsubscribe");
+    let id = script.subscribe(feed);
+    script.receive(r#"{"id":2,"result":"s1"}"#);
+    script.call("a", "", Class::Write);
+    script.receive(&expired(3));
+    script.handle(Input::UnsubscribeRequested { id });
+    script.take_sent();
+
+    script.receive(&expired(5));
+    assert_eq!(script.take_sent(), [""; 0], "the login is in progress");
+    script.receive(r#"{"id":4,"result":true}"#);
+
+    let sent = script.take_sent().join("\n");
+    assert!(
+        sent.contains("unsubscribe") && sent.contains("\"a\""),
+        "{sent}"
+    );
+    assert!(!sent.contains("hello"), "{sent}");
+}
+
+#[test]
 fn without_a_rule_the_error_is_the_outcome_of_the_call() {
     let login = TwoSteps::new(Renewal::SameConnection);
     let mut script = Script::new(settings().login(login));
