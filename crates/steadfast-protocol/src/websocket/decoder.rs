@@ -30,7 +30,7 @@ pub struct WebSocketLimits {
 /// decoder until the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebSocketEvent<'a, P = &'a [u8]> {
-    /// A complete message, or a [`Part`](super::Part) of one.
+    /// A complete message, or a [`Part`] of one.
     Message {
         /// Type of the message; the payload of [`MessageKind::Text`] is valid UTF-8.
         kind: MessageKind,
