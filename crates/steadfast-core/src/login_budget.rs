@@ -69,6 +69,12 @@ impl LoginBudget {
         }
     }
 
+    /// Gives back what [`Self::take`] took for a login that was not made, for example because the server was not reached.
+    pub fn refund(&mut self, calls: u32) {
+        let calls = usize_of(calls.clamp(1, self.settings.calls_max));
+        self.calls.truncate(self.calls.len().saturating_sub(calls));
+    }
+
     /// Whether nothing of it is used, so that it can be forgotten.
     pub fn is_unused(&mut self, now: Instant) -> bool {
         self.forget(now);
@@ -111,6 +117,19 @@ mod tests {
         assert_eq!(budget.take(at(59), 2), Err(at(60)));
         assert_eq!(budget.take(at(60), 2), Ok(()));
         assert_eq!(budget.take(at(60), 1), Err(at(70)));
+    }
+
+    #[test]
+    fn a_login_that_was_not_made_costs_nothing() {
+        let mut budget = LoginBudget::new(SETTINGS);
+        for second in 0..100 {
+            assert_eq!(budget.take(at(second), 2), Ok(()));
+            budget.refund(2);
+        }
+        assert!(budget.is_unused(at(0)));
+
+        budget.refund(2);
+        assert!(budget.is_unused(at(0)));
     }
 
     #[test]

@@ -101,11 +101,44 @@ impl LoginCost {
         }
     }
 
+    /// The login for which a dial has taken what it needs: it costs nothing unless a connection is made.
+    pub(crate) fn reserved(&self, host: &str) -> ReservedLogin {
+        ReservedLogin {
+            cost: self.clone(),
+            host: host.to_owned(),
+            is_made: false,
+        }
+    }
+
     /// Counts a login over an open connection, which is not delayed: there is one at a time.
     pub(crate) fn charge(&self, host: &str) {
         let now = self.limit.budgets.clock.now();
         let charge = |budget: &mut LoginBudget| budget.charge(now, self.calls);
         self.limit.with_budget(host, charge);
+    }
+}
+
+/// What a login needs, while its server is dialled.
+#[derive(Debug)]
+pub(crate) struct ReservedLogin {
+    cost: LoginCost,
+    host: String,
+    is_made: bool,
+}
+
+impl ReservedLogin {
+    /// The server is reached: the login follows.
+    pub(crate) fn made(mut self) {
+        self.is_made = true;
+    }
+}
+
+impl Drop for ReservedLogin {
+    fn drop(&mut self) {
+        if !self.is_made {
+            let refund = |budget: &mut LoginBudget| budget.refund(self.cost.calls);
+            self.cost.limit.with_budget(&self.host, refund);
+        }
     }
 }
 
@@ -130,6 +163,22 @@ mod tests {
         assert!(one.try_take("a") && other.try_take("a"));
         assert!(!one.try_take("a") && !other.try_take("a"));
         assert!(one.try_take("b"), "another host");
+    }
+
+    #[test]
+    fn a_login_is_counted_if_its_server_was_reached() {
+        let cost = cost(&LoginLimit::new(SETTINGS));
+
+        for _ in 0..10 {
+            assert!(cost.try_take("a"));
+            drop(cost.reserved("a"));
+        }
+        for _ in 0..2 {
+            assert!(cost.try_take("a"));
+            cost.reserved("a").made();
+        }
+
+        assert!(!cost.try_take("a"));
     }
 
     #[test]

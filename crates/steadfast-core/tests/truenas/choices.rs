@@ -30,7 +30,7 @@ fn without_scram_the_key_is_sent_with_the_user_name() {
     assert_eq!(
         plain().call(),
         format!(
-            r#"auth.login_ex [{{"api_key":"{KEY}","login_options":{{"reconnect_token":false,"user_info":false}},"mechanism":"API_KEY_PLAIN","username":"root"}}]"#
+            r#"auth.login_ex [{{"api_key":"{KEY}","login_options":{{"user_info":false}},"mechanism":"API_KEY_PLAIN","username":"root"}}]"#
         )
     );
 }

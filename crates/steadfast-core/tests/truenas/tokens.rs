@@ -61,6 +61,25 @@ fn a_token_that_is_not_accepted_is_followed_by_the_whole_login() {
 }
 
 #[test]
+fn a_server_that_does_not_know_tokens_is_asked_for_none() {
+    let login = TrueNasLogin::api_key("root").reconnect_tokens();
+    let steps = Steps::begin(login).result(r#"["API_KEY_PLAIN"]"#);
+    assert!(steps.call().contains(r#""reconnect_token":true"#));
+
+    let steps = steps.error(-32_602, "null");
+
+    assert!(
+        !steps.call().contains("reconnect_token"),
+        "{}",
+        steps.call()
+    );
+    let steps = steps.result(r#"{"response_type":"SUCCESS","authenticator":"LEVEL_1"}"#);
+    steps.assert_accepted();
+    let next = steps.again().result(r#"["API_KEY_PLAIN"]"#);
+    assert!(!next.call().contains("reconnect_token"), "{}", next.call());
+}
+
+#[test]
 fn a_busy_server_is_not_asked_again_at_once() {
     let steps = with_token().again().error(-32_001, r#"{"error":16}"#);
 

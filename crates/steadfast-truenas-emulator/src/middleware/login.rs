@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Middleware;
 use super::methods::user_info;
@@ -82,6 +82,7 @@ impl Middleware {
         let field = |name: &str| data.get(name).and_then(Value::as_str);
         let mechanism = field("mechanism");
         self.check_mechanism(call, mechanism.unwrap_or("PASSWORD_PLAIN"))?;
+        self.check_options(call, data)?;
         let proof = match mechanism {
             Some("SCRAM") => return self.scram(call, data),
             Some("API_KEY_PLAIN") => self.key_proof(field("username"), field("api_key"))?,
@@ -97,6 +98,21 @@ impl Middleware {
         };
         let login_options = data.get("login_options").cloned().unwrap_or_default();
         Ok(self.respond(call, proof, login_options))
+    }
+
+    /// Tokens exist from release 26 on; an option that a release does not know is rejected.
+    fn check_options(&self, call: &Call, data: &Map<String, Value>) -> Result<(), CallError> {
+        let options = data.get("login_options").and_then(Value::as_object);
+        let unknown = options.into_iter().flatten().find(|(name, _)| {
+            let has_tokens = self.version_of(call) >= ApiVersion::V26_0_0;
+            let is_known = *name == "user_info" || (*name == "reconnect_token" && has_tokens);
+            !is_known
+        });
+        unknown.map_or(Ok(()), |(name, _)| {
+            let attribute = format!("login_data.login_options.{name}");
+            let text = "Extra inputs are not permitted";
+            Err(CallError::invalid(&attribute, text, Errno::Invalid))
+        })
     }
 
     /// The second step of a login: a one-time password, or the last message of SCRAM.

@@ -208,6 +208,26 @@ fn reconnect_token(rig: &mut Rig) -> Value {
     login_ex(rig, connection, login)["result"]["reconnect_token"].clone()
 }
 
+#[test]
+fn tokens_cannot_be_requested_before_26_and_no_unknown_option_is_accepted() {
+    let mut rig = Rig::new();
+    let pinned = rig.open_at(Ipv4Addr::LOCALHOST.into(), ApiVersion::V25_10_5);
+    let newest = rig.open();
+
+    let old = login_ex(
+        &mut rig,
+        pinned,
+        key_login(json!({"reconnect_token": false})),
+    );
+    let unknown = login_ex(&mut rig, newest, key_login(json!({"ttl": 1})));
+    let known = login_ex(&mut rig, pinned, key_login(json!({"user_info": false})));
+
+    for reply in [old, unknown] {
+        assert_eq!(reply["error"]["code"], -32_602, "{reply}");
+    }
+    assert_eq!(known["result"]["response_type"], "SUCCESS");
+}
+
 fn response_type(rig: &mut Rig, connection: ConnectionId, token: &Value) -> Value {
     login_ex(rig, connection, token_login(token))["result"]["response_type"].clone()
 }

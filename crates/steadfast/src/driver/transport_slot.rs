@@ -132,8 +132,14 @@ impl Target {
     /// Dials with a permit, which is released when the dial completes or is dropped.
     fn dial(self, permit: Option<Permit>) -> Dialing {
         Box::pin(async move {
+            #[cfg(feature = "truenas")]
+            let login = self.login.map(|it| it.reserved(self.endpoint.host()));
             let outcome = self.connector.dial(&self.endpoint, self.plan).await;
             drop(permit);
+            #[cfg(feature = "truenas")]
+            if let (Some(login), Ok(_)) = (login, &outcome) {
+                login.made();
+            }
             outcome
         })
     }

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast::dialect::Dialect as _;
-use steadfast::jsonrpc::{Class, Client, Driver, ErrorObject, JsonRpc, LoginCall, LoginRequest};
+use steadfast::jsonrpc::{
+    Class, Client, Driver, ErrorObject, JsonRpc, LoginCall, LoginRequest, LoginVerdict,
+};
+use steadfast::retry_advice::{Action, RetryAdvice};
 use steadfast::{Endpoint, Secret};
 
 use super::outcome::Problem;
@@ -101,7 +104,8 @@ pub(super) fn read(
     }
     if let (Some(method), Some(key)) = (request.login.clone(), &request.key) {
         let login = move |key: &Secret| login(&method, key);
-        builder = builder.token(key.expose()).login(LoginCall::new(login));
+        let login = LoginCall::new(login).evaluate(login_verdict);
+        builder = builder.token(key.expose()).login(login);
     }
     let built = builder.build().map_err(|error| match &arguments.ca {
         Some(file) if matches!(error, steadfast::error::BuildError::Certificate) => Problem::new(
@@ -111,6 +115,23 @@ pub(super) fn read(
         Some(_) | None => Problem::new(error.to_string(), ""),
     });
     built.map(|(client, driver)| (request, client, driver))
+}
+
+/// A person reads the error of a login at once, also one after which a service would try again.
+fn login_verdict(outcome: &Result<Bytes, ErrorObject>) -> LoginVerdict {
+    let reason = match outcome {
+        Ok(result) if !matches!(result.as_ref(), b"false" | b"null") => {
+            return LoginVerdict::Accepted {
+                expires_after: None,
+            };
+        }
+        Ok(_) => "the credentials are invalid".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    LoginVerdict::Rejected {
+        reason,
+        advice: RetryAdvice::RETRY.with(Action::RenewCredentials),
+    }
 }
 
 const fn class(class: CallClass) -> Class {

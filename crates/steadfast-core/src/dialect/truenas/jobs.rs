@@ -359,6 +359,10 @@ impl Jobs {
         };
         job.poll = None;
         job.poll_at = now + interval;
+        if matches!(outcome, Err(CallError::Closed)) {
+            // There is no other connection: it is never known what becomes of the job.
+            return self.end(key, JobEnd::Unknown);
+        }
         let Some(views) = outcome.ok().and_then(|list| JobView::parse_list(&list)) else {
             return;
         };
@@ -453,9 +457,15 @@ impl Jobs {
         }
     }
 
-    fn abort(&mut self, key: JobKey) {
+    fn abort(&mut self, now: Instant, key: JobKey) {
         if let Some(job) = self.tracked.get_mut(&key) {
             job.is_aborting = true;
+            if !self.are_changes_arriving {
+                // An interruption would not have been noticed: the id may belong to another job.
+                job.is_confirmed = false;
+                job.poll = None;
+                job.poll_at = now;
+            }
         }
         self.abort_if_confirmed(key);
     }
@@ -539,7 +549,7 @@ impl Machine for Jobs {
                 method,
                 params,
             } => self.start(now, key, method, params),
-            Input::AbortRequested(key) => self.abort(key),
+            Input::AbortRequested(key) => self.abort(now, key),
             Input::Withdrawn(key) => {
                 self.tracked.remove(&key);
                 self.forget_early();

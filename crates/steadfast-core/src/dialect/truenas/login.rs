@@ -103,6 +103,8 @@ struct Memory {
     derived: Option<(KeyDerivation, DerivedKey)>,
     /// Redirects since the last login.
     redirects: u8,
+    /// The server does not know the option that requests a token, as before release 26.
+    has_no_tokens: bool,
 }
 
 impl TrueNasLogin {
@@ -207,13 +209,19 @@ impl TrueNasLogin {
     fn login_ex(&self, data: &Value) -> LoginRequest {
         let mut data = data.clone();
         if let Some(fields) = data.as_object_mut() {
-            let options = json!({
-                "user_info": false,
-                "reconnect_token": self.settings.uses_tokens,
-            });
+            // Servers reject options that they do not know.
+            let options = if self.requests_token() {
+                json!({"user_info": false, "reconnect_token": true})
+            } else {
+                json!({"user_info": false})
+            };
             fields.insert("login_options".to_owned(), options);
         }
         request("auth.login_ex", &json!([data]))
+    }
+
+    fn requests_token(&self) -> bool {
+        self.settings.uses_tokens && !self.memory.has_no_tokens
     }
 
     fn on_plain(&mut self, outcome: &Result<Bytes, ErrorObject>, can_be_old: bool) -> LoginStep {
@@ -221,6 +229,10 @@ impl TrueNasLogin {
         match outcome {
             Ok(result) => self.on_result(login_result(result)),
             Err(error) if is_old(error) && self.settings.kind == Kind::ApiKey => self.legacy(),
+            Err(error) if error.code == codes::INVALID_PARAMS && self.requests_token() => {
+                self.memory.has_no_tokens = true;
+                self.plain(can_be_old)
+            }
             Err(error) => LoginStep::Rejected(rejection_of(error)),
         }
     }

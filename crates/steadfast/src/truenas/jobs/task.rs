@@ -51,6 +51,8 @@ pub(super) struct Task {
     reports: BTreeMap<JobKey, Reports>,
     /// From the first job on.
     changes: Option<Subscription>,
+    /// Changes have arrived over `changes`.
+    has_begun: bool,
     calls: JoinSet<(CallToken, Result<Bytes, CallError>)>,
     clock: Clock,
     timer: Option<Pin<Box<Sleep>>>,
@@ -74,6 +76,7 @@ impl Task {
             machine: jobs::Jobs::new(JobReply::Id),
             reports: BTreeMap::new(),
             changes: None,
+            has_begun: false,
             calls: JoinSet::new(),
             clock: Clock::start(),
             timer: None,
@@ -85,10 +88,16 @@ impl Task {
             self.set_timer();
             match poll_fn(|context| self.poll(context)).await {
                 Wake::Command(command) => self.on_command(command),
-                Wake::Input(input) => self.handle(input),
+                Wake::Input(input) => {
+                    self.has_begun |= matches!(input, Input::ChangesBegan);
+                    self.handle(input);
+                }
                 Wake::ChangesEnded => {
                     self.changes = None;
-                    self.handle(Input::ChangesInterrupted);
+                    // A subscription that never began says nothing about the connection.
+                    if std::mem::take(&mut self.has_begun) {
+                        self.handle(Input::ChangesInterrupted);
+                    }
                 }
                 Wake::Released => return,
             }
