@@ -117,7 +117,7 @@ pub(super) fn read(
     built.map(|(client, driver)| (request, client, driver))
 }
 
-/// A person reads the error of a login at once, also one after which a service would try again.
+/// The caller reads the error of a login at once, also one after which a service would try again.
 fn login_verdict(outcome: &Result<Bytes, ErrorObject>) -> LoginVerdict {
     let reason = match outcome {
         Ok(result) if !matches!(result.as_ref(), b"false" | b"null") => {
