@@ -65,10 +65,11 @@ impl Program {
         Ok(())
     }
 
-    /// Adds a call that was at the front already; the queue may exceed its limits by what was in flight.
-    pub(crate) fn push_front(&mut self, call: PendingCall) {
+    /// Adds a call that was at the front already, in its place; the queue may exceed its limits by what was in flight.
+    pub(crate) fn push_again(&mut self, call: PendingCall) {
         self.queue_bytes = self.queue_bytes.saturating_add(call.bytes());
-        self.queue.push_front(call);
+        let place = self.queue.partition_point(|it| it.deadline < call.deadline);
+        self.queue.insert(place, call);
     }
 
     pub(crate) fn pop(&mut self) -> Option<PendingCall> {

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::io::{CallEnd, SessionState, TopicEvent};
 use crate::policy::MESSAGE_BYTES_MAX;
-use crate::request;
+use crate::{reply, request};
 
 /// Calls that only read: the session repeats them over the next connection.
 const READS: [&str; 10] = [
@@ -102,6 +102,7 @@ impl Upstream {
             .sent_message_bytes_max(MESSAGE_BYTES_MAX)
             .received_message_bytes_max(RECEIVED_BYTES_MAX)
             .calls_in_flight_max(SERVER_CALLS_MAX)
+            .too_many_calls(reply::codes::TOO_MANY_CALLS)
             .login(login_call(user.clone()))
             // The address of this machine is not permitted: only an operator can change that.
             .on_close(1008, RetryAdvice::GIVE_UP);
@@ -208,7 +209,7 @@ pub(crate) fn topic_event(event: SubscriptionEvent) -> Option<TopicEvent> {
             cause @ (UnsubscribeCause::TooMany(_)
             | UnsubscribeCause::Duplicate
             | UnsubscribeCause::Unsendable(_)
-            | _) => crate::reply::not_sent(&cause.to_string()),
+            | _) => reply::not_sent(&cause.to_string()),
         })),
         // Events of the server arrive as notifications.
         SubscriptionEvent::Item(_) | _ => None,
@@ -224,22 +225,31 @@ fn end_of(outcome: Result<Bytes, CallError>, is_read: bool) -> CallEnd {
     };
     match error {
         CallError::Rejected(error) => CallEnd::Error(error),
+        // Executing a read has no effect.
         CallError::Interrupted { maybe_executed } if maybe_executed || is_read => {
-            CallEnd::Interrupted { maybe_executed }
+            CallEnd::Interrupted {
+                maybe_executed: !is_read,
+            }
         }
-        CallError::TimedOut { maybe_executed } if maybe_executed || is_read => {
-            CallEnd::TimedOut { maybe_executed }
-        }
-        CallError::UnexpectedReply => CallEnd::Interrupted {
-            maybe_executed: true,
+        CallError::TimedOut { maybe_executed } if maybe_executed || is_read => CallEnd::TimedOut {
+            maybe_executed: !is_read,
         },
         CallError::Interrupted { .. }
         | CallError::TimedOut { .. }
         | CallError::Unsendable(_)
         | CallError::Busy
+        | CallError::ServerBusy
         | CallError::Closed
-        | CallError::Failed(_)
-        | _ => CallEnd::NotSent(error.to_string()),
+        | CallError::Failed(_) => CallEnd::NotSent(error.to_string()),
+        CallError::ResultTooLarge { .. } => CallEnd::Error(reply::outcome(
+            reply::codes::INTERRUPTED,
+            &format!("The server has executed the call: {error}"),
+            "interrupted",
+            !is_read,
+        )),
+        CallError::UnexpectedReply | _ => CallEnd::Interrupted {
+            maybe_executed: !is_read,
+        },
     }
 }
 
@@ -320,4 +330,52 @@ fn read_key(file: &Path) -> Result<String, String> {
         return Err(format!("the key in {shown} is empty"));
     }
     Ok(key.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_with_a_result_that_is_too_large_was_executed() {
+        for is_read in [false, true] {
+            let end = end_of(Err(CallError::ResultTooLarge { bytes: 1 << 30 }), is_read);
+
+            let CallEnd::Error(error) = end else {
+                panic!("{end:?}");
+            };
+            let data: serde_json::Value = serde_json::from_slice(&error.data.unwrap()).unwrap();
+            assert_eq!(error.code, reply::codes::INTERRUPTED);
+            assert_eq!(data["maybe_executed"], !is_read);
+        }
+    }
+
+    #[test]
+    fn a_call_that_the_server_had_no_time_for_was_not_executed() {
+        for error in [CallError::ServerBusy, CallError::Busy, CallError::Closed] {
+            let end = end_of(Err(error), false);
+
+            assert!(matches!(end, CallEnd::NotSent(_)), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_read_has_no_effect_whatever_became_of_it() {
+        let lost = CallError::Interrupted {
+            maybe_executed: true,
+        };
+
+        let read = end_of(Err(lost.clone()), true);
+        let write = end_of(Err(lost), false);
+
+        let maybe = |end: &CallEnd| {
+            matches!(
+                end,
+                CallEnd::Interrupted {
+                    maybe_executed: true
+                }
+            )
+        };
+        assert!(!maybe(&read) && maybe(&write), "{read:?}, {write:?}");
+    }
 }

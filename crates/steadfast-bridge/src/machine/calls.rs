@@ -142,7 +142,7 @@ impl Bridge {
         let mut call = flight.call;
         call.was_repeated = true;
         if let Some(owner) = self.programs.get_mut(&flight.program) {
-            owner.push_front(call);
+            owner.push_again(call);
         }
         // Otherwise the session was renewed in the meantime, or is being renewed.
         let is_current = flight.connection == self.session.connection;

@@ -113,6 +113,7 @@ impl Bridge {
                 for waiter in waiters {
                     self.reject_waiter(&waiter, &error);
                 }
+                self.outputs.push_back(Output::Unsubscribe { topic });
             }
         }
     }

@@ -29,7 +29,9 @@ impl Form {
     fn append(self, text: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Lines => {
-                out.extend_from_slice(text);
+                // Outside of strings, where JSON permits none, a line break is as good as a blank.
+                let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+                out.extend(text.iter().map(|it| if is_break(it) { b' ' } else { *it }));
                 out.push(b'\n');
             }
             Self::WebSocket => Frame::unfragmented(Opcode::Text, text).append_server(out),

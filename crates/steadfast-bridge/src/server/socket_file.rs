@@ -100,11 +100,27 @@ fn remove_leftover(path: &Path) -> Result<(), BindError> {
             path: path.to_owned(),
         });
     }
+    // Another program may listen there, which knows nothing of the lock.
+    if is_in_use(path) {
+        return Err(BindError::InUse {
+            path: path.to_owned(),
+        });
+    }
     fs::remove_file(path).map_err(|source| BindError::Socket {
         operation: "replace",
         path: path.to_owned(),
         source,
     })
+}
+
+/// Whether a process listens at a socket file. A full queue of connections is no reason to wait.
+fn is_in_use(path: &Path) -> bool {
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    connect().map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |()| true)
 }
 
 fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {

@@ -278,6 +278,25 @@ fn an_expired_session_is_renewed_once_and_the_rejected_calls_are_sent_again_once
 }
 
 #[test]
+fn calls_that_are_sent_again_keep_their_order() {
+    let mut world = World::connected(Policy::DEFAULT);
+    for (id, method) in [(1, "first"), (2, "second")] {
+        world.call(A, id, method);
+        world.pass(Duration::from_secs(1));
+    }
+    for at in 0..2 {
+        let data = Bytes::from_static(br#"{"error":207}"#);
+        let error = ErrorObject::new(-32_001, "").data(data);
+        let call = world.calls[at].call;
+        world.end(call, CallEnd::Error(error));
+    }
+
+    world.session(SessionState::Connected, 2);
+
+    assert_eq!(world.methods(), ["first", "second", "first", "second"]);
+}
+
+#[test]
 fn a_login_that_does_not_end_delays_calls_for_15_s_only() {
     let mut world = World::connected(Policy::DEFAULT);
     world.call(A, 1, "m");

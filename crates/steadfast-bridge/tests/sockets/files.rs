@@ -40,6 +40,19 @@ async fn the_socket_file_of_a_bridge_that_was_killed_is_replaced() {
 }
 
 #[tokio::test]
+async fn the_socket_of_another_program_that_listens_is_not_replaced() {
+    let folder = TempDir::new().unwrap();
+    let socket = folder.path().join("other.sock");
+    let other = UnixListener::bind(&socket).unwrap();
+
+    let error = bind(socket.clone()).await.unwrap_err();
+
+    assert!(matches!(error, BindError::InUse { .. }), "{error}");
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    drop(other);
+}
+
+#[tokio::test]
 async fn a_second_bridge_on_the_same_socket_is_refused_and_the_first_one_stays() {
     let lab = Lab::start().await;
 
