@@ -40,8 +40,8 @@ pub struct Settings {
 /// Why a bridge cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Another bridge uses the socket.
-    #[error("another bridge uses the socket {}", path.display())]
+    /// Another bridge, or another program, uses the socket.
+    #[error("another bridge or program uses the socket {}", path.display())]
     InUse {
         /// The path of the socket.
         path: PathBuf,
@@ -99,7 +99,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Another bridge uses the socket, the path is another file, the address is not loopback, or the operating system
+    /// Another bridge, or another program, uses the socket. the path is another file, the address is not loopback, or the operating system
     /// refuses.
     pub async fn bind(settings: Settings) -> Result<Self, BindError> {
         let (file, socket) = SocketFile::bind(&settings.socket)?;

@@ -45,7 +45,7 @@ Exit codes:
   0  ended by a signal
   1  failure, for example the server has rejected the key
   2  invalid arguments
-  3  another bridge uses the socket, or the port is in use";
+  3  another bridge or program uses the socket, or the port is in use";
 
 /// The arguments of `bridge`.
 #[derive(Args, Debug)]

@@ -62,7 +62,7 @@ fn a_second_bridge_on_the_same_socket_ends_with_the_code_of_a_port_in_use() {
     let (code, _, stderr) = ended(&output.unwrap());
     assert_eq!(code, Some(3), "{stderr}");
     assert!(
-        stderr.contains("another bridge uses the socket"),
+        stderr.contains("another bridge or program uses the socket"),
         "{stderr}"
     );
     assert_eq!(ended(&lab.call("core.ping --raw")).1, "pong\n");
