@@ -45,6 +45,16 @@ pub(crate) fn policy() -> Policy {
     policy
 }
 
+/// A server that gives tokens: release 26, without SCRAM, after which there are none.
+pub(crate) fn policy_with_tokens() -> Policy {
+    let mut policy = Policy {
+        offers_scram: false,
+        ..Policy::of_release(ApiVersion::V26_0_0, policy().accounts)
+    };
+    policy.call_time = Duration::from_millis(1);
+    policy
+}
+
 impl Nas {
     pub(crate) async fn start(policy: Policy) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

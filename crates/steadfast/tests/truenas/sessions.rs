@@ -4,7 +4,7 @@ use serde_json::Value;
 use steadfast::SessionEvent;
 use steadfast::truenas::{Client, LoginBudgetSettings, LoginLimit};
 
-use crate::nas::{Nas, TIME_LIMIT, policy, until, within};
+use crate::nas::{Nas, TIME_LIMIT, policy, policy_with_tokens, until, within};
 
 async fn me(client: &Client) -> Value {
     within(client.request("auth.me", &())).await.unwrap()
@@ -43,7 +43,7 @@ async fn ten_calls_over_an_expired_session_cause_one_login_and_all_succeed() {
 
 #[tokio::test]
 async fn a_restart_of_the_middleware_loses_the_token_and_the_client_logs_in_with_the_key() {
-    let nas = Nas::start(policy()).await;
+    let nas = Nas::start(policy_with_tokens()).await;
     let client = nas.builder().reconnect_tokens().connect().unwrap();
     client.ready(TIME_LIMIT).await.unwrap();
     let mut events = client.events();
@@ -64,7 +64,7 @@ async fn a_restart_of_the_middleware_loses_the_token_and_the_client_logs_in_with
 
 #[tokio::test]
 async fn a_token_spares_the_whole_login_after_a_lost_connection() {
-    let nas = Nas::start(policy()).await;
+    let nas = Nas::start(policy_with_tokens()).await;
     let client = nas.builder().reconnect_tokens().connect().unwrap();
     client.ready(TIME_LIMIT).await.unwrap();
     let mut events = client.events();
@@ -78,6 +78,16 @@ async fn a_token_spares_the_whole_login_after_a_lost_connection() {
     me(&client).await;
     assert_eq!(nas.executed("auth.mechanism_choices").await, 1);
     assert_eq!(nas.executed("auth.login_ex").await, 2);
+}
+
+#[tokio::test]
+async fn a_release_that_has_no_tokens_accepts_the_login_without() {
+    let nas = Nas::start(policy()).await;
+    let client = nas.builder().reconnect_tokens().connect().unwrap();
+
+    client.ready(TIME_LIMIT).await.unwrap();
+
+    me(&client).await;
 }
 
 #[tokio::test]
