@@ -40,6 +40,10 @@ export class SdkClient {
     return client;
   }
 
+  get isSubscribed() {
+    return this.#subscription.state === "subscribed";
+  }
+
   /** Publishes each stroke with a new idempotency key, and repeats it with the same key until it is acknowledged. */
   async draw(strokes) {
     await Promise.all(strokes.map((data) => this.#publish(data, randomUUID())));
