@@ -21,6 +21,7 @@ fn a_refused_connection_is_tried_again_until_the_time_limit() {
         &format!("{reason}; trying again until the 2 s of --timeout are over"),
         &format!("error: not sent within 2 s: {reason}"),
         "No program listens there. Check host and port in the URL, and that the server runs.",
+        "If it restarts, a longer --timeout waits for it.",
     ];
     assert_eq!(run, ended(8, &line, &lines));
 }
@@ -112,6 +113,22 @@ fn a_server_that_is_not_available_is_tried_again() {
     );
     assert_eq!(run, ended(0, "1\n", &[&line]));
     server.finish();
+}
+
+/// Its proxy is up before its API, and replies with status 502 until then.
+#[test]
+fn a_server_that_is_still_starting_at_the_time_limit_says_how_to_wait_for_it() {
+    let server = sending(b"HTTP/1.1 502 Bad Gateway\r\n\r\n");
+
+    let run = call(&server.url, "add --timeout 2");
+
+    let reason = format!("{} is not available (HTTP status 502)", server.address);
+    let lines = [
+        &format!("{reason}; trying again until the 2 s of --timeout are over"),
+        &format!("error: not sent within 2 s: {reason}"),
+        "Check the server, and the proxy before it. If it restarts, a longer --timeout waits for it.",
+    ];
+    assert_eq!(run, ended(8, "", &lines));
 }
 
 #[test]

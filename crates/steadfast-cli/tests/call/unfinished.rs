@@ -1,7 +1,7 @@
 //! Calls without a reply: whether they were sent decides the exit code, and the class whether they are repeated.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Child;
+use std::process::{Child, ChildStderr};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -105,6 +105,46 @@ fn a_read_is_repeated_over_the_next_connection() {
 }
 
 #[test]
+fn a_read_survives_a_server_that_restarts_and_each_attempt_has_its_reason_on_request() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let url = format!("ws://{address}");
+    let mut child = command(&url, "add --class read -v").spawn().unwrap();
+    let mut messages = BufReader::new(child.stderr.take().unwrap());
+    let mut connection = Connection::accept(&listener);
+    connection.receive().unwrap();
+    drop(listener);
+    connection.close(1001, "restart");
+    read_until(
+        &mut messages,
+        "closed by the server with code 1001: restart; next attempt in ",
+    );
+    read_until(
+        &mut messages,
+        &format!("connection refused by {address}; next attempt in "),
+    );
+    // Its proxy is up before its API.
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    let (mut socket, _) = listener.accept().unwrap();
+    std::io::Read::read(&mut socket, &mut [0; 4096]).unwrap();
+    std::io::Write::write_all(&mut socket, b"HTTP/1.1 502 Bad Gateway\r\n\r\n").unwrap();
+    drop(socket);
+    read_until(
+        &mut messages,
+        &format!("{address} is not available (HTTP status 502); next attempt in "),
+    );
+    let mut connection = Connection::accept(&listener);
+    let request = connection.receive().unwrap();
+    read_until(&mut messages, "connected; calling add");
+    connection.reply(&request, "\"result\":1");
+    connection.wait_for_end();
+
+    let run = finish(child);
+
+    assert_eq!(run, ended(0, "1\n", &[]));
+}
+
+#[test]
 fn a_read_that_cannot_be_repeated_may_have_been_executed() {
     let server = Server::start(|listener| {
         let mut connection = Connection::accept(&listener);
@@ -188,16 +228,21 @@ fn a_signal_says_whether_the_call_was_sent() {
 fn interrupted(url: &str, arguments: &str, printed: &str) -> Ended {
     let mut child: Child = command(url, arguments).spawn().unwrap();
     let mut messages = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains(printed) {
-        line.clear();
-        assert_ne!(messages.read_line(&mut line).unwrap(), 0, "{printed}");
-    }
+    read_until(&mut messages, printed);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let mut stderr = String::new();
     std::io::Read::read_to_string(&mut messages, &mut stderr).unwrap();
     Ended {
         stderr,
         ..finish(child)
+    }
+}
+
+/// Reads lines until one contains this.
+fn read_until(messages: &mut BufReader<ChildStderr>, expected: &str) {
+    let mut line = String::new();
+    while !line.contains(expected) {
+        line.clear();
+        assert_ne!(messages.read_line(&mut line).unwrap(), 0, "{expected}");
     }
 }

@@ -87,7 +87,8 @@ fn dial(request: &Request, kind: DialErrorKind, text: &str) -> Problem {
     match kind {
         DialErrorKind::Refused => Problem::new(
             format!("connection refused by {}", endpoint.socket_address()),
-            "No program listens there. Check host and port in the URL, and that the server runs.",
+            "No program listens there. Check host and port in the URL, and that the server runs.\n\
+             If it restarts, a longer --timeout waits for it.",
         ),
         DialErrorKind::NameNotFound => Problem::new(
             format!("no address found for the host name {}", endpoint.host()),
@@ -126,7 +127,7 @@ fn http(request: &Request, status: u16, text: &str) -> Problem {
         ),
         _ if is_temporary(status) => Problem::new(
             format!("{server} is not available (HTTP status {status})"),
-            "Check the server, and the proxy before it.",
+            "Check the server, and the proxy before it. If it restarts, a longer --timeout waits for it.",
         ),
         _ => Problem::new(
             format!("no WebSocket at {path} of {server} (HTTP status {status})"),

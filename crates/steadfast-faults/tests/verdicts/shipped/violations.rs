@@ -103,7 +103,10 @@ pub(super) const BREAKS: &[Break] = &[
     ("link-reset", "seen-as-a-reset", |run| {
         change_cause(run, LossCause::Fin);
     }),
-    ("link-reset", "connected-again-within-2s", attempt_in_vain),
+    ("link-reset", "connected-again-within-2s", |run| {
+        let (client, lost) = run.victim();
+        attempt_in_vain(run, client, lost);
+    }),
     ("link-slow", "no-client-disconnected", disconnect),
     ("link-slow", "no-client-stalled", stall),
     (
@@ -128,6 +131,12 @@ pub(super) const BREAKS: &[Break] = &[
         "nothing-but-a-fault-ended-a-connection",
         disconnect,
     ),
+    ("truenas-field-report", "connected-again-within-2s", |run| {
+        let readers = of_load(run, "readers");
+        let of_reader = |(client, _): &(ClientId, Instant)| readers.contains(client);
+        let (client, lost) = run.losses().find(of_reader).unwrap();
+        attempt_in_vain(run, client, lost);
+    }),
     (
         "truenas-field-report",
         "calls-settled-within-1s",
@@ -453,8 +462,7 @@ fn unbalance(run: &mut Run) {
 }
 
 /// An attempt that does not end.
-fn attempt_in_vain(run: &mut Run) {
-    let (client, lost) = run.victim();
+fn attempt_in_vain(run: &mut Run, client: ClientId, lost: Instant) {
     run.silence(client, lost);
     push(run, lost + MILLI, client, ClientEvent::Attempting);
 }
