@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod many_channels;
 pub mod namespaces;
 pub mod proxy_clients;
+pub mod rpc_server;
 pub(crate) mod sdk;
 pub mod slow_links;
 pub mod third_party;

@@ -1,10 +1,10 @@
 //! The gateway with third-party clients: every feature, load over kills and restarts, many channels at once, and what it
-//! does not support.
+//! does not support. And a third-party server with the client library.
 
 use serde_json::{Value, json};
 use steadfast_e2e::edges::{self, Part};
 use steadfast_e2e::kills::{self, Plan};
-use steadfast_e2e::{binaries, many_channels, walk};
+use steadfast_e2e::{binaries, many_channels, rpc_server, walk};
 
 #[test]
 fn every_feature_works_with_third_party_clients() {
@@ -83,4 +83,18 @@ fn half_an_emoji_from_the_sdk_fails_only_its_command() {
         })
     });
     assert_eq!(cases, expected);
+}
+
+#[test]
+fn a_third_party_server_for_json_rpc_executes_calls_notifications_and_batches_of_the_client() {
+    let outcome = rpc_server::run_calls();
+
+    outcome.unwrap();
+}
+
+#[test]
+fn a_third_party_server_for_json_rpc_that_is_killed_under_load_executes_no_call_twice() {
+    let outcome = rpc_server::run_kill();
+
+    outcome.unwrap();
 }
