@@ -197,7 +197,7 @@ pub(crate) fn precommit() -> Result<()> {
 }
 
 /// Installs with apt what is missing: Python's `venv`, a browser with fonts for the tests of the page, libfaketime for the
-/// test with a wall clock that jumps, `tc` and `nft` for those of links, and the servers that the lab starts.
+/// test with a wall clock that jumps, `tc` and `nft` for those of links, the servers that the lab starts, and Go for a sample.
 /// The Makefile installs the C compiler, which is necessary to build this program.
 fn system_packages() -> Result<()> {
     let mut missing = Vec::new();
@@ -221,6 +221,10 @@ fn system_packages() -> Result<()> {
     // The links of the lab.
     if !is_available("/usr/sbin/nft", &["--version"]) {
         missing.push("nftables");
+    }
+    // The sample in Go of a page.
+    if !is_available("go", &["version"]) {
+        missing.push("golang-go");
     }
     missing.extend(missing_servers());
     if missing.is_empty() {

@@ -13,7 +13,7 @@ pub(super) struct Document {
     pub(super) has_one_folder: bool,
 }
 
-pub(super) const DOCUMENTS: [Document; 6] = [
+pub(super) const DOCUMENTS: [Document; 7] = [
     Document {
         path: "README.md",
         outputs: &[
@@ -129,6 +129,18 @@ pub(super) const DOCUMENTS: [Document; 6] = [
         ],
         is_killed: false,
         has_one_folder: false,
+    },
+    Document {
+        path: "docs/how-to/bridge-go.md",
+        outputs: &[
+            ("go run nas.go tank/go", &["created tank/go"]),
+            (
+                "go run nas.go tank/lost",
+                &["no reply: does the dataset exist?", "created tank/lost"],
+            ),
+        ],
+        is_killed: false,
+        has_one_folder: true,
     },
 ];
 

@@ -91,7 +91,7 @@ impl Reader {
                     self.command(line, false)?;
                 }
             }
-            "js" | "rust" | "python" | "bash" | "perl" => self.save(&item.text)?,
+            "js" | "rust" | "python" | "bash" | "perl" | "go" => self.save(&item.text)?,
             "toml" if has_file_name(&item.text) => self.save(&item.text)?,
             "toml" => self.check_configuration(&item.text)?,
             // What a command prints, shortened; the commands have outputs that are checked.
