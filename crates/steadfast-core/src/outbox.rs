@@ -294,6 +294,11 @@ impl<M: Message> Outbox<M> {
         self.in_flight
     }
 
+    /// Whether the loss of the connection would end a message that is in flight, because it must not be sent again.
+    pub(crate) fn has_unrepeatable_in_flight(&self) -> bool {
+        self.in_flight > 0 && self.entries.iter().any(OutboxEntry::ends_with_connection)
+    }
+
     /// Messages that wait to be sent, for the first time or again.
     pub(crate) fn queued(&self) -> usize {
         self.entries.len() - self.in_flight

@@ -288,6 +288,15 @@ impl<C: Call> PendingCalls<C> {
         self.pending.front().is_some_and(|it| it.command.is_some())
     }
 
+    /// Whether the loss of the connection would end a call that is in flight, because it must not be sent again.
+    pub(crate) fn has_unrepeatable_in_flight(&self) -> bool {
+        let in_flight = self.pending.iter().take(self.sent);
+        let losses_max = self.losses_max;
+        in_flight
+            .into_iter()
+            .any(|it| !it.call.is_idempotent() || it.losses.saturating_add(1) >= losses_max)
+    }
+
     /// The earliest deadline, or the end of a pause.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let deadlines = self.deadlines.first().into_iter();
@@ -397,6 +406,29 @@ mod tests {
             1 => Just(Step::LoseConnection),
             1 => Just(Step::Expire),
         ]
+    }
+
+    #[test]
+    fn a_call_in_flight_can_be_repeated_unless_the_next_loss_ends_it() {
+        let mut calls = PendingCalls::new(CALLS_MAX, 3, 2);
+        let is_unrepeatable_in_flight = |calls: &mut PendingCalls<Call>, is_idempotent, number| {
+            let deadline = Instant::from_nanos(9);
+            let queued = calls.enqueue::<()>(CallId(number), call(is_idempotent), deadline);
+            assert_eq!(queued, Ok(()));
+            assert!(calls.send_next(Instant::START, 1).is_some());
+            calls.has_unrepeatable_in_flight()
+        };
+        assert!(!is_unrepeatable_in_flight(&mut calls, true, 1));
+        calls.on_connection_lost::<()>(false);
+        assert!(!calls.has_unrepeatable_in_flight(), "it is not in flight");
+        assert!(calls.send_next(Instant::START, 2).is_some());
+        assert!(
+            calls.has_unrepeatable_in_flight(),
+            "the second loss ends it"
+        );
+        calls.complete(2);
+
+        assert!(is_unrepeatable_in_flight(&mut calls, false, 2));
     }
 
     proptest! {

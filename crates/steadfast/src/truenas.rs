@@ -16,7 +16,9 @@
 //!
 //! - **The login** uses the strongest mechanism that the server offers, and never a weaker one than before, see
 //!   [`TrueNasLogin`]. It is renewed before the greatest age of a session, by another connection that replaces the present
-//!   one, and is made again over the open connection when the server no longer knows the client.
+//!   one, and is made again over the open connection when the server no longer knows the client. For the renewal, 72 % of
+//!   the greatest age is waited for, and then until no write is in flight; from 30 s before 80 % on it is made whatever is in
+//!   flight.
 //! - **Temporary failures are waited for, permanent ones end the session** with a
 //!   [`DisconnectCause::LoginFailed`](crate::DisconnectCause::LoginFailed) that has a [`LoginErrorKind`].
 //! - **The logins of a process** at one server are fewer than it permits, see [`LoginLimit`].

@@ -50,4 +50,8 @@ pub enum MigrationError {
     /// The present connection was lost, or the session was closed, before the server accepted the client.
     #[error("the session lost its connection or was closed")]
     Abandoned,
+    /// A request that must not be repeated was in flight over the present connection, and the renewal can wait. It is tried
+    /// again later.
+    #[error("a request that must not be repeated was in flight")]
+    RequestInFlight,
 }

@@ -15,7 +15,8 @@ use crate::liveness::{Action as LivenessAction, Liveness};
 use crate::retry_advice::{Action, RetryAdvice};
 
 /// The longest time that requests in flight delay the switch to an accepted standby, in which new requests wait.
-/// Afterwards they end as those of a lost connection.
+/// Afterwards they end as those of a lost connection; but if the switch only renews a login in time, it is tried again later
+/// instead of ending a request that must not be repeated.
 pub const SWITCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that is to replace the present one.
@@ -23,6 +24,7 @@ pub const SWITCH_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Standby {
     pub(super) attempt: Attempt,
     pub(super) endpoint: EndpointId,
+    pub(super) reason: MigrationReason,
     pub(super) stage: StandbyStage,
 }
 
@@ -175,6 +177,7 @@ impl Link {
         let standby = Standby {
             attempt: self.next_attempt(),
             endpoint: target,
+            reason,
             stage: StandbyStage::Dialing {
                 deadline: Some(now + self.settings.connect_timeout),
             },
@@ -201,6 +204,23 @@ impl Link {
     pub fn is_switching(&self) -> bool {
         let stage = self.standby.as_ref().map(|it| &it.stage);
         matches!(stage, Some(StandbyStage::Accepted { .. }))
+    }
+
+    /// Whether the standby waits for a switch that renews the login.
+    pub(crate) fn is_switching_for_renewal(&self) -> bool {
+        let reason = self.standby.as_ref().map(|it| it.reason);
+        self.is_switching() && reason == Some(MigrationReason::Renewal)
+    }
+
+    /// Whether the time is over that requests in flight delay the switch.
+    pub(crate) fn is_switch_overdue(&self, now: Instant) -> bool {
+        let stage = self.standby.as_ref().map(|it| &it.stage);
+        matches!(stage, Some(StandbyStage::Accepted { switch_by, .. }) if now >= *switch_by)
+    }
+
+    /// Gives the standby up, because a request in flight must not be interrupted.
+    pub(crate) fn give_up_renewal(&mut self) {
+        self.abandon_standby_because(MigrationError::RequestInFlight);
     }
 
     pub(super) fn standby_dialled(&mut self, now: Instant) {
@@ -334,10 +354,14 @@ impl Link {
 
     /// Ends a standby for a reason that has nothing to do with it.
     pub(super) fn abandon_standby(&mut self) {
+        self.abandon_standby_because(MigrationError::Abandoned);
+    }
+
+    fn abandon_standby_because(&mut self, error: MigrationError) {
         self.abort_standby_transport();
         if let Some(standby) = self.standby.take() {
             self.endpoints.on_inconclusive(standby.endpoint);
-            self.end_standby(&standby, MigrationError::Abandoned);
+            self.end_standby(&standby, error);
         }
     }
 

@@ -146,6 +146,11 @@ impl<M: Message> OutboxEntry<M> {
             && self.outgoing.message.delivery() != Delivery::AtLeastOnce
     }
 
+    /// Whether the message is in flight, and would not be sent again after a loss.
+    pub(super) fn ends_with_connection(&self) -> bool {
+        self.is_in_flight() && self.outgoing.message.delivery() != Delivery::AtLeastOnce
+    }
+
     /// Whether the message is not in flight, and its time to live or its resend window has passed.
     pub(super) fn is_expired(&self, now: Instant, resend_window: Duration) -> bool {
         !self.is_in_flight() && self.expiry(resend_window).is_some_and(|at| now >= at)

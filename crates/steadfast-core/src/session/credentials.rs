@@ -1,10 +1,11 @@
 //! The credentials of a session: fetched before an attempt that needs them, and renewed over an open connection.
 
+use std::mem;
 use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-use super::Session;
+use super::{Pending, Session};
 use crate::backoff::retry_delay;
 use crate::dialect::{Dialect, Outcome, Renewal, Request};
 use crate::event::{LoginErrorKind, SessionEvent};
@@ -14,8 +15,12 @@ use crate::secret::Secret;
 
 /// Credentials are renewed when this part of their lifetime is left, so that they do not expire while they are fetched.
 const RENEWAL_MARGIN: u32 = 10;
-/// The longest such time.
+/// The longest such time. A renewal by another connection begins earlier, when [`RENEWAL_MARGIN`] is left whatever the
+/// lifetime, as soon as no request is in flight that must not be repeated; at this time it no longer waits for that.
 const RENEWAL_MARGIN_MAX: Duration = Duration::from_secs(30);
+
+/// The longest time that such a request delays a renewal because the application has replaced the credentials.
+const REPLACEMENT_DELAY_MAX: Duration = Duration::from_mins(1);
 
 /// The shortest time from an acceptance to the next renewal, so that a peer whose credentials expire at once does not
 /// cause one fetch after the other.
@@ -39,6 +44,10 @@ pub(super) struct Credentials {
     fetch_until: Option<Instant>,
     /// When those of the open connection are renewed.
     renew_at: Option<Instant>,
+    /// From when on another connection renews them also if that interrupts requests.
+    renew_by: Option<Instant>,
+    /// They are renewed as soon as no request is in flight that must not be repeated.
+    is_renewal_delayed: bool,
     /// Failed renewals since the last success.
     failures: u32,
     /// The request that authenticates the open connection while it has no reply, and when that is overdue.
@@ -59,6 +68,8 @@ impl Credentials {
             last_fetch: FetchId::default(),
             fetch_until: None,
             renew_at: None,
+            renew_by: None,
+            is_renewal_delayed: false,
             failures: 0,
             request: None,
             are_newer_than_handshake: false,
@@ -89,17 +100,26 @@ impl Credentials {
     ) {
         self.failures = 0;
         self.request = None;
+        self.is_renewal_delayed = false;
         let can_renew = self.can_fetch || renewal != Renewal::OtherCredentials;
-        self.renew_at = expires_after.filter(|_| can_renew).map(|time| {
-            let margin = (time / RENEWAL_MARGIN).min(RENEWAL_MARGIN_MAX);
+        let time = expires_after.filter(|_| can_renew);
+        let before_end = |time: Duration, margin: Duration| {
             now + time.saturating_sub(margin).max(RENEWAL_INTERVAL_MIN)
-        });
+        };
+        let latest = |time| before_end(time, (time / RENEWAL_MARGIN).min(RENEWAL_MARGIN_MAX));
+        self.renew_by = time.map(latest);
+        self.renew_at = match renewal {
+            Renewal::OtherConnection => time.map(|time| before_end(time, time / RENEWAL_MARGIN)),
+            Renewal::OtherCredentials | Renewal::SameConnection => self.renew_by,
+        };
     }
 
     /// Without a connection, or with one that is closing, nothing is renewed: an attempt fetches what it needs.
     pub(super) const fn on_connection_ended(&mut self) {
         self.fetch_until = None;
         self.renew_at = None;
+        self.renew_by = None;
+        self.is_renewal_delayed = false;
         self.request = None;
         self.are_newer_than_handshake = false;
     }
@@ -168,6 +188,9 @@ impl<D: Dialect> Session<D> {
     pub(super) fn credentials_replaced(&mut self, now: Instant, credentials: Secret) {
         self.pending.credentials.last_fetch.0 += 1;
         self.pending.credentials.fetch_until = None;
+        let delayed_until = now + REPLACEMENT_DELAY_MAX;
+        let renew_by = &mut self.pending.credentials.renew_by;
+        *renew_by = Some(renew_by.map_or(delayed_until, |at| at.min(delayed_until)));
         self.use_credentials(now, credentials);
     }
 
@@ -190,8 +213,7 @@ impl<D: Dialect> Session<D> {
             return;
         }
         if self.dialect.renewal() == Renewal::OtherConnection {
-            self.pending.credentials.renew_at = Some(now + RENEWAL_CONNECTION_INTERVAL);
-            return self.link.renew(now);
+            return self.renew_connection(now);
         }
         let request = Request::Authenticate(&self.pending.credentials.current);
         if let Err(problem) = self.dialect.check(request) {
@@ -203,6 +225,39 @@ impl<D: Dialect> Session<D> {
             return;
         }
         self.send_credentials(now);
+    }
+
+    /// Another connection replaces the present one, unless that would interrupt a request that must not be repeated, and
+    /// there is time to wait for it.
+    fn renew_connection(&mut self, now: Instant) {
+        let is_delayed = self.is_renewal_waiting_for_requests(now);
+        let credentials = &mut self.pending.credentials;
+        credentials.is_renewal_delayed = is_delayed;
+        if is_delayed {
+            credentials.renew_at = credentials.renew_by;
+        } else {
+            credentials.renew_at = Some(now + RENEWAL_CONNECTION_INTERVAL);
+            self.link.renew(now);
+        }
+    }
+
+    /// Whether a renewal by another connection has time to wait for a request that must not be repeated.
+    pub(super) fn is_renewal_waiting_for_requests(&self, now: Instant) -> bool {
+        let Pending { outbox, calls, .. } = &self.pending;
+        self.pending.credentials.renew_by.is_some_and(|by| now < by)
+            && (calls.has_unrepeatable_in_flight() || outbox.has_unrepeatable_in_flight())
+    }
+
+    /// Begins a renewal for which a request had to have its reply first.
+    pub(super) fn start_delayed_renewal(&mut self, now: Instant) {
+        if self.pending.credentials.is_renewal_delayed
+            && self.link.is_connected()
+            && !self.relogin.is_in_progress()
+            && !self.is_renewal_waiting_for_requests(now)
+        {
+            self.renew_connection(now);
+            self.follow_link(now);
+        }
     }
 
     /// Authenticates the open connection, whatever the protocol permits while it is authenticated.
@@ -226,7 +281,7 @@ impl<D: Dialect> Session<D> {
         self.adopt_log();
         let credentials = &mut self.pending.credentials;
         credentials.on_accepted(now, expires_after, self.dialect.renewal());
-        if std::mem::take(&mut credentials.are_newer_than_handshake) {
+        if mem::take(&mut credentials.are_newer_than_handshake) {
             self.authenticate(now);
         }
     }
@@ -336,8 +391,11 @@ impl<D: Dialect> Session<D> {
             .renew_at
             .is_some_and(|at| now >= at)
         {
-            self.pending.credentials.renew_at = None;
-            if self.pending.credentials.can_fetch {
+            let credentials = &mut self.pending.credentials;
+            credentials.renew_at = None;
+            let is_delayed = mem::take(&mut credentials.is_renewal_delayed);
+            // Those of a delayed renewal were fetched before.
+            if credentials.can_fetch && !is_delayed {
                 self.fetch_credentials(now, RenewalReason::Expiring);
             } else {
                 self.authenticate(now);

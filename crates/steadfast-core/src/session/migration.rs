@@ -212,10 +212,23 @@ impl<D: Dialect> Session<D> {
             && !self.pending.calls.has_in_flight()
             && !self.link.is_write_blocked();
         let standby = self.standby.as_ref();
-        if is_quiet || standby.is_some_and(|it| it.has_too_much_unread()) {
+        let is_full = standby.is_some_and(|it| it.has_too_much_unread());
+        if is_quiet || (is_full && !self.postpone_renewal(now)) {
             self.link.switch(now);
             self.follow_link(now);
         }
+    }
+
+    /// Gives up a switch that renews the login and would interrupt a request that must not be repeated, while there is time
+    /// for another one. Returns whether it did.
+    pub(super) fn postpone_renewal(&mut self, now: Instant) -> bool {
+        let is_postponed =
+            self.link.is_switching_for_renewal() && self.is_renewal_waiting_for_requests(now);
+        if is_postponed {
+            self.link.give_up_renewal();
+            self.follow_link(now);
+        }
+        is_postponed
     }
 
     /// The connection of the standby is now the present one; nothing is in flight on it.

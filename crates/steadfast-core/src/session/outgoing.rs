@@ -94,6 +94,7 @@ impl<D: Dialect> Session<D> {
 
     /// Sends what the last inputs made sendable, and updates the counts of the snapshot.
     pub(super) fn flush(&mut self, now: Instant) {
+        self.start_delayed_renewal(now);
         self.switch_if_quiet(now);
         let mut newest = self.send_pending(now);
         if self.read_unread(now) {

@@ -31,6 +31,9 @@ impl<D: Dialect> Session<D> {
     pub(super) fn tick(&mut self, now: Instant) {
         self.expire(now);
         self.renew_credentials(now);
+        if self.link.is_switch_overdue(now) {
+            self.postpone_renewal(now);
+        }
         self.link.tick(now);
     }
 

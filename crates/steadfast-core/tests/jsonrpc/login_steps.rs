@@ -233,7 +233,7 @@ fn a_login_that_is_accepted_once_per_connection_is_renewed_over_another_one() {
     let mut script = Script::new(with_login(Renewal::OtherConnection));
     script.dial();
     script.receive(r#"{"id":1,"result":"hour"}"#);
-    script.advance_with_pongs(Duration::from_secs(3_572));
+    script.advance_with_pongs(Duration::from_secs(3_241));
     let migrating = |event: &SessionEvent| {
         matches!(
             event,

@@ -8,5 +8,6 @@ mod login;
 mod login_steps;
 mod oversized;
 mod relogin;
+mod renewal;
 mod script;
 mod too_many_calls;

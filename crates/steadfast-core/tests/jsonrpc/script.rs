@@ -145,6 +145,16 @@ impl Script {
         }
     }
 
+    /// The newest attempt.
+    pub(crate) const fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// Plays the server of this attempt from now on.
+    pub(crate) const fn play(&mut self, attempt: Attempt) {
+        self.attempt = attempt;
+    }
+
     pub(crate) fn snapshot(&self) -> &SessionSnapshot {
         self.session.snapshot()
     }
