@@ -241,6 +241,54 @@ fn a_collection_that_the_server_ends_ends_with_its_error_and_is_not_requested_ag
     }
 }
 
+/// The events before the response belong to the subscription that is requested, and its end is the last of them.
+#[test]
+fn a_collection_that_the_server_ends_before_the_response_ends_after_it() {
+    let mut script = Script::connected();
+    script.subscribe(Feed::collection("pool.query"));
+    script.take_sent();
+    let end = |name: &str| {
+        format!(
+            r#"{{"method":"notify_unsubscribed","params":{{"collection":"{name}","error":{{"error":22}}}}}}"#
+        )
+    };
+
+    script.receive(&change("pool.query", 1));
+    script.receive(&end("disk.query"));
+    script.receive(&end("pool.query"));
+    script.receive(&change("pool.query", 2));
+    script.receive(r#"{"id":1,"result":"uuid"}"#);
+    script.receive(&change("pool.query", 3));
+
+    assert_eq!(script.items.len(), 3, "{:?}", script.items);
+    let Some(SubscriptionEvent::Unsubscribed(UnsubscribeCause::Server(refusal))) =
+        script.items.pop()
+    else {
+        panic!("{:?}", script.items);
+    };
+    assert_eq!(refusal.data.as_deref(), Some(br#"{"error":22}"#.as_slice()));
+    let item = r#"{"msg":"added","collection":"pool.query","id":1}"#;
+    assert_eq!(items(&mut script), ["subscribed", item]);
+    script.lose();
+    script.redial();
+    assert_eq!(script.take_sent(), [""; 0], "it is not requested again");
+}
+
+#[test]
+fn an_end_before_a_response_that_rejects_the_subscription_does_not_end_the_next_one() {
+    let mut script = Script::connected();
+    script.subscribe(Feed::collection("pool.query"));
+    script.receive(
+        r#"{"method":"notify_unsubscribed","params":{"collection":"pool.query","error":null}}"#,
+    );
+    script.receive(r#"{"id":1,"error":{"code":-32001,"message":"busy"}}"#);
+    script.advance(Duration::from_secs(10));
+    script.receive(r#"{"id":2,"result":"uuid"}"#);
+    script.receive(&change("pool.query", 1));
+
+    assert_eq!(script.items.len(), 2, "{:?}", script.items);
+}
+
 #[test]
 fn a_collection_is_ended_with_the_id_of_its_subscription() {
     let mut script = Script::connected();

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use steadfast_protocol::jsonrpc::{Incoming, ResponseId, append_error};
 
+use super::subscribed_feeds::Ended;
 use super::{ErrorObject, FeedKey, JsonRpc, codes, excerpt, subscribed_feeds};
 use crate::dialect::{DialectEvent, InFlight, Oversized, Request, Subscribed, Wire};
 use crate::io::Frame;
@@ -35,6 +36,8 @@ impl JsonRpc {
                     ResponseId::Unknown(id) => Some(notice(format!("a response with the id {id}"))),
                 };
                 events.extend(event);
+                let ended = self.feeds.take_ended();
+                events.extend(ended.map(unsubscribed));
             }
             Incoming::Notification { method, params } => {
                 self.on_notification(&method, &params, events);
@@ -66,15 +69,9 @@ impl JsonRpc {
             events.push(item_of(topic, item));
         }
         if method == END
-            && let Some((topic, error)) = self.feeds.on_ended(params)
+            && let Some(ended) = self.feeds.on_ended(params)
         {
-            let mut refusal = ErrorObject::new(0, "the server ended the subscription");
-            refusal.data = error;
-            events.push(Event::Unsubscribed {
-                topic,
-                refusal,
-                advice: RetryAdvice::GIVE_UP,
-            });
+            events.push(unsubscribed(ended));
         }
     }
 
@@ -189,6 +186,17 @@ const fn refused(id: u32, refusal: ErrorObject) -> Event {
         refusal,
         advice,
         maybe_executed: true,
+    }
+}
+
+/// The peer does not accept a subscription again that it has ended.
+fn unsubscribed((topic, error): Ended) -> Event {
+    let mut refusal = ErrorObject::new(0, "the server ended the subscription");
+    refusal.data = error;
+    Event::Unsubscribed {
+        topic,
+        refusal,
+        advice: RetryAdvice::GIVE_UP,
     }
 }
 

@@ -26,7 +26,15 @@ pub(super) struct SubscribedFeeds {
     early: VecDeque<(Bytes, Bytes)>,
     /// The bytes of these items, and of the ids.
     early_bytes: usize,
+    /// Collections of requests without a response whose subscription the peer has ended already, with its error. At most
+    /// as many as there are such requests; an error for which there is no space is omitted.
+    early_ends: BTreeMap<String, Option<Bytes>>,
+    /// The subscription that was accepted last, if it had ended before.
+    ended: Option<Ended>,
 }
+
+/// A subscription that the peer has ended: the feed, and the error as raw JSON, if there is one.
+pub(super) type Ended = (FeedKey, Option<Bytes>);
 
 impl SubscribedFeeds {
     pub(super) fn on_requested(&mut self, id: u32, subscription: &Subscription) {
@@ -38,6 +46,9 @@ impl SubscribedFeeds {
         let subscription = self.requested.remove(&id)?;
         if self.requested.is_empty() {
             self.keep_early(VecDeque::new());
+        }
+        if let Some(name) = &subscription.collection {
+            self.early_ends.remove(name);
         }
         Some(subscription)
     }
@@ -59,13 +70,23 @@ impl SubscribedFeeds {
         } else {
             others
         });
+        let own = own.into_iter().map(|(_, item)| item).collect();
         if let Some(name) = subscription.collection {
+            if let Some(error) = self.early_ends.remove(&name) {
+                self.ended = Some((subscription.key, error));
+                return own;
+            }
             self.by_collection.insert(name, subscription.key.clone());
         }
         self.by_key
             .insert(subscription.key.clone(), peer_id.clone());
         self.by_id.insert(peer_id, subscription.key);
-        own.into_iter().map(|(_, item)| item).collect()
+        own
+    }
+
+    /// The subscription that [`Self::on_accepted`] has returned the items of, if the peer had ended it before its response.
+    pub(super) const fn take_ended(&mut self) -> Option<Ended> {
+        self.ended.take()
     }
 
     /// The application ended a subscription. Returns the params of the request that ends it at the peer, if it has accepted
@@ -101,17 +122,32 @@ impl SubscribedFeeds {
         if let Some(key) = self.by_collection.get(&name) {
             return Some((key.clone(), params.clone()));
         }
-        let mut requested = self.requested.values();
-        if requested.any(|it| it.collection.as_ref() == Some(&name)) {
+        // What follows an end belongs to another subscription.
+        if self.is_requested(&name) && !self.early_ends.contains_key(&name) {
             self.keep_if_space(name.as_bytes(), params);
         }
         None
     }
 
-    /// The peer ended the subscription to a collection. Returns the feed, and the error as raw JSON, if there is one.
-    pub(super) fn on_ended(&mut self, params: &Bytes) -> Option<(FeedKey, Option<Bytes>)> {
+    /// Whether the subscription to this collection has no response.
+    fn is_requested(&self, name: &str) -> bool {
+        let mut requested = self.requested.values();
+        requested.any(|it| it.collection.as_deref() == Some(name))
+    }
+
+    /// The peer ended the subscription to a collection. Returns it; `None` if it is not known yet, then it ends with its
+    /// response.
+    pub(super) fn on_ended(&mut self, params: &Bytes) -> Option<Ended> {
         let (name, error) = collection_of(params)?;
-        let key = self.by_collection.remove(&name)?;
+        let Some(key) = self.by_collection.remove(&name) else {
+            if self.is_requested(&name) {
+                let kept: usize = self.early_ends.values().flatten().map(Bytes::len).sum();
+                let has_space = |error: &Bytes| kept.saturating_add(error.len()) <= EARLY_BYTES_MAX;
+                let error = error.filter(has_space).map(|error| own(&error));
+                self.early_ends.entry(name).or_insert(error);
+            }
+            return None;
+        };
         if let Some(peer_id) = self.by_key.remove(&key) {
             self.by_id.remove(&peer_id);
         }
