@@ -15,8 +15,8 @@
 //! - **A login** is a [`Login`]: one call or several steps. A server that no longer knows the client, as
 //!   [`JsonRpcSettings::unauthenticated`] recognizes, gets one login over the open connection. The requests that it rejected
 //!   for this reason are sent again; others in flight keep waiting, and new ones wait for the login. Subscriptions that it
-//!   has accepted stay as they are, and are not requested again, so that no item is doubled; only what the server itself
-//!   does not send to an unknown client is missing.
+//!   has accepted stay as they are, and are not requested again, so that no item is doubled; after the login each reports a
+//!   [`Gap`](crate::io::SubscriptionEvent::Gap), because a server may send nothing to an unknown client.
 //! - **Requests of the peer** are rejected with "method not found".
 
 mod call;

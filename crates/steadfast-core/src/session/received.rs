@@ -185,6 +185,11 @@ impl<D: Dialect> Session<D> {
         let text =
             format!("a message of {bytes} bytes was discarded, above the limit of the client");
         self.notify(SessionEvent::Notice { text });
+        self.report_gaps();
+    }
+
+    /// Items of any subscription may be missing.
+    pub(super) fn report_gaps(&mut self) {
         let effects = self.pending.subscriptions.on_items_missed();
         for effects in effects {
             self.apply_effects(effects);

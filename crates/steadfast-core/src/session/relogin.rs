@@ -102,11 +102,14 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    /// The peer knows the client again: what waits is sent.
+    /// The peer knows the client again: what waits is sent. What it did not send to an unknown client is missing.
     pub(super) fn relogin_accepted(&mut self, now: Instant) {
-        if self.relogin.on_accepted() {
-            self.link.logged_in(now);
+        if !self.relogin.on_accepted() {
+            return;
         }
+        self.link.logged_in(now);
+        self.follow_link(now);
+        self.report_gaps();
     }
 
     /// The login over the open connection failed: a fresh connection follows.
