@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use steadfast::SessionEvent;
 use steadfast::jsonrpc::Class;
-use steadfast::truenas::{Job, JobEnd, Jobs, JobsClosed};
+use steadfast::truenas::{Job, JobEnd, Jobs, JobsClosed, collection};
 use steadfast_truenas_emulator::Policy;
 
 use crate::nas::{Nas, policy, within};
@@ -111,6 +112,30 @@ async fn after_a_restart_of_the_server_a_job_is_lost_and_another_one_with_its_id
     let mut job = running(&jobs).await;
 
     nas.post("restart").await;
+    let other = client.method("core.job_wait").class(Class::Write);
+    // The first id after a restart is that of the job before it.
+    let _ = within(other.request_raw("[1]".into())).await;
+    let mut same = start(&jobs).await;
+    job.abort().await;
+
+    assert_eq!(within(job.end()).await, JobEnd::Lost);
+    same.abort().await;
+    assert_eq!(within(same.end()).await, JobEnd::Aborted);
+}
+
+/// The application has the subscription to the changes, so that the jobs have none.
+#[tokio::test]
+async fn without_changes_a_job_is_lost_after_a_restart_and_another_one_with_its_id_is_not_aborted()
+{
+    let nas = Nas::start(long()).await;
+    let client = nas.client();
+    let _changes = collection(&client, "core.get_jobs");
+    let jobs = Jobs::spawn(client.clone());
+    let mut job = running(&jobs).await;
+    let mut events = client.events();
+
+    nas.post("restart").await;
+    while !matches!(within(events.recv()).await, Ok(SessionEvent::Ready { .. })) {}
     let other = client.method("core.job_wait").class(Class::Write);
     // The first id after a restart is that of the job before it.
     let _ = within(other.request_raw("[1]".into())).await;

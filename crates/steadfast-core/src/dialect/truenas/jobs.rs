@@ -2,9 +2,10 @@
 //!
 //! The reply to the call of a job is its id, or the result when the job has ended; see [`JobReply`]. What happens in between
 //! the server reports as changes of the collection `core.get_jobs`, also before the reply. Ids count from 1 again after a
-//! restart of the server, and then belong to other jobs. So after each interruption of the changes the machine requests the
-//! entry of each job, and compares its method, its arguments and the time of its start with what it has seen before. An abort
-//! waits for this comparison, so that it does not hit another job.
+//! restart of the server, and then belong to other jobs. So after each lost or replaced connection, which the shell reports
+//! also without changes, the machine requests the entry of each job, and compares its method, its arguments and the time of its
+//! start with what it has seen before. A job that it has not seen is compared with its call. An abort waits for this
+//! comparison, so that it does not hit another job.
 //!
 //! The machine has no I/O: the shell makes the calls of [`Output::Call`], and passes on replies and changes.
 
@@ -12,6 +13,7 @@ mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +23,7 @@ use steadfast_machine::{Instant, Machine};
 use self::view::{Identity, JobView};
 use super::ApiError;
 use super::collection::Change;
+use super::extended_json::DateTime;
 use crate::dialect::jsonrpc::{CallError, Class};
 
 /// The most jobs without an end; a further one is not started.
@@ -130,8 +133,12 @@ pub enum Input {
     Changed(Bytes),
     /// Changes arrive from now on; others may have been missed before. Reported after each connect and each gap.
     ChangesBegan,
-    /// The connection was lost: no changes arrive.
+    /// No changes arrive.
     ChangesInterrupted,
+    /// The session has a connection; without a loss before it, another one than before.
+    Connected,
+    /// The session has lost its connection, or may have without a notice.
+    ConnectionLost,
     /// Time has passed.
     Tick,
 }
@@ -169,7 +176,9 @@ struct Job {
     id: Option<u64>,
     /// What was seen of it.
     identity: Option<Identity>,
-    /// It was seen since the changes were interrupted the last time.
+    /// The newest start of a job that was seen before its call: it starts at the same time or later.
+    starts_after: Option<DateTime>,
+    /// No connection was lost since it was seen the last time, or since its call if it was not seen.
     is_confirmed: bool,
     is_aborting: bool,
     progress: Option<JobProgress>,
@@ -193,21 +202,26 @@ pub struct Jobs {
     tracked: BTreeMap<JobKey, Job>,
     calls: BTreeMap<CallToken, Purpose>,
     next_token: u64,
+    is_connected: bool,
     are_changes_arriving: bool,
+    /// The newest start of a job that was seen.
+    newest_start: Option<DateTime>,
     /// The newest change of each job whose id may be that of a call without a reply, the oldest first.
     early: VecDeque<JobView>,
     outputs: VecDeque<Output>,
 }
 
 impl Jobs {
-    /// No jobs, at a server with this kind of reply.
+    /// No jobs, at a server with this kind of reply, and no connection yet.
     pub const fn new(reply: JobReply) -> Self {
         Self {
             reply,
             tracked: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_token: 0,
+            is_connected: false,
             are_changes_arriving: false,
+            newest_start: None,
             early: VecDeque::new(),
             outputs: VecDeque::new(),
         }
@@ -238,6 +252,7 @@ impl Jobs {
             message_id: None,
             id: None,
             identity: None,
+            starts_after: self.newest_start,
             is_confirmed: true,
             is_aborting: false,
             progress: None,
@@ -377,6 +392,7 @@ impl Jobs {
         let Some(view) = fields.and_then(|fields| JobView::parse(&fields)) else {
             return;
         };
+        self.newest_start = self.newest_start.max(view.identity.started_at);
         let mut jobs = self.tracked.iter();
         if let Some((key, _)) = jobs.find(|(_, job)| job.id == Some(view.id)) {
             let keys: Vec<JobKey> = [*key]
@@ -425,11 +441,17 @@ impl Jobs {
         };
         let is_same = match &job.identity {
             Some(identity) => identity.continues_as(&view.identity),
-            None => job.method == view.identity.method && job.could_be(&view.identity),
+            None => job.could_be(&view.identity),
         };
         if !is_same {
-            return self.end(key, JobEnd::Lost);
+            let was_seen = job.identity.is_some();
+            self.end(key, JobEnd::Lost);
+            if was_seen {
+                self.restarted();
+            }
+            return;
         }
+        self.newest_start = self.newest_start.max(view.identity.started_at);
         job.identity = Some(view.identity);
         job.is_confirmed = true;
         job.poll_at = job.poll_at.max(now + interval);
@@ -457,15 +479,9 @@ impl Jobs {
         }
     }
 
-    fn abort(&mut self, now: Instant, key: JobKey) {
+    fn abort(&mut self, key: JobKey) {
         if let Some(job) = self.tracked.get_mut(&key) {
             job.is_aborting = true;
-            if !self.are_changes_arriving {
-                // An interruption would not have been noticed: the id may belong to another job.
-                job.is_confirmed = false;
-                job.poll = None;
-                job.poll_at = now;
-            }
         }
         self.abort_if_confirmed(key);
     }
@@ -486,11 +502,47 @@ impl Jobs {
 
     /// An id may belong to another job now: each entry is requested at once.
     fn interrupted(&mut self, now: Instant) {
+        self.forget_changes();
+        for job in self.tracked.values_mut() {
+            job.poll = None;
+            job.poll_at = now;
+        }
+    }
+
+    /// What was seen before says nothing about the server of now.
+    fn forget_changes(&mut self) {
         self.early.clear();
         for job in self.tracked.values_mut() {
             job.is_confirmed = false;
-            job.poll = None;
-            job.poll_at = now;
+        }
+    }
+
+    /// An id belongs to another job, so that the server was restarted, or it is another server: a job that was not seen
+    /// before cannot be recognized there.
+    fn restarted(&mut self) {
+        let jobs = self.tracked.iter();
+        let unknown =
+            jobs.filter(|(_, job)| job.id.is_some() && job.identity.is_none() && !job.is_confirmed);
+        let unknown: Vec<JobKey> = unknown.map(|(key, _)| *key).collect();
+        for key in unknown {
+            self.end(key, JobEnd::Lost);
+        }
+    }
+
+    fn connected(&mut self, now: Instant) {
+        // Another connection has replaced the one before, which has replied to the requests until then.
+        if mem::replace(&mut self.is_connected, true) {
+            self.interrupted(now);
+        }
+    }
+
+    fn changes_interrupted(&mut self, now: Instant) {
+        self.are_changes_arriving = false;
+        if self.is_connected {
+            self.interrupted(now);
+        } else {
+            // The entries were requested at the loss, which was reported before.
+            self.forget_changes();
         }
     }
 
@@ -531,10 +583,12 @@ impl Job {
         }
     }
 
-    /// Whether a job that was not seen before can be this one. On the connection of its call it is; after an interruption
-    /// its arguments have to be those that were sent.
+    /// Whether a job that was not seen before can be this one. On the connection of its call it is, if its method is the same;
+    /// after a loss it has to have the arguments that were sent, and must not have been started before the call.
     fn could_be(&self, identity: &Identity) -> bool {
-        self.is_confirmed || self.sent == identity.arguments
+        let is_early = identity.started_at.is_some() && identity.started_at < self.starts_after;
+        self.method == identity.method
+            && (self.is_confirmed || (identity.has_arguments(&self.sent) && !is_early))
     }
 }
 
@@ -549,7 +603,7 @@ impl Machine for Jobs {
                 method,
                 params,
             } => self.start(now, key, method, params),
-            Input::AbortRequested(key) => self.abort(now, key),
+            Input::AbortRequested(key) => self.abort(key),
             Input::Withdrawn(key) => {
                 self.tracked.remove(&key);
                 self.forget_early();
@@ -563,8 +617,10 @@ impl Machine for Jobs {
             Input::Replied { token, outcome } => self.replied(now, token, outcome),
             Input::Changed(params) => self.changed(now, &params),
             Input::ChangesBegan => self.began(now),
-            Input::ChangesInterrupted => {
-                self.are_changes_arriving = false;
+            Input::ChangesInterrupted => self.changes_interrupted(now),
+            Input::Connected => self.connected(now),
+            Input::ConnectionLost => {
+                self.is_connected = false;
                 self.interrupted(now);
             }
             Input::Tick => {}

@@ -13,9 +13,11 @@ use steadfast_core::dialect::jsonrpc::{CallError, Feed};
 use steadfast_core::dialect::truenas::jobs::{
     self, CallToken, Input, JobEnd, JobKey, JobProgress, JobReply, Output,
 };
+use steadfast_core::event::{SessionEvent, SessionState};
 use steadfast_core::io::{SubscribeOptions, SubscriptionEvent};
 use steadfast_machine::Machine as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 
@@ -54,9 +56,15 @@ pub(super) struct Task {
     /// Changes have arrived over `changes`.
     has_begun: bool,
     calls: JoinSet<(CallToken, Result<Bytes, CallError>)>,
+    /// The next event of the session; `None` if none follows.
+    event: Option<NextEvent>,
     clock: Clock,
     timer: Option<Pin<Box<Sleep>>>,
 }
+
+/// An event of the session with the receiver of the next one.
+type NextEvent = Pin<Box<dyn Future<Output = (Result<SessionEvent, RecvError>, Events)> + Send>>;
+type Events = broadcast::Receiver<SessionEvent>;
 
 /// Why the task wakes up.
 enum Wake {
@@ -64,13 +72,18 @@ enum Wake {
     Input(Input),
     /// The server ended the subscription, or there is another one.
     ChangesEnded,
+    /// The session reports something.
+    Event(SessionEvent),
+    /// So many events were missed that the connection may have been lost.
+    EventsMissed,
     /// The client is closed, or all handles were dropped.
     Released,
 }
 
 impl Task {
     pub(super) fn new(client: Client, commands: mpsc::Receiver<Command>) -> Self {
-        Self {
+        let event = Some(next_event(client.events()));
+        let mut task = Self {
             client,
             commands,
             machine: jobs::Jobs::new(JobReply::Id),
@@ -78,8 +91,18 @@ impl Task {
             changes: None,
             has_begun: false,
             calls: JoinSet::new(),
+            event,
             clock: Clock::start(),
             timer: None,
+        };
+        task.connect_if_connected();
+        task
+    }
+
+    /// The events from before are not known.
+    fn connect_if_connected(&mut self) {
+        if self.client.state().borrow().state == SessionState::Connected {
+            self.handle(Input::Connected);
         }
     }
 
@@ -94,13 +117,27 @@ impl Task {
                 }
                 Wake::ChangesEnded => {
                     self.changes = None;
-                    // A subscription that never began says nothing about the connection.
+                    // Without a subscription that has begun, nothing changes for the machine.
                     if std::mem::take(&mut self.has_begun) {
                         self.handle(Input::ChangesInterrupted);
                     }
                 }
+                Wake::Event(event) => self.on_event(event),
+                Wake::EventsMissed => {
+                    self.handle(Input::ConnectionLost);
+                    self.connect_if_connected();
+                }
                 Wake::Released => return,
             }
+        }
+    }
+
+    fn on_event(&mut self, event: SessionEvent) {
+        if matches!(event, SessionEvent::Lost { .. }) {
+            self.handle(Input::ConnectionLost);
+        }
+        if matches!(event, SessionEvent::Connected { .. }) {
+            self.handle(Input::Connected);
         }
     }
 
@@ -145,7 +182,11 @@ impl Task {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
-        // Changes first: a reply may be newer than what is read after it.
+        // Losses first, so that no reply over another connection counts before them.
+        if let Some(wake) = self.poll_event(context) {
+            return Poll::Ready(wake);
+        }
+        // Changes before replies: a reply may be newer than what is read after it.
         if let Some(changes) = &mut self.changes {
             match Pin::new(changes).poll_next(context) {
                 Poll::Ready(Some(event)) => return Poll::Ready(wake_of(event)),
@@ -174,6 +215,23 @@ impl Task {
             return Poll::Ready(Wake::Input(Input::Tick));
         }
         Poll::Pending
+    }
+
+    /// The next event of the session, if there is one.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Option<Wake> {
+        let event = self.event.as_mut()?;
+        let Poll::Ready((received, events)) = event.as_mut().poll(context) else {
+            return None;
+        };
+        self.event = match received {
+            Ok(_) | Err(RecvError::Lagged(_)) => Some(next_event(events)),
+            Err(RecvError::Closed) => None,
+        };
+        match received {
+            Ok(event) => Some(Wake::Event(event)),
+            Err(RecvError::Lagged(_)) => Some(Wake::EventsMissed),
+            Err(RecvError::Closed) => None,
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -209,6 +267,10 @@ impl Task {
             }
         }
     }
+}
+
+fn next_event(mut events: Events) -> NextEvent {
+    Box::pin(async move { (events.recv().await, events) })
 }
 
 fn wake_of(event: SubscriptionEvent<Bytes, steadfast_core::dialect::jsonrpc::ErrorObject>) -> Wake {

@@ -78,6 +78,7 @@ impl Script {
             progress: Vec::new(),
             ends: Vec::new(),
         };
+        script.handle(Input::Connected);
         script.handle(Input::ChangesBegan);
         script
     }
@@ -157,8 +158,33 @@ impl Script {
     }
 
     fn reconnect(&mut self) {
+        self.handle(Input::ConnectionLost);
         self.handle(Input::ChangesInterrupted);
+        self.handle(Input::Connected);
         self.handle(Input::ChangesBegan);
+    }
+
+    /// The connection is lost, and there is another one; there is no subscription to the changes.
+    fn reconnect_without_changes(&mut self) {
+        self.handle(Input::ConnectionLost);
+        self.handle(Input::Connected);
+    }
+
+    /// A job whose id is known, and which was not seen; there is no subscription to the changes.
+    fn unseen() -> Self {
+        let mut script = Self::new(JobReply::Id);
+        script.handle(Input::ChangesInterrupted);
+        script.start(KEY);
+        script.reply(SCRUB, "7");
+        script
+    }
+
+    /// The newest request of an entry has this reply.
+    fn show(&mut self, entry: &Entry) {
+        let index = self.calls.iter().rposition(|it| it.1 == "core.get_jobs");
+        let (token, ..) = self.calls.remove(index.expect("the call"));
+        let outcome = Ok(Bytes::from(format!("[{}]", entry.json())));
+        self.handle(Input::Replied { token, outcome });
     }
 
     /// The methods of the calls without a reply.
@@ -384,6 +410,143 @@ fn a_job_that_was_never_seen_is_recognized_by_what_was_sent() {
         ..success()
     });
     script.check_end(&result());
+}
+
+#[test]
+fn without_changes_a_loss_is_noticed_and_another_job_with_the_id_is_not_taken_for_the_own() {
+    let other = Entry {
+        started_at: Some(2_000),
+        ..success()
+    };
+    let mut script = Script::running();
+    script.handle(Input::ChangesInterrupted);
+    script.reconnect_without_changes();
+    script.handle(Input::AbortRequested(KEY));
+    assert!(!script.methods().contains(&"core.job_abort"));
+    script.show(&other);
+    script.check_end(&JobEnd::Lost);
+
+    for arguments in [r#"["tank"]"#, r#"["boot"]"#] {
+        let mut script = Script::unseen();
+        script.reconnect_without_changes();
+        script.show(&Entry {
+            arguments,
+            ..success()
+        });
+        let is_own = arguments == r#"["tank"]"#;
+        script.check_end(&if is_own { result() } else { JobEnd::Lost });
+    }
+}
+
+#[test]
+fn a_replaced_connection_is_noticed_without_changes() {
+    let mut script = Script::unseen();
+    script.handle(Input::Connected);
+    assert_eq!(script.methods(), ["core.get_jobs", "core.get_jobs"]);
+    script.show(&Entry {
+        arguments: r#"["boot"]"#,
+        ..success()
+    });
+    script.check_end(&JobEnd::Lost);
+}
+
+#[test]
+fn a_loss_requests_each_entry_once_however_it_is_noticed() {
+    let mut script = Script::running();
+    script.reconnect();
+    assert_eq!(script.methods(), ["core.get_jobs"]);
+}
+
+#[test]
+fn a_job_that_was_not_seen_is_not_one_that_was_started_before_its_call() {
+    for (started_at, is_own) in [(Some(999), false), (Some(1_000), true), (None, true)] {
+        let mut script = Script::running();
+        script.handle(Input::Withdrawn(KEY));
+        script.start(KEY);
+        script.reply(SCRUB, "7");
+        script.reconnect_without_changes();
+        script.show(&Entry {
+            started_at,
+            ..success()
+        });
+        script.check_end(&if is_own { result() } else { JobEnd::Lost });
+    }
+}
+
+#[test]
+fn after_a_restart_a_job_that_was_not_seen_is_lost_with_one_that_was() {
+    let mut script = Script::running();
+    script.start(JobKey(2));
+    script.reply(SCRUB, "8");
+    script.reconnect_without_changes();
+    script.change(&Entry {
+        started_at: Some(2_000),
+        ..entry("RUNNING", 0)
+    });
+    assert_eq!(
+        script.ends,
+        [(KEY, JobEnd::Lost), (JobKey(2), JobEnd::Lost)]
+    );
+}
+
+/// The server hides secrets, and adds arguments that have a default.
+#[test]
+fn a_job_is_recognized_although_the_server_shows_other_arguments_than_were_sent() {
+    let sent = r#"["tank",{"key":"secret","size":1,"of":[{"a":1,"b":2}]}]"#;
+    for (shown, is_own) in [
+        (
+            r#"["tank",{"key":"********","size":1,"of":[{"a":1,"b":2}],"more":null}]"#,
+            true,
+        ),
+        (
+            r#"["tank",{"key":"********","size":1,"of":[{"a":"********","b":2,"c":3}]},false]"#,
+            true,
+        ),
+        (r#"["********","********"]"#, true),
+        (
+            r#"["tank",{"key":"********","size":2,"of":[{"a":1,"b":2}]}]"#,
+            false,
+        ),
+        (r#"["tank",{"key":"********","of":[{"a":1,"b":2}]}]"#, false),
+        (
+            r#"["tank",{"key":"********","size":1,"of":[{"a":1,"b":2},1]}]"#,
+            false,
+        ),
+        (r#"["tank"]"#, false),
+        ("null", false),
+    ] {
+        let mut script = Script::new(JobReply::Id);
+        script.handle(Input::StartRequested {
+            key: KEY,
+            method: SCRUB.to_owned(),
+            params: sent.into(),
+        });
+        script.reply(SCRUB, "7");
+        script.reconnect_without_changes();
+        script.show(&Entry {
+            arguments: shown,
+            ..success()
+        });
+        script.check_end(&if is_own { result() } else { JobEnd::Lost });
+    }
+}
+
+#[test]
+fn a_job_continues_if_a_later_entry_hides_an_argument() {
+    for (later, is_own) in [
+        (r#"[{"a":"********"}]"#, true),
+        (r#""********""#, true),
+        (r#"[{"a":2}]"#, false),
+        (r#"[{"a":1,"b":1}]"#, false),
+        (r#"[{"a":1},1]"#, false),
+    ] {
+        let mut script = Script::starting();
+        script.reply(SCRUB, "7");
+        let with = |entry, arguments| Entry { arguments, ..entry };
+        script.change(&with(entry("RUNNING", 1), r#"[{"a":1}]"#));
+        script.change(&with(success(), later));
+        script.check_end(&if is_own { result() } else { JobEnd::Lost });
+    }
 }
 
 #[test]

@@ -12,6 +12,9 @@ use crate::dialect::truenas::extended_json::DateTime;
 /// The longest description that is kept, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
 
+/// What the server shows instead of a secret.
+const HIDDEN: &str = "********";
+
 /// The state of a job at one time.
 #[derive(Clone, Debug)]
 pub(super) struct JobView {
@@ -37,9 +40,62 @@ impl Identity {
     /// Whether a later view can be of the same job: one that has been started keeps its time.
     pub(super) fn continues_as(&self, later: &Self) -> bool {
         self.method == later.method
-            && self.arguments == later.arguments
+            && are_equal(&self.arguments, &later.arguments)
             && (self.started_at.is_none() || self.started_at == later.started_at)
     }
+
+    /// Whether these arguments can have been sent for this job: the server hides some, and adds those that have a default.
+    pub(super) fn has_arguments(&self, sent: &Value) -> bool {
+        match (&self.arguments, sent) {
+            (Value::Array(shown), Value::Array(sent)) => {
+                let mut pairs = shown.iter().zip(sent);
+                shown.len() >= sent.len() && pairs.all(|(shown, sent)| contains(shown, sent))
+            }
+            (shown, sent) => contains(shown, sent),
+        }
+    }
+}
+
+/// Whether two values that the server shows can be the same. Either may be hidden.
+fn are_equal(one: &Value, other: &Value) -> bool {
+    if is_hidden(one) || is_hidden(other) {
+        return true;
+    }
+    match (one, other) {
+        (Value::Array(one), Value::Array(other)) => {
+            let mut pairs = one.iter().zip(other);
+            one.len() == other.len() && pairs.all(|(one, other)| are_equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let has_equal = |(name, value): (&String, &Value)| {
+                other.get(name).is_some_and(|it| are_equal(value, it))
+            };
+            one.len() == other.len() && one.iter().all(has_equal)
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// Whether a value that the server shows can be the one that was sent, which may have fewer members.
+fn contains(shown: &Value, sent: &Value) -> bool {
+    if is_hidden(shown) {
+        return true;
+    }
+    match (shown, sent) {
+        (Value::Array(shown), Value::Array(sent)) => {
+            let mut pairs = shown.iter().zip(sent);
+            shown.len() == sent.len() && pairs.all(|(shown, sent)| contains(shown, sent))
+        }
+        (Value::Object(shown), Value::Object(sent)) => sent
+            .iter()
+            .all(|(name, sent)| shown.get(name).is_some_and(|it| contains(it, sent))),
+        (shown, sent) => shown == sent,
+    }
+}
+
+/// Whether the server shows this instead of a secret.
+fn is_hidden(value: &Value) -> bool {
+    value.as_str() == Some(HIDDEN)
 }
 
 #[derive(Deserialize)]
