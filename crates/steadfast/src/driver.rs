@@ -203,13 +203,10 @@ impl<D: Dialect> Driver<D> {
             is_busy = true;
         }
         let now = self.parts.clock.now();
-        let (session, redirects) = (&mut self.parts.session, &mut self.redirects);
-        is_busy |= self.transports.poll(context, &mut |input| {
-            if let Input::DialFailed { attempt, .. } = input {
-                redirects.dial_failed(attempt);
-            }
-            session.handle(now, input);
-        });
+        let session = &mut self.parts.session;
+        is_busy |= self
+            .transports
+            .poll(context, &mut |input| session.handle(now, input));
         is_busy |= self.poll_timer(context);
         self.execute_outputs();
         // A session that was opened is disconnected only when it is closed, and is never opened again: a driver that
@@ -364,9 +361,9 @@ impl<D: Dialect> Driver<D> {
         } = &self.parts;
         let count = endpoints.len();
         if let Some(original) = endpoints.get(endpoint) {
-            let endpoint = self.redirects.target(attempt, endpoint).unwrap_or(original);
+            let endpoint = self.redirects.dial(endpoint, original);
             let plan = connector.plan(attempt, session.snapshot(), count, clock.now());
-            let target = Target::new(connector, endpoint, plan);
+            let target = Target::new(connector, &endpoint, plan);
             #[cfg(feature = "truenas")]
             let target = target.with_login(self.parts.login_cost.as_ref());
             self.transports.dial(attempt, target, dial_limit);
@@ -391,6 +388,9 @@ impl<D: Dialect> Driver<D> {
         {
             self.endpoint = endpoint;
         }
+        if let SessionEvent::Connected { endpoint, .. } = event {
+            self.redirects.connected(endpoint);
+        }
         #[cfg(feature = "truenas")]
         if matches!(event, SessionEvent::LoginExpired { .. }) {
             self.charge_login();
@@ -405,13 +405,13 @@ impl<D: Dialect> Driver<D> {
         self.parts.events.send(event);
     }
 
-    /// A login over the open connection is not delayed, and counts.
+    /// A login over the open connection is not delayed, and counts at the server of the connection.
     #[cfg(feature = "truenas")]
     fn charge_login(&self) {
         if let Some(cost) = &self.parts.login_cost
-            && let Some(endpoint) = self.parts.endpoints.get(self.endpoint)
+            && let Some(host) = self.redirects.connected_host()
         {
-            cost.charge(endpoint.host());
+            cost.charge(host);
         }
     }
 

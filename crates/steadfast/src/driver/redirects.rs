@@ -1,11 +1,10 @@
 //! The servers to which logins were redirected, instead of the endpoints of the builder.
 //!
-//! A redirect lasts as long as its server can be dialled. It is only followed to a server that is as secure: never from TLS
-//! to a connection without it.
+//! A redirect lasts as long as its server can be dialled and accepts the login: after an attempt that fails, the endpoint is
+//! dialled as it was before. It is only followed to a server that is as secure as the one that names it: never from TLS to a
+//! connection without it.
 
 use std::collections::BTreeMap;
-
-use steadfast_core::io::Attempt;
 
 use crate::endpoint::Endpoint;
 
@@ -15,9 +14,21 @@ const URLS_MAX: usize = 8;
 /// The redirects of a session: at most one for each endpoint.
 #[derive(Debug, Default)]
 pub(super) struct Redirects {
-    by_endpoint: BTreeMap<usize, Endpoint>,
-    /// The newest attempt at a redirected endpoint, and the index of that.
-    dialled: Option<(Attempt, usize)>,
+    by_endpoint: BTreeMap<usize, Redirect>,
+    /// The server of the newest attempt.
+    #[cfg(feature = "truenas")]
+    dialled: Option<Endpoint>,
+    /// The server of the present connection, or of the last one.
+    #[cfg(feature = "truenas")]
+    connected: Option<Endpoint>,
+}
+
+/// Another server instead of an endpoint.
+#[derive(Debug)]
+struct Redirect {
+    to: Endpoint,
+    /// It was dialled, and no connection to it has followed.
+    is_tried: bool,
 }
 
 impl Redirects {
@@ -26,27 +37,50 @@ impl Redirects {
     pub(super) fn redirect(
         &mut self,
         index: usize,
-        from: &Endpoint,
+        original: &Endpoint,
         urls: &[String],
     ) -> Option<&Endpoint> {
+        let from = self.by_endpoint.get(&index).map_or(original, |it| &it.to);
         let mut urls = urls.iter().take(URLS_MAX);
         let to = urls.find_map(|url| from.redirected(url))?;
-        self.by_endpoint.insert(index, to);
-        self.by_endpoint.get(&index)
+        let is_tried = false;
+        self.by_endpoint.insert(index, Redirect { to, is_tried });
+        self.by_endpoint.get(&index).map(|it| &it.to)
     }
 
-    /// What an attempt dials instead of the endpoint with this index.
-    pub(super) fn target(&mut self, attempt: Attempt, index: usize) -> Option<&Endpoint> {
-        let target = self.by_endpoint.get(&index)?;
-        self.dialled = Some((attempt, index));
-        Some(target)
-    }
-
-    /// An attempt could not be dialled: its endpoint is tried as it was before the redirect.
-    pub(super) fn dial_failed(&mut self, attempt: Attempt) {
-        if let Some((_, index)) = self.dialled.take_if(|(dialled, _)| *dialled == attempt) {
-            self.by_endpoint.remove(&index);
+    /// What the next attempt dials at the endpoint with this index.
+    pub(super) fn dial(&mut self, index: usize, original: &Endpoint) -> Endpoint {
+        self.by_endpoint
+            .retain(|other, it| *other != index || !it.is_tried);
+        let to = match self.by_endpoint.get_mut(&index) {
+            Some(redirect) => {
+                redirect.is_tried = true;
+                redirect.to.clone()
+            }
+            None => original.clone(),
+        };
+        #[cfg(feature = "truenas")]
+        {
+            self.dialled = Some(to.clone());
         }
+        to
+    }
+
+    /// The newest attempt, at the endpoint with this index, is the present connection: its login was accepted.
+    pub(super) fn connected(&mut self, index: usize) {
+        if let Some(redirect) = self.by_endpoint.get_mut(&index) {
+            redirect.is_tried = false;
+        }
+        #[cfg(feature = "truenas")]
+        {
+            self.connected = self.dialled.clone();
+        }
+    }
+
+    /// The host of the present connection, or of the last one; `None` before the first.
+    #[cfg(feature = "truenas")]
+    pub(super) fn connected_host(&self) -> Option<&str> {
+        self.connected.as_ref().map(Endpoint::host)
     }
 }
 
@@ -97,16 +131,49 @@ mod tests {
         assert_eq!(redirected("wss://a", &urls), None);
     }
 
+    fn to(url: &str) -> [String; 1] {
+        [url.to_owned()]
+    }
+
     #[test]
-    fn an_endpoint_is_tried_again_when_the_server_of_its_redirect_cannot_be_dialled() {
+    fn an_endpoint_is_tried_again_when_an_attempt_at_the_server_of_its_redirect_fails() {
+        let (a, b) = (endpoint("ws://a"), endpoint("ws://b"));
         let mut redirects = Redirects::default();
-        redirects.redirect(0, &endpoint("ws://a"), &["ws://b".to_owned()]);
-        assert!(redirects.target(Attempt(1), 0).is_some());
+        redirects.redirect(0, &a, &to("ws://b"));
+        assert_eq!(redirects.dial(0, &a), b);
+        redirects.connected(0);
+        assert_eq!(redirects.dial(0, &a), b, "its login was accepted");
+        assert_eq!(redirects.dial(1, &b), b, "another endpoint");
 
-        redirects.dial_failed(Attempt(7));
-        assert!(redirects.target(Attempt(2), 0).is_some(), "another attempt");
-        redirects.dial_failed(Attempt(2));
+        assert_eq!(redirects.dial(0, &a), a);
 
-        assert_eq!(redirects.target(Attempt(3), 0), None);
+        assert_eq!(redirects.dial(0, &a), a);
+    }
+
+    #[test]
+    fn a_server_with_tls_that_was_named_by_one_without_cannot_name_one_without() {
+        let (a, b) = (endpoint("ws://a:1"), endpoint("wss://b"));
+        let mut redirects = Redirects::default();
+        redirects.redirect(0, &a, &to("wss://b"));
+        assert_eq!(redirects.dial(0, &a), b);
+
+        assert_eq!(redirects.redirect(0, &a, &to("ws://c")), None);
+
+        assert_eq!(redirects.dial(0, &a), a);
+    }
+
+    #[cfg(feature = "truenas")]
+    #[test]
+    fn the_host_of_a_connection_is_the_one_that_was_dialled_for_it() {
+        let a = endpoint("ws://a");
+        let mut redirects = Redirects::default();
+        redirects.dial(0, &a);
+        redirects.redirect(0, &a, &to("ws://b"));
+        redirects.dial(0, &a);
+        redirects.connected(0);
+        redirects.dial(0, &a);
+        redirects.dial(0, &a);
+
+        assert_eq!(redirects.connected_host(), Some("b"));
     }
 }
