@@ -8,7 +8,7 @@
 //! - **A poison call is not repeated:** if the peer closes the connection because of the size or the content of a message,
 //!   the calls in flight end, also idempotent ones.
 //! - **A call that is one too many for the server** is sent again after a pause, whatever its class, see
-//!   [`JsonRpcSettings::too_many_calls`].
+//!   [`JsonRpcSettings::too_many_calls`]; the end of a subscription after the next response.
 //! - **A result above the limit of the client** fails its call only, and the call is not repeated.
 //! - **Subscriptions** are of two kinds, see [`Feed`]. There is no history: each new connection is a
 //!   [`Gap`](crate::io::SubscriptionEvent::Gap), except the first.
@@ -42,7 +42,7 @@ pub use login::{Login, LoginCall, LoginRejection, LoginRequest, LoginStep, Login
 
 use self::login_progress::{LoginProgress, Next};
 use self::subscribed_feeds::SubscribedFeeds;
-use self::subscription_ends::SubscriptionEnds;
+use self::subscription_ends::{End, SubscriptionEnds};
 use self::without_response::WithoutResponse;
 use super::{
     BatchRules, Dialect, DialectEvent, EarlyRequests, Excerpt, InFlight, Outcome, Oversized,
@@ -290,9 +290,9 @@ impl JsonRpc {
         match next? {
             Next::Report(event) => {
                 if matches!(event, DialectEvent::Authenticated { .. }) {
-                    for (method, params) in self.ends.take_again() {
+                    for end in self.ends.take_after_login() {
                         let id = wire.take_id();
-                        self.end_subscription(id, &method, params, wire);
+                        self.end_subscription(id, end, wire);
                     }
                 }
                 Some(event)
@@ -459,15 +459,14 @@ impl JsonRpc {
             return;
         };
         if let Some(params) = self.feeds.on_unsubscribed(&subscription.key) {
-            self.end_subscription(id, &subscription.unsubscribe, params, wire);
+            let end = End::new(subscription.unsubscribe.clone(), params);
+            self.end_subscription(id, end, wire);
         }
     }
 
-    fn end_subscription(&mut self, id: u32, method: &str, params: Bytes, wire: &mut Wire) {
-        self.call(id, method, &params, wire);
-        if self.settings.unauthenticated.is_some() {
-            self.ends.on_sent(id, (method.to_owned(), params));
-        }
+    fn end_subscription(&mut self, id: u32, end: End, wire: &mut Wire) {
+        self.call(id, &end.method, &end.params, wire);
+        self.ends.on_sent(id, end);
     }
 }
 

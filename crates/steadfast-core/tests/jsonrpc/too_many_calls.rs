@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
-use steadfast_core::dialect::jsonrpc::{CallError, Class, JsonRpcSettings};
+use steadfast_core::dialect::jsonrpc::{CallError, Class, Feed, Input, JsonRpcSettings};
 
 use crate::script::{CALL_TIMEOUT, Script, settings};
 
@@ -263,4 +264,63 @@ proptest! {
             prop_assert!(outcome.is_err() || executed > 0, "{} was not executed", id);
         }
     }
+}
+
+#[test]
+fn the_end_of_a_subscription_that_is_one_too_many_is_sent_again_after_the_next_response() {
+    let mut script = Script::new(with_code());
+    script.dial();
+    let id = script.subscribe(Feed::subscription("subscribe", Bytes::new(), "unsubscribe"));
+    script.receive(r#"{"id":1,"result":"s1"}"#);
+    for n in 0..3 {
+        script.call(&format!("m{n}"), "", Class::Write);
+    }
+    script.handle(Input::UnsubscribeRequested { id });
+    script.take_sent();
+
+    script.receive(&rejection(5));
+    script.receive(&rejection(4));
+    assert_eq!(script.take_sent(), [""; 0], "the server has too many calls");
+    script.receive(r#"{"id":2,"result":1}"#);
+    let again = script.take_sent();
+    script.receive(&rejection(6));
+    script.receive(r#"{"id":3,"result":1}"#);
+    let third = script.take_sent();
+    script.receive(r#"{"id":7,"result":true}"#);
+    script.advance(Duration::from_secs(1));
+
+    let end =
+        |id| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"unsubscribe","params":["s1"]}}"#);
+    assert_eq!(again, [end(6)]);
+    assert_eq!(third, [end(7)]);
+    let sent = script.take_sent();
+    assert!(sent.len() == 1 && sent[0].contains("m2"), "{sent:?}");
+}
+
+#[test]
+fn the_end_of_a_subscription_that_is_always_one_too_many_is_forgotten() {
+    let mut script = Script::new(with_code());
+    script.dial();
+    let id = script.subscribe(Feed::subscription("subscribe", Bytes::new(), "unsubscribe"));
+    script.receive(r#"{"id":1,"result":"s1"}"#);
+    script.take_sent();
+    script.handle(Input::UnsubscribeRequested { id });
+
+    let mut ends = 0;
+    loop {
+        let sent = script.take_sent().join("");
+        let Some((_, end)) = sent
+            .split_once("\"id\":")
+            .filter(|_| sent.contains("unsub"))
+        else {
+            break;
+        };
+        ends += 1;
+        let id = end.split(',').next().expect("an id");
+        script.receive(&rejection(id.parse().expect("a number")));
+        // A response to something else.
+        script.receive(r#"{"id":99999,"result":1}"#);
+    }
+
+    assert_eq!(ends, 100);
 }

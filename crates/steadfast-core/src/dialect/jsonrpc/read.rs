@@ -4,6 +4,7 @@ use bytes::Bytes;
 use steadfast_protocol::jsonrpc::{Incoming, ResponseId, append_error};
 
 use super::subscribed_feeds::Ended;
+use super::subscription_ends::End;
 use super::{ErrorObject, FeedKey, JsonRpc, codes, excerpt, subscribed_feeds};
 use crate::dialect::{DialectEvent, InFlight, Oversized, Request, Subscribed, Wire};
 use crate::io::Frame;
@@ -113,7 +114,17 @@ impl JsonRpc {
             let refusal = refusal.clone();
             return Some(Event::Unauthenticated { id, refusal });
         }
+        let is_too_many = outcome
+            .as_ref()
+            .is_err_and(|it| self.settings.is_too_many(it));
+        if is_too_many && self.ends.on_too_many(id) {
+            return Some(Event::Replied { id });
+        }
         self.ends.on_response(id);
+        if !is_too_many && let Some(end) = self.ends.take_after_response() {
+            let id = wire.take_id();
+            self.end_subscription(id, end, wire);
+        }
         match (in_flight.request(id), outcome) {
             (Some(Request::Call(_)), Ok(response)) => Some(Event::Responded { id, response }),
             (Some(Request::Subscribe(..)), Ok(result)) => {
@@ -125,9 +136,7 @@ impl JsonRpc {
                 );
                 Some(Event::Subscribed { id, subscribed })
             }
-            (Some(Request::Call(_)), Err(error)) if self.settings.is_too_many(&error) => {
-                Some(Event::TooManyCalls { id })
-            }
+            (Some(Request::Call(_)), Err(_)) if is_too_many => Some(Event::TooManyCalls { id }),
             (Some(_), Err(refusal)) => {
                 self.feeds.take_requested(id);
                 Some(refused(id, refusal))
@@ -162,7 +171,7 @@ impl JsonRpc {
         {
             let params = subscribed_feeds::unsubscribe_params(peer_id);
             let id = wire.take_id();
-            self.end_subscription(id, &subscription.unsubscribe, params, wire);
+            self.end_subscription(id, End::new(subscription.unsubscribe, params), wire);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Requests that end a subscription, until the peer has responded.
 //!
-//! The session does not wait for them. One that the peer rejects because it no longer knows the client is sent again after
-//! the login: otherwise the subscription would continue there, next to one that the application requests later.
+//! The session does not wait for them. One that the peer rejects without executing it is sent again: otherwise the
+//! subscription would continue there, next to one that the application requests later. If the peer no longer knows the
+//! client, it is sent after the login; if the peer has too many calls, after its next response, which leaves space for one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,15 +11,36 @@ use bytes::Bytes;
 /// The most requests that are remembered; the oldest ones of more are forgotten.
 const ENDS_MAX: usize = 256;
 
-/// The end of a subscription: a method and its params.
-pub(super) type End = (String, Bytes);
+/// One that was rejected as often because the peer had too many calls is forgotten.
+const TOO_MANY_MAX: u8 = 100;
+
+/// The end of a subscription: a request.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) method: String,
+    pub(super) params: Bytes,
+    /// How often it was rejected because the peer had too many calls.
+    too_many: u8,
+}
+
+impl End {
+    pub(super) const fn new(method: String, params: Bytes) -> Self {
+        Self {
+            method,
+            params,
+            too_many: 0,
+        }
+    }
+}
 
 /// The ends of subscriptions on one connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SubscriptionEnds {
     sent: BTreeMap<u32, End>,
     /// Rejected ones, for the time after the login.
-    again: VecDeque<End>,
+    after_login: VecDeque<End>,
+    /// Rejected ones, for the next responses.
+    after_response: VecDeque<End>,
 }
 
 impl SubscriptionEnds {
@@ -38,15 +60,36 @@ impl SubscriptionEnds {
     /// The peer has rejected a request with this id, because it no longer knows the client.
     pub(super) fn on_unauthenticated(&mut self, id: u32) {
         if let Some(end) = self.sent.remove(&id) {
-            self.again.push_back(end);
-            if self.again.len() > ENDS_MAX {
-                self.again.pop_front();
-            }
+            push(&mut self.after_login, end);
         }
     }
 
+    /// The peer has rejected a request with this id, because it has too many calls. Returns whether it ends a subscription.
+    pub(super) fn on_too_many(&mut self, id: u32) -> bool {
+        let Some(mut end) = self.sent.remove(&id) else {
+            return false;
+        };
+        end.too_many = end.too_many.saturating_add(1);
+        if end.too_many < TOO_MANY_MAX {
+            push(&mut self.after_response, end);
+        }
+        true
+    }
+
     /// The peer knows the client again. Returns what is to be sent again.
-    pub(super) fn take_again(&mut self) -> VecDeque<End> {
-        std::mem::take(&mut self.again)
+    pub(super) fn take_after_login(&mut self) -> VecDeque<End> {
+        std::mem::take(&mut self.after_login)
+    }
+
+    /// The peer has responded to a request, and so has space for another one. Returns what is to be sent again.
+    pub(super) fn take_after_response(&mut self) -> Option<End> {
+        self.after_response.pop_front()
+    }
+}
+
+fn push(ends: &mut VecDeque<End>, end: End) {
+    ends.push_back(end);
+    if ends.len() > ENDS_MAX {
+        ends.pop_front();
     }
 }
