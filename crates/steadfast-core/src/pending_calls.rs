@@ -148,16 +148,45 @@ impl<C: Call> PendingCalls<C> {
     }
 
     /// The peer has rejected the call of this command without executing it: it waits to be sent again, before newer ones.
-    /// Returns its id if that happened too often; then it is removed.
-    pub(crate) fn send_again(&mut self, command: u32) -> Option<CallId> {
+    /// If that happened too often, it is removed, and has its outcome.
+    pub(crate) fn send_again<R>(
+        &mut self,
+        command: u32,
+        refusal: R,
+    ) -> Option<(CallId, CallError<R>)> {
         let mut call = self.take_sent(command)?;
         call.repetitions = call.repetitions.saturating_add(1);
         if call.repetitions >= REPETITIONS_MAX {
-            self.deadlines.remove(call.deadline, call.id.0);
-            return Some(call.id);
+            return Some(self.remove_unexecuted(&call, refusal));
         }
         self.requeue(call);
         None
+    }
+
+    /// The peer has rejected the call of this command without executing it, and it is not sent again. Returns its outcome.
+    pub(crate) fn reject_unexecuted<R>(
+        &mut self,
+        command: u32,
+        refusal: R,
+    ) -> Option<(CallId, CallError<R>)> {
+        let call = self.take_sent(command)?;
+        Some(self.remove_unexecuted(&call, refusal))
+    }
+
+    /// The last rejection says nothing about a repetition before it, whose reply was lost.
+    fn remove_unexecuted<R>(
+        &mut self,
+        call: &PendingCall<C>,
+        refusal: R,
+    ) -> (CallId, CallError<R>) {
+        self.deadlines.remove(call.deadline, call.id.0);
+        let maybe_executed = call.may_have_effect();
+        let error = if maybe_executed {
+            CallError::Interrupted { maybe_executed }
+        } else {
+            CallError::Rejected(refusal)
+        };
+        (call.id, error)
     }
 
     /// The peer did not execute the call of this command, because it has too many. The call waits to be sent again.
@@ -355,7 +384,7 @@ mod tests {
                 Step::SendAgain => {
                     let sent = self.pending.get(index).and_then(|it| it.command);
                     if let Some(command) = sent {
-                        self.send_again(command);
+                        self.send_again(command, ());
                         assert_eq!(self.get(command), None);
                     }
                 }

@@ -9,7 +9,7 @@ use steadfast_machine::Instant;
 use super::Session;
 use crate::dialect::{Dialect, InFlight, Request};
 use crate::event::{DisconnectCause, LoginErrorKind};
-use crate::io::{Attempt, CallError, Output};
+use crate::io::{Attempt, Output};
 use crate::retry_advice::{Action, Pace, RetryAdvice};
 
 /// The most logins over one connection between two requests that its peer has executed. Further ones are made over fresh
@@ -85,11 +85,8 @@ impl<D: Dialect> Session<D> {
     fn send_again(&mut self, now: Instant, id: u32, refusal: D::Refusal) {
         match self.pending.request(id) {
             Some(Request::Call(_)) => {
-                if let Some(call) = self.pending.calls.send_again(id) {
-                    let outcome = Err(CallError::Rejected(refusal));
-                    self.outputs
-                        .push_back(Output::CompleteCall { id: call, outcome });
-                }
+                let failed = self.pending.calls.send_again(id, refusal);
+                self.fail_calls(failed.into_iter().collect());
             }
             Some(Request::Message(_)) => {
                 let backoff = self.link.backoff_mut();

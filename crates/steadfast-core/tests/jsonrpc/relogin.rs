@@ -308,3 +308,27 @@ fn without_a_rule_the_error_is_the_outcome_of_the_call() {
     assert_eq!(script.take_results().len(), 1);
     assert_eq!(script.snapshot().phase, SessionPhase::Ready);
 }
+
+#[test]
+fn an_idempotent_call_that_may_have_been_executed_before_a_loss_says_so_when_it_is_rejected() {
+    for (class, outcome) in [
+        (Class::Idempotent, "1: Interrupted { maybe_executed: true }"),
+        (
+            Class::Read,
+            "1: Rejected(ErrorObject { code: 401, message: \"log in\", data_bytes: None })",
+        ),
+    ] {
+        let mut script = logged_in();
+        script.call("set", "", class);
+        script.lose();
+        script.redial();
+        script.receive(r#"{"id":3,"result":true}"#);
+        for id in [4, 6, 8] {
+            assert!(script.take_sent().join("").contains("set"));
+            script.receive(&expired(id));
+            script.receive(&format!(r#"{{"id":{},"result":true}}"#, id + 1));
+        }
+
+        assert_eq!(script.take_results(), [outcome]);
+    }
+}
