@@ -319,11 +319,15 @@ impl<C: Call> PendingCalls<C> {
 
     /// Whether the loss of the connection would end a call that is in flight, because it must not be sent again.
     pub(crate) fn has_unrepeatable_in_flight(&self) -> bool {
+        self.has_unrepeatable_in_flight_except(None)
+    }
+
+    /// As [`Self::has_unrepeatable_in_flight`], without the call of this command.
+    pub(crate) fn has_unrepeatable_in_flight_except(&self, command: Option<u32>) -> bool {
         let in_flight = self.pending.iter().take(self.sent);
+        let mut others = in_flight.filter(|it| it.command != command);
         let losses_max = self.losses_max;
-        in_flight
-            .into_iter()
-            .any(|it| !it.call.is_idempotent() || it.losses.saturating_add(1) >= losses_max)
+        others.any(|it| !it.call.is_idempotent() || it.losses.saturating_add(1) >= losses_max)
     }
 
     /// The earliest deadline, or the end of a pause.

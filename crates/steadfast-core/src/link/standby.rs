@@ -153,7 +153,7 @@ impl Link {
     }
 
     /// Whether a standby may begin: the present connection is ready, and the link is not closing.
-    const fn can_migrate(&self) -> bool {
+    pub(crate) const fn can_migrate(&self) -> bool {
         let is_ready = matches!(self.lifecycle, Lifecycle::Connected { is_ready: true, .. });
         is_ready && !self.is_draining()
     }

@@ -210,7 +210,7 @@ impl<D: Dialect> Session<D> {
     /// Authenticates the open connection, unless the protocol cannot: then the next connection uses the credentials.
     pub(super) fn authenticate(&mut self, now: Instant) {
         if self.relogin.is_in_progress() {
-            return;
+            return self.relogin.on_credentials_replaced();
         }
         if self.dialect.renewal() == Renewal::OtherConnection {
             return self.renew_connection(now);
@@ -230,13 +230,16 @@ impl<D: Dialect> Session<D> {
     /// Another connection replaces the present one, unless that would interrupt a request that must not be repeated, and
     /// there is time to wait for it.
     fn renew_connection(&mut self, now: Instant) {
-        let is_delayed = self.is_renewal_waiting_for_requests(now);
+        let is_waiting = self.is_renewal_waiting_for_requests(now);
+        let is_delayed = is_waiting || !self.link.can_migrate();
         let credentials = &mut self.pending.credentials;
         credentials.is_renewal_delayed = is_delayed;
-        if is_delayed {
-            credentials.renew_at = credentials.renew_by;
+        credentials.renew_at = if is_waiting {
+            credentials.renew_by
         } else {
-            credentials.renew_at = Some(now + RENEWAL_CONNECTION_INTERVAL);
+            Some(now + RENEWAL_CONNECTION_INTERVAL)
+        };
+        if !is_delayed {
             self.link.renew(now);
         }
     }
@@ -248,10 +251,10 @@ impl<D: Dialect> Session<D> {
             && (calls.has_unrepeatable_in_flight() || outbox.has_unrepeatable_in_flight())
     }
 
-    /// Begins a renewal for which a request had to have its reply first.
+    /// Begins a renewal for which a request had to have its reply first, or the connection had to be ready.
     pub(super) fn start_delayed_renewal(&mut self, now: Instant) {
         if self.pending.credentials.is_renewal_delayed
-            && self.link.is_connected()
+            && self.link.can_migrate()
             && !self.relogin.is_in_progress()
             && !self.is_renewal_waiting_for_requests(now)
         {
@@ -308,7 +311,7 @@ impl<D: Dialect> Session<D> {
         self.pending.credentials.request = None;
         let text = refusal.to_string();
         if self.relogin.is_in_progress() {
-            return self.relogin_failed(now, LoginErrorKind::Other, text, advice);
+            return self.relogin_refused(now, text, advice);
         }
         let is_final = match advice.action {
             Action::GiveUp => true,

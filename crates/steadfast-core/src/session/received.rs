@@ -106,7 +106,6 @@ impl<D: Dialect> Session<D> {
             }
             DialectEvent::Responded { id, response } => {
                 self.link.reply_received(now, id);
-                self.relogin.on_executed();
                 self.complete_call(id, Ok(response));
             }
             DialectEvent::Acknowledged {
@@ -118,7 +117,6 @@ impl<D: Dialect> Session<D> {
             }
             DialectEvent::Subscribed { id, subscribed } => {
                 self.link.reply_received(now, id);
-                self.relogin.on_executed();
                 let subscriptions = &mut self.pending.subscriptions;
                 let effects = subscriptions.on_subscribed(now, id, subscribed);
                 self.apply_effects(effects);
@@ -240,7 +238,7 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    fn on_refused(
+    pub(super) fn on_refused(
         &mut self,
         now: Instant,
         id: u32,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::dialect::Renewal;
-use steadfast_core::dialect::jsonrpc::{Class, ErrorObject, Feed, Input, SubscriptionEvent};
+use steadfast_core::dialect::jsonrpc::{
+    CallError, Class, ErrorObject, Feed, Input, LoginCall, LoginRequest, SubscriptionEvent,
+};
 use steadfast_core::event::{DisconnectCause, LoginErrorKind, SessionEvent, SessionPhase};
 
 use crate::login_steps::TwoSteps;
@@ -111,13 +113,14 @@ fn a_rejection_that_arrives_after_the_login_causes_no_further_one() {
 fn a_call_that_is_rejected_for_this_reason_each_time_gets_the_error() {
     let mut script = logged_in();
     script.call("a", "", Class::Write);
-    for (rejected, login, other) in [(2, 3, 5), (4, 6, 8), (7, 9, 10)] {
+    for (rejected, login, other) in [(2, 3, 5), (4, 6, 8)] {
         script.receive(&expired(rejected));
         script.receive(&format!(r#"{{"id":{login},"result":true}}"#));
         // The server executes another call, so that the login was of use.
         script.call("b", "", Class::Read);
         script.receive(&format!(r#"{{"id":{other},"result":true}}"#));
     }
+    script.receive(&expired(7));
 
     let results = script.take_results();
     let error = "1: Rejected(ErrorObject { code: 401, message: \"log in\", data_bytes: None })";
@@ -331,4 +334,142 @@ fn an_idempotent_call_that_may_have_been_executed_before_a_loss_says_so_when_it_
 
         assert_eq!(script.take_results(), [outcome]);
     }
+}
+
+/// The server accepts each login, executes calls of `ping`, and rejects all others as from an unknown client. The client
+/// makes both every second, and a write is in flight if `with_write`. Returns the number of logins and of connections.
+fn serve_pings_only(time: Duration, with_write: bool) -> (usize, u64, Script) {
+    let mut script = logged_in();
+    let mut logins = 0;
+    let until = script.now + time;
+    while script.now < until {
+        if with_write && !script.debug().contains("\"endless\"") {
+            script.call("endless", "", Class::Write);
+        }
+        script.call("ping", "", Class::Read);
+        script.call("query", "", Class::Read);
+        loop {
+            let sent = script.take_sent();
+            if sent.is_empty() {
+                break;
+            }
+            for text in sent {
+                let id = text.split(['"', ':', ',']).filter_map(|it| it.parse().ok());
+                let id: u32 = id.last().expect("an id");
+                if text.contains("hello") {
+                    logins += 1;
+                    script.receive(&format!(r#"{{"id":{id},"result":true}}"#));
+                } else if text.contains("ping") {
+                    script.receive(&format!(r#"{{"id":{id},"result":"pong"}}"#));
+                } else if text.contains("query") {
+                    script.receive(&expired(id));
+                }
+            }
+        }
+        script.advance_with_pongs(Duration::from_secs(1));
+        if script.snapshot().phase == SessionPhase::Dialing {
+            script.dial();
+        }
+    }
+    let epoch = script.snapshot().epoch.0;
+    (logins, epoch, script)
+}
+
+#[test]
+fn logins_that_change_nothing_have_a_backoff_although_calls_without_a_login_succeed() {
+    let (logins, epoch, script) = serve_pings_only(Duration::from_mins(10), false);
+
+    // Twice at once, then after pauses of 5 s to 1 min.
+    assert!((5..=16).contains(&logins), "{logins}");
+    assert!(epoch > 1, "over a fresh connection in the end");
+    let results = script.results.iter();
+    let pongs = results.filter(|it| it.1.as_deref() == Ok(b"\"pong\""));
+    assert!(pongs.count() > 500, "what the server executes goes on");
+}
+
+#[test]
+fn such_logins_do_not_interrupt_a_write() {
+    let (logins, epoch, script) = serve_pings_only(Duration::from_mins(5), true);
+
+    assert!((4..=12).contains(&logins), "{logins}");
+    assert_eq!(epoch, 1, "the connection stays");
+    let mut results = script.results.iter();
+    assert!(!results.any(|it| matches!(it.1, Err(CallError::Interrupted { .. }))));
+}
+
+#[test]
+fn a_session_that_ends_again_after_a_while_is_followed_by_a_login_at_once() {
+    let mut script = logged_in();
+    let mut id = 2;
+    for _ in 0..10 {
+        script.call("a", "", Class::Write);
+        script.receive(&expired(id));
+        assert!(script.take_sent().join("").contains("hello"));
+        script.receive(&format!(r#"{{"id":{},"result":true}}"#, id + 1));
+        script.receive(&format!(r#"{{"id":{},"result":true}}"#, id + 2));
+        script.take_sent();
+        id += 3;
+        script.advance_with_pongs(Duration::from_mins(5));
+    }
+    assert_eq!(script.snapshot().epoch.0, 1);
+    assert_eq!(script.take_results().len(), 10);
+}
+
+/// A session whose login shows the credentials, and which logs in again with the request 3.
+fn logging_in_again() -> Script {
+    let login = LoginCall::new(|key| LoginRequest {
+        method: "login".to_owned(),
+        params: format!("[\"{}\"]", key.expose()).into(),
+    });
+    let settings = settings().login(login).unauthenticated(is_unauthenticated);
+    let mut script = Script::new(settings);
+    script.dial();
+    script.receive(r#"{"id":1,"result":true}"#);
+    script.call("a", "", Class::Write);
+    script.receive(&expired(2));
+    script.take_sent();
+    script
+}
+
+#[test]
+fn credentials_that_are_replaced_during_a_login_are_used_when_it_is_rejected() {
+    let mut script = logging_in_again();
+    script.replace_credentials("new");
+    assert_eq!(script.take_sent(), [""; 0], "a login is in progress");
+
+    script.receive(r#"{"id":3,"result":false}"#);
+    let second = script.take_sent();
+    script.receive(r#"{"id":4,"result":true}"#);
+
+    assert!(
+        second.len() == 1 && second[0].contains(r#"["new"]"#),
+        "{second:?}"
+    );
+    assert!(script.take_sent().join("").contains("\"a\""));
+    assert_eq!(script.snapshot().epoch.0, 1, "the same connection");
+
+    let mut script = logging_in_again();
+    script.replace_credentials("new");
+    script.receive(r#"{"id":3,"result":false}"#);
+    script.receive(r#"{"id":4,"result":false}"#);
+    assert!(script.waits().is_some() || script.snapshot().phase != SessionPhase::Ready);
+    assert!(
+        !script.take_sent().join("").contains("\"id\":5"),
+        "not again"
+    );
+}
+
+#[test]
+fn credentials_that_are_replaced_during_a_login_are_used_after_it_is_accepted() {
+    let mut script = logging_in_again();
+    script.replace_credentials("new");
+
+    script.receive(r#"{"id":3,"result":true}"#);
+
+    let sent = script.take_sent().join("");
+    assert!(
+        sent.contains(r#""method":"login","params":["new"]"#),
+        "{sent}"
+    );
+    assert!(sent.contains("\"a\""), "{sent}");
 }
