@@ -104,6 +104,16 @@ pub trait Dialect: Clone + fmt::Debug {
     /// Returns why it cannot be sent.
     fn check(&self, request: Request<'_, Self>) -> Result<(), Unsendable>;
 
+    /// Whether a login with these credentials can begin: otherwise it is not sent, and the credentials count as rejected.
+    /// Always by default.
+    ///
+    /// # Errors
+    ///
+    /// Returns why its first message cannot be sent.
+    fn check_login(&self, _credentials: &Secret) -> Result<(), Unsendable> {
+        Ok(())
+    }
+
     /// The size of an item in bytes, for [`buffer_bytes_max`](crate::io::SubscribeOptions::buffer_bytes_max). Zero by
     /// default, so that only the number of items is limited: enough if the peer limits their size.
     fn item_bytes(_: &Self::Item) -> usize {

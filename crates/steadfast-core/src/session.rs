@@ -204,6 +204,9 @@ impl<D: Dialect> Session<D> {
         self.dialect.learn(&self.connected_dialect);
         self.connected_dialect = self.dialect.clone();
         self.enter_log();
+        if let Err((cause, advice)) = self.check_login() {
+            return self.on_rejected(now, cause, advice);
+        }
         let early = self
             .connected_dialect
             .start_handshake(self.pending.credentials.current(), &mut self.wire);

@@ -227,6 +227,10 @@ impl<D: Dialect> Builder<D> {
         if let Some(error) = self.invalid {
             return Err(error.into());
         }
+        if let CredentialsSource::Fixed(credentials) = &self.credentials {
+            let checked = self.dialect.check_login(credentials);
+            checked.map_err(BuildError::Credentials)?;
+        }
         let connector = self.connector()?;
         // Otherwise the first attempt would find an invalid field, and each further one again.
         for endpoint in &self.endpoints {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_core::dialect::Unsendable;
 use steadfast_core::event::DisconnectCause;
 pub use steadfast_core::policy::{PolicyError, SessionSetting};
 pub use steadfast_protocol::websocket::handshake::RequestError as HeaderError;
@@ -39,6 +40,9 @@ pub enum BuildError {
     /// The path of the readiness check is invalid.
     #[error("invalid readiness check: {0}")]
     Readiness(HeaderError),
+    /// The login with the credentials of the builder cannot be sent.
+    #[error("the credentials cannot be used: {0}")]
+    Credentials(Unsendable),
     /// The name or value of a header field is invalid.
     #[error("invalid header field: {0}")]
     Header(#[from] HeaderError),

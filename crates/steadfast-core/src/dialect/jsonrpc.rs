@@ -398,9 +398,10 @@ impl Dialect for JsonRpc {
             // There is no history.
             Request::Subscribe(_, Some(_)) => return Err(Unsendable::Unsupported),
             Request::Subscribe(Feed::Subscription(it), None) => (&it.subscribe, &it.params),
-            Request::Subscribe(Feed::Notifications { .. }, None)
-            | Request::Unsubscribe(_)
-            | Request::Authenticate(_) => return Ok(()),
+            Request::Authenticate(credentials) => return self.check_login(credentials),
+            Request::Subscribe(Feed::Notifications { .. }, None) | Request::Unsubscribe(_) => {
+                return Ok(());
+            }
         };
         let bytes_max = self.settings.message_bytes_max;
         // A control character takes six bytes in JSON.
@@ -412,6 +413,21 @@ impl Dialect for JsonRpc {
             }
         }
         call::check_params(params)
+    }
+
+    fn check_login(&self, credentials: &Secret) -> Result<(), Unsendable> {
+        let Some(machine) = self.login.machine() else {
+            return Ok(());
+        };
+        let LoginRequest { method, params } = machine.boxed_clone().begin(credentials);
+        let (bytes, bytes_max) = (
+            exact_bytes(&method, &params),
+            self.settings.login_message_bytes_max,
+        );
+        if bytes > bytes_max {
+            return Err(Unsendable::TooLarge { bytes, bytes_max });
+        }
+        Ok(())
     }
 
     fn item_bytes(item: &Bytes) -> usize {

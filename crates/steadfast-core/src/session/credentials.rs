@@ -8,7 +8,7 @@ use steadfast_machine::Instant;
 use super::{Pending, Session};
 use crate::backoff::retry_delay;
 use crate::dialect::{Dialect, Outcome, Renewal, Request};
-use crate::event::{LoginErrorKind, SessionEvent};
+use crate::event::{DisconnectCause, LoginErrorKind, SessionEvent};
 use crate::io::{CredentialsError, CredentialsSource, FetchId, Output, RenewalReason};
 use crate::retry_advice::{Action, RetryAdvice};
 use crate::secret::Secret;
@@ -261,6 +261,20 @@ impl<D: Dialect> Session<D> {
             self.renew_connection(now);
             self.follow_link(now);
         }
+    }
+
+    /// Whether a login with the present credentials can begin; otherwise what a peer that rejects them would say.
+    pub(super) fn check_login(&self) -> Result<(), (DisconnectCause, RetryAdvice)> {
+        let checked = self.dialect.check_login(self.pending.credentials.current());
+        checked.map_err(|problem| {
+            let cause = DisconnectCause::LoginFailed {
+                kind: LoginErrorKind::Credentials,
+                text: format!(
+                    "the login cannot be sent: {problem}: check the length of the credentials"
+                ),
+            };
+            (cause, RetryAdvice::RETRY.with(Action::RenewCredentials))
+        })
     }
 
     /// Authenticates the open connection, whatever the protocol permits while it is authenticated.

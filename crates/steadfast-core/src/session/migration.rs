@@ -66,6 +66,9 @@ impl<D: Dialect> Session<D> {
     /// connection until the switch.
     pub(super) fn start_standby_handshake(&mut self, now: Instant, attempt: Attempt) {
         self.dialect.learn(&self.connected_dialect);
+        if let Err((cause, advice)) = self.check_login() {
+            return self.link.rejected(now, attempt, cause, advice);
+        }
         let (mut reader, mut wire) = (self.dialect.clone(), Wire::default());
         // Until the switch, replies to the peer have a limit, whatever its socket accepts.
         wire.set_blocked(true);

@@ -194,7 +194,12 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    fn on_rejected(&mut self, now: Instant, cause: DisconnectCause, advice: RetryAdvice) {
+    pub(super) fn on_rejected(
+        &mut self,
+        now: Instant,
+        cause: DisconnectCause,
+        advice: RetryAdvice,
+    ) {
         // The next attempt shows other credentials than those that the peer rejected.
         let are_replaced = self.pending.credentials.are_newer_than_handshake();
         let advice = if are_replaced && advice.action == Action::RenewCredentials {

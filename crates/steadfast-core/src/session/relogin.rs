@@ -154,6 +154,9 @@ impl<D: Dialect> Session<D> {
     }
 
     fn log_in_again(&mut self, now: Instant) {
+        if let Err((cause, advice)) = self.check_login() {
+            return self.link.dismissed(now, self.link.attempt(), cause, advice);
+        }
         self.relogin.newest = Some(self.wire.next_id());
         self.send_credentials(now);
         // A protocol without a reply to credentials.

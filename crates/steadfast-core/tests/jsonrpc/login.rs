@@ -6,7 +6,9 @@ use bytes::Bytes;
 use steadfast_core::dialect::jsonrpc::{
     Class, Feed, Input, JsonRpcSettings, LoginCall, LoginRequest, SubscriptionEvent,
 };
-use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
+use steadfast_core::event::{
+    DisconnectCause, LoginErrorKind, SessionEvent, SessionPhase, SessionState,
+};
 
 use crate::script::{Script, settings};
 
@@ -179,4 +181,36 @@ fn a_standby_logs_in_and_then_has_its_own_ids_and_subscriptions() {
     let is_gap = |event: &SubscriptionEvent| matches!(event, SubscriptionEvent::Gap { .. });
     assert!(script.items.iter().any(is_gap));
     assert_eq!(script.take_results(), ["2: 1", "3: 2"]);
+}
+
+#[test]
+fn a_login_above_the_limit_before_it_is_not_sent_and_says_why() {
+    let login = LoginCall::new(|key| LoginRequest {
+        method: "login".to_owned(),
+        params: format!("[\"{}\"]", key.expose()).into(),
+    });
+    let with_limit = |bytes| {
+        let settings = settings().login(login.clone());
+        settings.login_message_bytes_max(bytes)
+    };
+    let mut script = Script::new(with_limit(60));
+    script.dial();
+
+    assert_eq!(script.take_sent(), [""; 0]);
+    let Some(DisconnectCause::LoginFailed { kind, text }) = &script.snapshot().cause else {
+        panic!("{:?}", script.snapshot());
+    };
+    assert_eq!(*kind, LoginErrorKind::Credentials);
+    assert!(text.contains("above the limit of 60 bytes"), "{text}");
+    assert_eq!(script.snapshot().state, SessionState::Failed);
+
+    let mut script = Script::new(with_limit(100));
+    script.dial();
+    script.receive(r#"{"id":1,"result":true}"#);
+    script.take_sent();
+    let long = "x".repeat(100);
+    script.replace_credentials(&long);
+    assert_eq!(script.take_sent(), [""; 0]);
+    let not_sent = |event: &SessionEvent| matches!(event, SessionEvent::RenewalFailed { .. });
+    assert!(script.events.iter().any(not_sent), "{:?}", script.events);
 }

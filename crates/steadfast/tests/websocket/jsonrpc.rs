@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast::CallError;
-use steadfast::jsonrpc::{Class, Client, Error, Feed, SubscriptionEvent};
+use steadfast::jsonrpc::{Class, Client, Error, Feed, LoginCall, LoginRequest, SubscriptionEvent};
 
 use crate::server::{Arrived, Connection, Server, within};
 
@@ -172,4 +172,28 @@ async fn a_result_above_the_limit_fails_its_call_and_the_connection_stays() {
     let maybe_executed = true;
     let interrupted = CallError::Interrupted { maybe_executed };
     assert_eq!(too_long, Err(Error::Call(interrupted)));
+}
+
+#[test]
+fn credentials_with_which_no_login_can_be_sent_are_rejected_before_the_first_attempt() {
+    let login = LoginCall::new(|token| LoginRequest {
+        method: "login".to_owned(),
+        params: format!("[\"{}\"]", token.expose()).into(),
+    });
+    let builder = |token: &str| {
+        let builder = Client::builder("ws://127.0.0.1:9").unwrap();
+        let builder = builder.login(login.clone()).sent_message_bytes_max(100);
+        builder.token(token)
+    };
+
+    let error = builder(&"x".repeat(100)).build().unwrap_err();
+
+    let text = error.to_string();
+    assert!(
+        text.starts_with("the credentials cannot be used: "),
+        "{text}"
+    );
+    assert!(text.ends_with("above the limit of 100 bytes"), "{text}");
+    assert!(!text.contains("xx"), "it is a secret");
+    assert!(builder("x").build().is_ok());
 }

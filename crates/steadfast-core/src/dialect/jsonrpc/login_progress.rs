@@ -5,7 +5,7 @@ use super::{ErrorObject, JsonRpc};
 use crate::dialect::DialectEvent;
 use crate::event::{DisconnectCause, LoginErrorKind};
 use crate::io::{Computation, Computed};
-use crate::retry_advice::{Pace, RetryAdvice};
+use crate::retry_advice::{Action, Pace, RetryAdvice};
 use crate::secret::Secret;
 
 /// The login machine of a connection, and the login in progress.
@@ -120,11 +120,12 @@ impl LoginProgress {
         Some(rejected(
             request,
             LoginRejection {
-                kind: LoginErrorKind::Other,
+                kind: LoginErrorKind::Credentials,
                 reason: format!(
-                    "a call of the login has {bytes} bytes, above the limit of {bytes_max} bytes"
+                    "a call of the login has up to {bytes} bytes, above the limit of {bytes_max} bytes: \
+                     check the length of the credentials"
                 ),
-                advice: RetryAdvice::GIVE_UP,
+                advice: RetryAdvice::RETRY.with(Action::RenewCredentials),
             },
         ))
     }
