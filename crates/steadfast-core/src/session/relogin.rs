@@ -141,7 +141,6 @@ impl<D: Dialect> Session<D> {
             Step::LogIn => {
                 self.send_again(now, id, refusal);
                 self.relogin.is_in_progress = true;
-                self.link.login_expired(now);
                 self.log_in_again(now);
             }
         }
@@ -158,6 +157,7 @@ impl<D: Dialect> Session<D> {
             return self.link.dismissed(now, self.link.attempt(), cause, advice);
         }
         self.relogin.newest = Some(self.wire.next_id());
+        self.link.login_expired(now);
         self.send_credentials(now);
         // A protocol without a reply to credentials.
         if self.pending.credentials.is_settled() {

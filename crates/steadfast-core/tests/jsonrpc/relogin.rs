@@ -384,7 +384,7 @@ fn logins_that_change_nothing_have_a_backoff_although_calls_without_a_login_succ
     assert!(epoch > 1, "over a fresh connection in the end");
     let results = script.results.iter();
     let pongs = results.filter(|it| it.1.as_deref() == Ok(b"\"pong\""));
-    assert!(pongs.count() > 500, "what the server executes goes on");
+    assert!(pongs.count() > 500, "what the server executes has its result");
 }
 
 #[test]
@@ -447,6 +447,8 @@ fn credentials_that_are_replaced_during_a_login_are_used_when_it_is_rejected() {
     );
     assert!(script.take_sent().join("").contains("\"a\""));
     assert_eq!(script.snapshot().epoch.0, 1, "the same connection");
+    let is_login = |event: &SessionEvent| matches!(event, SessionEvent::LoginExpired { .. });
+    assert_eq!(count(&script, is_login), 2, "each login is reported");
 
     let mut script = logging_in_again();
     script.replace_credentials("new");
