@@ -216,6 +216,13 @@ fn only_one_error_says_that_the_session_has_ended() {
     assert!(!error(-32_602, r#"{"error":207}"#));
     assert!(!error(-32_001, "null"));
     assert!(!is_unauthenticated(&ErrorObject::new(-32_001, "207")));
+    // A trace above what is parsed of other errors.
+    let trace = "x".repeat(17 << 20);
+    assert!(!error(-32_001, "[207]"));
+    assert!(error(
+        -32_001,
+        &format!(r#"{{"error":207,"trace":"{trace}"}}"#)
+    ));
 }
 
 #[test]

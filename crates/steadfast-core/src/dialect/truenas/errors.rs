@@ -110,6 +110,14 @@ impl Errno {
         }
     }
 
+    /// The number in the data of an error. It is known also if the data is too long for an [`ApiError`], because of its trace.
+    pub(super) fn of(error: &ErrorObject) -> Option<Self> {
+        let data = error.data.as_deref()?;
+        let is_object = data.trim_ascii_start().first() == Some(&b'{');
+        let number: Number = serde_json::from_slice(data).ok().filter(|_| is_object)?;
+        number.error.map(Self::from_number)
+    }
+
     /// The number of this error.
     pub const fn number(self) -> i64 {
         match self {
@@ -126,6 +134,12 @@ impl Errno {
             Self::HaUnavailable => 210,
         }
     }
+}
+
+/// The number of an error alone.
+#[derive(Deserialize)]
+struct Number {
+    error: Option<i64>,
 }
 
 /// The data of an error, without its trace.
@@ -158,8 +172,8 @@ impl ApiError {
             return error;
         };
         error.errno = parsed.error.map(Errno::from_number);
-        error.errname = bounded(parsed.errname.unwrap_or_default());
-        error.reason = bounded(parsed.reason.unwrap_or_default());
+        error.errname = bounded(parsed.errname.unwrap_or_default(), TEXT_BYTES_MAX);
+        error.reason = bounded(parsed.reason.unwrap_or_default(), TEXT_BYTES_MAX);
         error.attributes = attributes(parsed.extra);
         error
     }
@@ -231,8 +245,9 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-fn bounded(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+/// The begin of a text, at most this number of bytes.
+pub(super) fn bounded(mut text: String, bytes_max: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes_max));
     text
 }
 
@@ -242,8 +257,8 @@ fn attributes(extra: Option<&RawValue>) -> Vec<InvalidAttribute> {
         extra.and_then(|extra| serde_json::from_str(extra.get()).ok());
     let list = list.unwrap_or_default().into_iter().take(ATTRIBUTES_MAX);
     list.map(|(attribute, message, number)| InvalidAttribute {
-        attribute: bounded(attribute),
-        message: bounded(message),
+        attribute: bounded(attribute, TEXT_BYTES_MAX),
+        message: bounded(message, TEXT_BYTES_MAX),
         errno: Errno::from_number(number),
     })
     .collect()

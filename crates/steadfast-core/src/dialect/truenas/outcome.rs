@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::errors::{ApiError, Errno, bounded};
 use crate::dialect::jsonrpc::{ErrorObject, LoginRejection, codes};
 use crate::event::LoginErrorKind;
 use crate::retry_advice::{Action, Pace, RetryAdvice};
@@ -12,10 +13,6 @@ use crate::retry_advice::{Action, Pace, RetryAdvice};
 /// The code of an error of a method, and of the limit on concurrent calls.
 const METHOD_CALL_ERROR: i64 = -32_001;
 const TOO_MANY_CALLS: i64 = -32_000;
-
-/// Error numbers in the data of these errors.
-const EBUSY: i64 = 16;
-const ENOTAUTHENTICATED: i64 = 207;
 
 /// The window of the server's rate limit.
 const RATE_LIMIT_WINDOW: Duration = Duration::from_mins(1);
@@ -29,7 +26,7 @@ const RENEWAL_PERCENT: u32 = 80;
 /// Whether an error says that the session of the connection has ended: the middleware rejects the request without executing
 /// it, and the socket stays open.
 pub fn is_unauthenticated(error: &ErrorObject) -> bool {
-    error.code == METHOD_CALL_ERROR && errno(error) == Some(ENOTAUTHENTICATED)
+    error.code == METHOD_CALL_ERROR && Errno::of(error) == Some(Errno::NotAuthenticated)
 }
 
 /// The result of a login.
@@ -97,7 +94,7 @@ pub(super) fn login_result(result: &Bytes) -> LoginResult {
             RetryAdvice::GIVE_UP,
         ),
         Some(other) => {
-            let reason = format!("unknown response type {}", quoted(other));
+            let reason = format!("unknown response type {}", quoted(other.to_owned()));
             return LoginResult::Rejected(rejection(LoginErrorKind::Other, reason, retry()));
         }
         None => (LoginErrorKind::Other, "a result without a type", retry()),
@@ -118,9 +115,9 @@ pub(super) fn renewal(level: Option<&str>) -> Duration {
 
 /// What an error of a login means: the middleware may be overloaded or restarting, or it does not understand the login.
 pub(super) fn rejection_of(error: &ErrorObject) -> LoginRejection {
-    let reason = quoted(&reason_of(error));
+    let reason = quoted(reason_of(error));
     match error.code {
-        METHOD_CALL_ERROR if errno(error) == Some(EBUSY) => {
+        METHOD_CALL_ERROR if Errno::of(error) == Some(Errno::BUSY) => {
             let advice = retry().after(Some(RATE_LIMIT_WINDOW));
             rejection(LoginErrorKind::Busy, reason, advice)
         }
@@ -152,26 +149,16 @@ pub(super) const fn retry() -> RetryAdvice {
     RetryAdvice::RETRY.at(Pace::Slowed)
 }
 
-/// The number of an error of a method.
-fn errno(error: &ErrorObject) -> Option<i64> {
-    let data: Value = serde_json::from_slice(error.data.as_deref()?).ok()?;
-    data.get("error")?.as_i64()
-}
-
 /// The reason in the data of an error of a method, or its message. Errors of other kinds repeat params in their data.
 fn reason_of(error: &ErrorObject) -> String {
-    let data = error
-        .data
-        .as_deref()
-        .filter(|_| error.code == METHOD_CALL_ERROR);
-    let data = data.and_then(|data| serde_json::from_slice::<Value>(data).ok());
-    let reason = data.as_ref().and_then(|data| data.get("reason")?.as_str());
-    reason.map_or_else(|| error.to_string(), str::to_owned)
+    let data = error.data.as_deref();
+    let data = data.filter(|_| error.code == METHOD_CALL_ERROR);
+    let reason = data.map(|data| ApiError::from_data(data).reason);
+    let reason = reason.filter(|reason| !reason.is_empty());
+    reason.unwrap_or_else(|| error.to_string())
 }
 
 /// A text of the peer, which may send any length.
-fn quoted(text: &str) -> String {
-    let mut text = text.to_owned();
-    text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
-    text
+fn quoted(text: String) -> String {
+    bounded(text, REASON_BYTES_MAX)
 }
