@@ -286,7 +286,8 @@ fn an_end_before_a_response_that_rejects_the_subscription_does_not_end_the_next_
     script.receive(r#"{"id":2,"result":"uuid"}"#);
     script.receive(&change("pool.query", 1));
 
-    assert_eq!(script.items.len(), 2, "{:?}", script.items);
+    let item = r#"{"msg":"added","collection":"pool.query","id":1}"#;
+    assert_eq!(items(&mut script), ["subscribed", item]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ const RATE_LIMIT_WINDOW: Duration = Duration::from_mins(1);
 /// The longest reason that is quoted, in bytes.
 const REASON_BYTES_MAX: usize = 256;
 
-/// A login is renewed when this part of the greatest age of a session has passed, in percent.
+/// A login is renewed before this part of the greatest age of a session has passed, in percent.
 const RENEWAL_PERCENT: u32 = 80;
 
 /// Whether an error says that the session of the connection has ended: the middleware rejects the request without executing
