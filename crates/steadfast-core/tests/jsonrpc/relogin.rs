@@ -354,8 +354,9 @@ fn serve_pings_only(time: Duration, with_write: bool) -> (usize, u64, Script) {
                 break;
             }
             for text in sent {
-                let id = text.split(['"', ':', ',']).filter_map(|it| it.parse().ok());
-                let id: u32 = id.last().expect("an id");
+                let mut parts = text.split(['"', ':', ',']);
+                let id = parts.rfind(|it| it.parse::<u32>().is_ok());
+                let id = id.expect("an id").parse().expect("a number");
                 if text.contains("hello") {
                     logins += 1;
                     script.receive(&format!(r#"{{"id":{id},"result":true}}"#));
@@ -384,7 +385,10 @@ fn logins_that_change_nothing_have_a_backoff_although_calls_without_a_login_succ
     assert!(epoch > 1, "over a fresh connection in the end");
     let results = script.results.iter();
     let pongs = results.filter(|it| it.1.as_deref() == Ok(b"\"pong\""));
-    assert!(pongs.count() > 500, "what the server executes has its result");
+    assert!(
+        pongs.count() > 500,
+        "what the server executes has its result"
+    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn logged_in() -> Script {
 /// Advances the time since the begin of the session, with a server that replies to pings.
 fn advance_to(script: &mut Script, time: Duration) {
     let now = script.now.saturating_since(Instant::START);
-    script.advance_with_pongs(time - now);
+    script.advance_with_pongs(time.saturating_sub(now));
 }
 
 fn renewals(script: &Script) -> usize {
@@ -56,7 +56,7 @@ fn accept_other(script: &mut Script, present: Attempt) {
 #[test]
 fn a_renewal_waits_until_no_write_is_in_flight() {
     let mut script = logged_in();
-    advance_to(&mut script, BEGIN - 20 * SECOND);
+    advance_to(&mut script, BEGIN.saturating_sub(20 * SECOND));
     script.call("read", "", Class::Read);
     script.call("write", "", Class::Write);
 
@@ -71,7 +71,7 @@ fn a_renewal_waits_until_no_write_is_in_flight() {
 #[test]
 fn after_the_latest_time_a_renewal_begins_whatever_is_in_flight() {
     let mut script = logged_in();
-    advance_to(&mut script, BEGIN - SECOND);
+    advance_to(&mut script, BEGIN.saturating_sub(SECOND));
     while script.now + 40 * SECOND < Instant::START + LATEST {
         script.call("write", "", Class::Write);
         script.advance_with_pongs(40 * SECOND);
@@ -79,7 +79,7 @@ fn after_the_latest_time_a_renewal_begins_whatever_is_in_flight() {
     }
     script.call("write", "", Class::Write);
     let last = script.next_number() - 1;
-    advance_to(&mut script, LATEST - SECOND);
+    advance_to(&mut script, LATEST.saturating_sub(SECOND));
     assert_eq!(renewals(&script), 0);
     let present = script.attempt();
     script.take_results();

@@ -122,7 +122,7 @@ impl Task {
                         self.handle(Input::ChangesInterrupted);
                     }
                 }
-                Wake::Event(event) => self.on_event(event),
+                Wake::Event(event) => self.on_event(&event),
                 Wake::EventsMissed => {
                     self.handle(Input::ConnectionLost);
                     self.connect_if_connected();
@@ -132,7 +132,7 @@ impl Task {
         }
     }
 
-    fn on_event(&mut self, event: SessionEvent) {
+    fn on_event(&mut self, event: &SessionEvent) {
         if matches!(event, SessionEvent::Lost { .. }) {
             self.handle(Input::ConnectionLost);
         }
