@@ -152,8 +152,6 @@ pub enum Output {
     },
     /// End a subscription at the server.
     Unsubscribe { topic: TopicNumber },
-    /// Replace the connection to the server by one with a new login: the session at the server has expired.
-    RenewSession,
     /// Everything has ended: the shell writes what is queued, and returns.
     Stopped,
 }
@@ -219,7 +217,6 @@ impl fmt::Debug for Output {
             Self::Call { call, method, .. } => write!(f, "Call({}, {method})", call.0),
             Self::Subscribe { topic, name } => write!(f, "Subscribe({}, {name})", topic.0),
             Self::Unsubscribe { topic } => write!(f, "Unsubscribe({})", topic.0),
-            Self::RenewSession => f.write_str("RenewSession"),
             Self::Stopped => f.write_str("Stopped"),
         }
     }

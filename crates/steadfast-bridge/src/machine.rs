@@ -13,7 +13,7 @@ use std::fmt;
 use bytes::Bytes;
 use steadfast_machine::{Instant, Machine};
 
-use self::calls::{Flight, Renewal};
+use self::calls::Flight;
 use crate::io::{CallNumber, DisconnectReason, Input, Output, ProgramId, SessionState};
 use crate::policy::Policy;
 use crate::program::{PendingCall, Program};
@@ -32,7 +32,6 @@ pub struct Bridge {
     last_call: u64,
     /// The program whose call was sent last.
     last_served: ProgramId,
-    renewal: Option<Renewal>,
     topics: Topics,
     last_subscription: u64,
     ending: Ending,
@@ -73,7 +72,6 @@ impl Bridge {
             flights: BTreeMap::new(),
             last_call: 0,
             last_served: ProgramId(0),
-            renewal: None,
             topics: Topics::default(),
             last_subscription: 0,
             ending: Ending::No,
@@ -140,9 +138,6 @@ impl Bridge {
         self.session.state = state;
         self.session.connection = connection;
         self.session.cause = cause.or_else(|| self.session.cause.take());
-        if is_new {
-            self.renewal = None;
-        }
         if state == SessionState::Failed {
             self.stop();
         }
@@ -229,9 +224,6 @@ impl Bridge {
     fn expire(&mut self) {
         self.expire_calls();
         self.expire_subscriptions();
-        if self.renewal.as_ref().is_some_and(|it| it.until <= self.now) {
-            self.renewal = None;
-        }
     }
 }
 
@@ -293,12 +285,7 @@ impl Machine for Bridge {
             Ending::Stopped => return None,
         };
         let calls = self.programs.values().filter_map(Program::next_deadline);
-        let renewal = self.renewal.as_ref().map(|it| it.until);
-        calls
-            .chain(self.topics.next_deadline())
-            .chain(renewal)
-            .chain(ending)
-            .min()
+        calls.chain(self.topics.next_deadline()).chain(ending).min()
     }
 }
 

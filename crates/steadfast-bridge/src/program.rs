@@ -15,8 +15,6 @@ pub(crate) struct PendingCall {
     pub(crate) method: String,
     pub(crate) params: Bytes,
     pub(crate) deadline: Instant,
-    /// Whether it was rejected once because the session at the server had expired.
-    pub(crate) was_repeated: bool,
 }
 
 impl PendingCall {
@@ -26,7 +24,6 @@ impl PendingCall {
             method: request.method,
             params: request.params,
             deadline,
-            was_repeated: false,
         }
     }
 
@@ -63,13 +60,6 @@ impl Program {
         self.queue_bytes = bytes;
         self.queue.push_back(call);
         Ok(())
-    }
-
-    /// Adds a call that was at the front already, in its place; the queue may exceed its limits by what was in flight.
-    pub(crate) fn push_again(&mut self, call: PendingCall) {
-        self.queue_bytes = self.queue_bytes.saturating_add(call.bytes());
-        let place = self.queue.partition_point(|it| it.deadline < call.deadline);
-        self.queue.insert(place, call);
     }
 
     pub(crate) fn pop(&mut self) -> Option<PendingCall> {

@@ -1,51 +1,22 @@
 //! The session to the server: the only module that knows the client library.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
 use steadfast::error::BuildError;
-use steadfast::jsonrpc::{
-    CallError, Class, Client, ErrorObject, Feed, LoginCall, LoginRequest, LoginVerdict,
-    Subscription, SubscriptionEvent, codes,
-};
-use steadfast::retry_advice::{Action, Pace, RetryAdvice};
+use steadfast::jsonrpc::{CallError, Class, Feed, Subscription, SubscriptionEvent};
+use steadfast::truenas::{CALLS_IN_FLIGHT_MAX, Client, LoginErrorKind, LoginLimit};
 use steadfast::{
-    CredentialsError, Secret, SessionSnapshot, SubscribeOptions, UnsubscribeCause, defaults,
+    CredentialsError, DisconnectCause, Secret, SessionSnapshot, SubscribeOptions, UnsubscribeCause,
+    defaults,
 };
-use steadfast_machine::convert;
 use tokio::sync::watch;
 
 use crate::io::{CallEnd, SessionState, TopicEvent};
-use crate::policy::MESSAGE_BYTES_MAX;
-use crate::{reply, request};
-
-/// Calls that only read: the session repeats them over the next connection.
-const READS: [&str; 10] = [
-    "*.query",
-    "*.get_instance",
-    "*.config",
-    "*_choices",
-    "auth.me",
-    "core.get_jobs",
-    "core.ping",
-    "system.info",
-    "system.version",
-    "system.boot_id",
-];
-/// The longest message of the server: 64 MiB, since recursive lists of datasets have many megabytes.
-const RECEIVED_BYTES_MAX: u32 = 64 << 20;
-/// What the server permits to wait or run at a time.
-const SERVER_CALLS_MAX: usize = 20;
-/// The longest key in bytes.
-const KEY_BYTES_MAX: u64 = 64 << 10;
-/// The error number of the server for a login that came too early after others.
-const BUSY: &[u8] = b"16";
-/// How long the server counts logins.
-const RATE_WINDOW: Duration = Duration::from_mins(1);
+use crate::reply;
 
 /// What the session logs in with.
 #[derive(Clone, Debug)]
@@ -61,7 +32,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is too large, is empty or is not UTF-8.
+    /// The file cannot be read, has more than 4,096 bytes, is empty or is not UTF-8.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::Fixed(_) => Ok(()),
@@ -81,6 +52,8 @@ pub struct UpstreamSettings {
     pub key: Key,
     /// Further certificates that are trusted, in PEM format; empty for none.
     pub root_certificates: Vec<u8>,
+    /// The limit on the logins, which clients of one process can share.
+    pub login_limit: LoginLimit,
 }
 
 /// A session to the server, which reconnects and logs in as often as needed.
@@ -98,25 +71,19 @@ impl Upstream {
     /// The URL or a certificate is invalid, or there is no runtime.
     pub fn connect(settings: UpstreamSettings) -> Result<Self, BuildError> {
         let user = settings.user;
+        // Programs expect the version that the URL names.
         let mut builder = Client::builder(&settings.url)?
-            .sent_message_bytes_max(MESSAGE_BYTES_MAX)
-            .received_message_bytes_max(RECEIVED_BYTES_MAX)
-            .calls_in_flight_max(SERVER_CALLS_MAX)
-            .too_many_calls(reply::codes::TOO_MANY_CALLS)
-            .login(login_call(user.clone()))
-            // The address of this machine is not permitted: only an operator can change that.
-            .on_close(1008, RetryAdvice::GIVE_UP);
-        for methods in READS {
-            builder = builder.class(methods, Class::Read);
-        }
+            .current_version()
+            .calls_in_flight_max(CALLS_IN_FLIGHT_MAX)
+            .login_limit(settings.login_limit);
         if !settings.root_certificates.is_empty() {
             builder = builder.add_root_certificate(&settings.root_certificates);
         }
         builder = match settings.key {
-            Key::Fixed(key) => builder.token(key.expose()),
-            Key::File(file) => builder.credentials(move |_reason| {
+            Key::Fixed(key) => builder.api_key(&user, key),
+            Key::File(file) => builder.api_key_from(&user, move |_reason| {
                 let key = read_key(&file).map_err(CredentialsError::temporary);
-                async move { key }
+                async move { key.map(|key| key.expose().to_owned()) }
             }),
         };
         let client = builder.connect()?;
@@ -142,9 +109,7 @@ impl Upstream {
     ) -> impl Future<Output = CallEnd> + Send + 'static {
         let client = self.client.clone();
         async move {
-            let is_read = READS
-                .iter()
-                .any(|pattern| steadfast::jsonrpc::MethodPattern::new(pattern).matches(&method));
+            let is_read = client.class_of(&method) == Class::Read;
             let call = client.method(&method).timeout(timeout);
             let outcome = call.request_raw(params).await;
             end_of(outcome, is_read)
@@ -170,12 +135,6 @@ impl Upstream {
         self.client.subscribe_with(options)
     }
 
-    /// Replaces the connection by one with a new login.
-    pub(crate) fn renew(&self) {
-        // Without a driver there is no session that could be renewed.
-        let _ = self.client.migrate();
-    }
-
     /// Closes the session.
     pub(crate) async fn close(&self) {
         // An unresponsive server must not delay the end.
@@ -194,6 +153,27 @@ pub(crate) fn state_of(snapshot: &SessionSnapshot) -> SessionState {
         | steadfast::SessionState::Reconnecting
         | _ => SessionState::Connecting,
     }
+}
+
+/// Why there is no connection, in words for who has started the bridge.
+pub(crate) fn reason_of(cause: &DisconnectCause) -> String {
+    let DisconnectCause::LoginFailed { kind, text } = cause else {
+        return cause.to_string();
+    };
+    let what = match kind {
+        LoginErrorKind::Credentials => "the user or the API key is wrong",
+        LoginErrorKind::Expired => "the API key has expired",
+        LoginErrorKind::Denied => "the user has no access to the API",
+        LoginErrorKind::SecondFactor => "the account requires a second factor",
+        LoginErrorKind::Busy => "the server has executed too many logins of this address",
+        LoginErrorKind::Mechanism
+        | LoginErrorKind::Server
+        | LoginErrorKind::Redirected
+        | LoginErrorKind::TimedOut
+        | LoginErrorKind::Other
+        | _ => return cause.to_string(),
+    };
+    format!("login failed: {what} ({text})")
 }
 
 /// The event of a subscription as the bridge knows it; `None` if it requires nothing.
@@ -253,83 +233,16 @@ fn end_of(outcome: Result<Bytes, CallError>, is_read: bool) -> CallEnd {
     }
 }
 
-fn login_call(user: String) -> LoginCall {
-    let request = move |key: &Secret| {
-        let login = json!([{
-            "mechanism": "API_KEY_PLAIN",
-            "username": user,
-            "api_key": key.expose(),
-        }]);
-        LoginRequest {
-            method: "auth.login_ex".to_owned(),
-            params: login.to_string().into(),
-        }
-    };
-    LoginCall::new(request).evaluate(verdict)
-}
-
-/// What the response to the login means.
-fn verdict(outcome: &Result<Bytes, ErrorObject>) -> LoginVerdict {
-    let renew = RetryAdvice::RETRY.with(Action::RenewCredentials);
-    let (reason, advice) = match outcome {
-        Ok(result) => match request::string_member(result, "response_type").as_deref() {
-            Some("SUCCESS") => {
-                return LoginVerdict::Accepted {
-                    expires_after: None,
-                };
-            }
-            Some("REDIRECT") => (
-                "this controller is the standby of a pair: connect to the other one".to_owned(),
-                RetryAdvice::RETRY.at(Pace::Slowed),
-            ),
-            Some("AUTH_ERR") => ("the user or the API key is wrong".to_owned(), renew),
-            Some("EXPIRED") => ("the API key has expired".to_owned(), renew),
-            Some("DENIED") => ("the user has no access to the API".to_owned(), renew),
-            other => (
-                format!("the login requires another step: {}", other.unwrap_or("?")),
-                renew,
-            ),
-        },
-        Err(error) => {
-            let number = error
-                .data
-                .as_ref()
-                .and_then(|it| request::member(it, "error"));
-            let advice = if number.as_deref() == Some(BUSY) {
-                let busy = RetryAdvice::RETRY.at(Pace::Overloaded);
-                busy.after(Some(RATE_WINDOW))
-            } else if matches!(error.code, codes::METHOD_NOT_FOUND | codes::INVALID_PARAMS) {
-                RetryAdvice::GIVE_UP
-            } else {
-                RetryAdvice::RETRY.at(Pace::Slowed)
-            };
-            (error.to_string(), advice)
-        }
-    };
-    LoginVerdict::Rejected { reason, advice }
-}
-
-/// Reads a key without the line break at its end. The file is small and local, so this takes no time.
-fn read_key(file: &Path) -> Result<String, String> {
-    let shown = file.display();
-    let unreadable = |error: std::io::Error| format!("cannot read the key from {shown}: {error}");
-    let opened = File::open(file).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    opened
-        .take(KEY_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if convert::to_u64(bytes.len()) > KEY_BYTES_MAX {
-        return Err(format!("the key in {shown} is larger than 64 KiB"));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|_error| format!("invalid key in {shown}: it is not UTF-8"))?;
-    let key = text.strip_suffix('\n').unwrap_or(&text);
-    let key = key.strip_suffix('\r').unwrap_or(key);
-    if key.is_empty() {
-        return Err(format!("the key in {shown} is empty"));
-    }
-    Ok(key.to_owned())
+/// Reads a key. The file is small and local, so this takes no time.
+fn read_key(file: &Path) -> Result<Secret, String> {
+    steadfast::truenas::secret_from_file(file).map_err(|error| {
+        let cause = error.source().map(|cause| format!(": {cause}"));
+        let cause = cause.unwrap_or_default();
+        format!(
+            "cannot read the key from {}: {error}{cause}",
+            file.display()
+        )
+    })
 }
 
 #[cfg(test)]

@@ -111,7 +111,22 @@ impl Client {
     /// # }
     /// ```
     pub fn method<'a>(&'a self, method: &'a str) -> MethodRequest<'a> {
-        MethodRequest::new(self, method, self.dialect.settings().class_of(method))
+        MethodRequest::new(self, method, self.class_of(method))
+    }
+
+    /// What calling this method twice does, as the builder says; see [`Builder::class`].
+    ///
+    /// ```
+    /// use steadfast::jsonrpc::{Class, Client};
+    ///
+    /// # fn show(client: &Client) {
+    /// if client.class_of("pool.query") == Class::Read {
+    ///     println!("it is repeated over the next connection");
+    /// }
+    /// # }
+    /// ```
+    pub fn class_of(&self, method: &str) -> Class {
+        self.dialect.settings().class_of(method)
     }
 
     /// Sends a notification, to which the server does not reply. It is sent at most once; the receipt says whether it was

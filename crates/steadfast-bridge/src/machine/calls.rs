@@ -1,33 +1,19 @@
 //! Calls that the server executes: whose is sent next, and what became of each.
 
 use std::ops::Bound;
-use std::time::Duration;
 
-use steadfast_machine::Instant;
 use steadfast_protocol::jsonrpc::ErrorObject;
 
 use super::{Bridge, Ending};
 use crate::io::{CallEnd, CallNumber, Output, ProgramId, SessionState};
 use crate::program::{PendingCall, Program};
 use crate::reply::{self, codes};
-use crate::request::{self, RawId};
-
-/// The error number of the server for a session that has expired.
-const NOT_AUTHENTICATED: &[u8] = b"207";
-/// The longest pause while the session is renewed.
-const RENEWAL_MAX: Duration = Duration::from_secs(15);
+use crate::request::RawId;
 
 /// A call that was handed to the session.
 pub(super) struct Flight {
     program: ProgramId,
     call: PendingCall,
-    /// The connection at that time.
-    connection: u64,
-}
-
-/// A new login is in progress: no call is sent.
-pub(super) struct Renewal {
-    pub(super) until: Instant,
 }
 
 impl Bridge {
@@ -43,9 +29,8 @@ impl Bridge {
 
     /// Sends calls while the server has capacity.
     pub(super) fn dispatch(&mut self) {
-        let is_possible = self.ending == Ending::No
-            && self.session.state == SessionState::Connected
-            && self.renewal.is_none();
+        let is_possible =
+            self.ending == Ending::No && self.session.state == SessionState::Connected;
         while is_possible && self.flights.len() < self.policy.in_flight_max.max(1) {
             let Some(program) = self.next_program() else {
                 return;
@@ -83,13 +68,7 @@ impl Bridge {
             params: call.params.clone(),
             timeout: call.deadline.saturating_since(self.now),
         });
-        let connection = self.session.connection;
-        let flight = Flight {
-            program,
-            call,
-            connection,
-        };
-        self.flights.insert(number, flight);
+        self.flights.insert(number, Flight { program, call });
     }
 
     pub(super) fn on_call_ended(&mut self, number: CallNumber, end: CallEnd) {
@@ -99,14 +78,7 @@ impl Bridge {
         if let Some(owner) = self.programs.get_mut(&flight.program) {
             owner.in_flight = owner.in_flight.saturating_sub(1);
         }
-        match end {
-            CallEnd::Error(error) if self.may_repeat(&flight, &error) => self.repeat(flight),
-            end @ (CallEnd::Result(_)
-            | CallEnd::Error(_)
-            | CallEnd::NotSent(_)
-            | CallEnd::Interrupted { .. }
-            | CallEnd::TimedOut { .. }) => self.complete(&flight, end),
-        }
+        self.complete(&flight, end);
     }
 
     fn complete(&mut self, flight: &Flight, end: CallEnd) {
@@ -127,31 +99,6 @@ impl Bridge {
             }
         };
         self.send(flight.program, reply::error(id, &error));
-    }
-
-    /// The server did not execute a call because the session had expired: it is sent again after a new login, once.
-    fn may_repeat(&self, flight: &Flight, error: &ErrorObject) -> bool {
-        self.ending == Ending::No
-            && !flight.call.was_repeated
-            && flight.call.deadline > self.now
-            && self.programs.contains_key(&flight.program)
-            && is_not_authenticated(error)
-    }
-
-    fn repeat(&mut self, flight: Flight) {
-        let mut call = flight.call;
-        call.was_repeated = true;
-        if let Some(owner) = self.programs.get_mut(&flight.program) {
-            owner.push_again(call);
-        }
-        // Otherwise the session was renewed in the meantime, or is being renewed.
-        let is_current = flight.connection == self.session.connection;
-        if is_current && self.renewal.is_none() && self.session.state == SessionState::Connected {
-            self.renewal = Some(Renewal {
-                until: self.now + RENEWAL_MAX,
-            });
-            self.outputs.push_back(Output::RenewSession);
-        }
     }
 
     pub(super) fn expire_calls(&mut self) {
@@ -216,10 +163,4 @@ impl Bridge {
 fn interrupted(maybe_executed: bool) -> ErrorObject {
     let text = "The connection to the server was lost after the call was sent";
     reply::outcome(codes::INTERRUPTED, text, "interrupted", maybe_executed)
-}
-
-fn is_not_authenticated(error: &ErrorObject) -> bool {
-    let data = error.data.as_ref();
-    let number = data.and_then(|data| request::member(data, "error"));
-    number.as_deref() == Some(NOT_AUTHENTICATED)
 }

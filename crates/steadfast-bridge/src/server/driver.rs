@@ -175,7 +175,7 @@ impl Driver {
     /// Returns why the session has failed, if it has. The client library logs what happens to it.
     fn on_session(&mut self, snapshot: &SessionSnapshot) -> Option<String> {
         let state = upstream::state_of(snapshot);
-        let cause = snapshot.cause.as_ref().map(ToString::to_string);
+        let cause = snapshot.cause.as_ref().map(upstream::reason_of);
         let failure = (state == SessionState::Failed).then(|| cause.clone().unwrap_or_default());
         self.handle(Input::Session {
             state,
@@ -264,10 +264,6 @@ impl Driver {
                 if let Some(task) = self.topics.remove(&topic) {
                     task.abort();
                 }
-            }
-            Output::RenewSession => {
-                tracing::info!("the session at the server has expired: logging in again");
-                self.upstream.renew();
             }
             Output::Stopped => self.has_stopped = true,
         }

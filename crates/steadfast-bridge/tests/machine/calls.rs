@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use steadfast_bridge::{CallEnd, DisconnectReason, Input, Output, Policy, SessionState};
+use steadfast_bridge::{CallEnd, DisconnectReason, Input, Policy, SessionState};
 use steadfast_protocol::jsonrpc::ErrorObject;
 
 use super::world::{A, B, C, World, short};
@@ -244,72 +244,6 @@ fn what_a_program_did_not_send_before_it_left_is_withdrawn_and_what_is_in_flight
 
     assert_eq!(world.methods(), ["a", "a", "a", "b"]);
     assert_eq!(world.sent_to(A), Vec::<Value>::new());
-}
-
-#[test]
-fn an_expired_session_is_renewed_once_and_the_rejected_calls_are_sent_again_once() {
-    let mut world = World::connected(Policy::DEFAULT);
-    world.call(A, 1, "first");
-    world.call(B, 2, "second");
-    let expired = || {
-        let data = Bytes::from_static(br#"{"error":207,"errname":"ENOTAUTHENTICATED"}"#);
-        CallEnd::Error(ErrorObject::new(-32_001, "Method call error").data(data))
-    };
-    for at in 0..2 {
-        let call = world.calls[at].call;
-        world.end(call, expired());
-    }
-    world.call(A, 3, "third");
-    assert_eq!(world.calls.len(), 2, "nothing is sent during the login");
-    assert_eq!(world.others, [Output::RenewSession]);
-
-    world.session(SessionState::Connected, 2);
-
-    let mut again = world.methods()[2..].to_vec();
-    again.sort_unstable();
-    assert_eq!(again, ["first", "second", "third"]);
-    for at in 2..5 {
-        let call = world.calls[at].call;
-        world.end(call, expired());
-    }
-    // `third` was rejected for the first time.
-    let rejected = world.sent_to(A).len() + world.sent_to(B).len();
-    assert_eq!((rejected, world.others.len()), (2, 2));
-}
-
-#[test]
-fn calls_that_are_sent_again_keep_their_order() {
-    let mut world = World::connected(Policy::DEFAULT);
-    for (id, method) in [(1, "first"), (2, "second")] {
-        world.call(A, id, method);
-        world.pass(Duration::from_secs(1));
-    }
-    for at in 0..2 {
-        let data = Bytes::from_static(br#"{"error":207}"#);
-        let error = ErrorObject::new(-32_001, "").data(data);
-        let call = world.calls[at].call;
-        world.end(call, CallEnd::Error(error));
-    }
-
-    world.session(SessionState::Connected, 2);
-
-    assert_eq!(world.methods(), ["first", "second", "first", "second"]);
-}
-
-#[test]
-fn a_login_that_does_not_end_delays_calls_for_15_s_only() {
-    let mut world = World::connected(Policy::DEFAULT);
-    world.call(A, 1, "m");
-    let data = Bytes::from_static(br#"{"error":207}"#);
-    let error = ErrorObject::new(-32_001, "").data(data);
-    let call = world.calls[0].call;
-    world.end(call, CallEnd::Error(error));
-    world.pass(Duration::from_secs(14));
-    assert_eq!(world.calls.len(), 1);
-
-    world.pass(Duration::from_secs(1));
-
-    assert_eq!(world.calls.len(), 2);
 }
 
 #[test]

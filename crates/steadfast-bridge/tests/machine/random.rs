@@ -173,7 +173,7 @@ fn end(kind: usize) -> CallEnd {
     let error = ErrorObject::new(-32_001, "no");
     match kind {
         0 | 1 => CallEnd::Result(Bytes::from_static(b"1")),
-        2 => CallEnd::Error(error.data(Bytes::from_static(br#"{"error":207}"#))),
+        2 => CallEnd::Error(error),
         3 => CallEnd::Interrupted { maybe_executed },
         4 => CallEnd::TimedOut { maybe_executed },
         _ => CallEnd::NotSent("no".to_owned()),

@@ -83,7 +83,6 @@ impl World {
                 Output::Disconnect { program, reason } => self.disconnected.push((program, reason)),
                 other @ (Output::Subscribe { .. }
                 | Output::Unsubscribe { .. }
-                | Output::RenewSession
                 | Output::Stopped) => self.others.push(other),
             }
         }

@@ -1,11 +1,13 @@
 //! An emulated server and a bridge to it, each in a task that a test can end.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 use steadfast::Secret;
+use steadfast::truenas::{LoginBudgetSettings, LoginLimit};
 use steadfast_bridge::{
     BindError, Key, Policy, ServeError, Server, Settings, Token, Upstream, UpstreamSettings,
 };
@@ -20,6 +22,8 @@ use super::program::Program;
 
 pub(crate) const USER: &str = "admin";
 pub(crate) const KEY: &str = "1-0123456789abcdef";
+/// The fewest that the client library accepts, to save time.
+const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(4_096).expect("it is not zero");
 /// Longer than anything takes that works.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -43,8 +47,10 @@ impl Nas {
             api_key: Some(KEY.to_owned()),
             state: AccountState::Usable,
         };
-        let policy =
-            steadfast_truenas_emulator::Policy::of_release(ApiVersion::V26_0_0, vec![account]);
+        let policy = steadfast_truenas_emulator::Policy {
+            scram_iterations: SCRAM_ITERATIONS,
+            ..steadfast_truenas_emulator::Policy::of_release(ApiVersion::V26_0_0, vec![account])
+        };
         let server = steadfast_truenas_emulator::Server::bind(address, policy).await;
         let server = server.unwrap();
         let address = server.local_addr();
@@ -80,6 +86,25 @@ impl Nas {
 
     pub(crate) async fn control(&self, path: &str) {
         self.request("POST", path).await;
+    }
+
+    /// The start of the middleware for each login by SCRAM, whose two messages are calls of one connection.
+    pub(crate) async fn logins(&self) -> Vec<u64> {
+        let calls = self.journal("auth.login_ex").await;
+        let number = |call: &Value, name: &str| call[name].as_u64().unwrap();
+        let mut messages: Vec<(u64, u64)> = calls
+            .iter()
+            .map(|call| (number(call, "start"), number(call, "connection")))
+            .collect();
+        let mut starts = Vec::new();
+        while let Some(first) = messages.first().copied() {
+            let at = messages.iter().rposition(|it| *it == first).unwrap();
+            assert!(at > 0, "a login without a second message: {calls:?}");
+            messages.remove(at);
+            messages.remove(0);
+            starts.push(first.0);
+        }
+        starts
     }
 
     /// The entries of the journal for a method.
@@ -125,6 +150,8 @@ impl Lab {
             user: USER.to_owned(),
             key,
             root_certificates: Vec::new(),
+            // A restart of the server begins its count again, which the session cannot know.
+            login_limit: LoginLimit::new(LoginBudgetSettings::new(1_000, PATIENCE)),
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(upstream.unwrap(), async move {

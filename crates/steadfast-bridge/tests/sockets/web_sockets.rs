@@ -27,7 +27,7 @@ async fn a_web_socket_and_lines_share_the_socket() {
 
     assert_eq!(by_socket["id"], "w");
     assert_eq!(by_socket["result"], by_lines["result"]);
-    assert_eq!(lab.nas.journal("auth.login_ex").await.len(), 1);
+    assert_eq!(lab.nas.logins().await, [1]);
     lab.stop().await.unwrap();
 }
 

@@ -81,6 +81,9 @@ pub(crate) struct Bridge {
     /// Most calls that are in flight at the server, of all programs
     #[arg(long, value_name = "COUNT", default_value = "10", value_parser = values::in_flight)]
     pub(crate) in_flight: usize,
+    /// Most logins in a minute; the server permits 10 for an address, of all its programs
+    #[arg(long, value_name = "COUNT", default_value = "9", value_parser = values::logins)]
+    pub(crate) logins_per_minute: u32,
     /// Print the socket and the address as a JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -62,6 +62,15 @@ pub(super) fn in_flight(text: &str) -> Result<usize, String> {
     count.ok_or_else(|| "must be from 1 to 20, which the server executes and lets wait".to_owned())
 }
 
+/// Parses the most logins in a minute, from 1 to 1,000: a server that restarts begins its count again.
+pub(super) fn logins(text: &str) -> Result<u32, String> {
+    let count = text
+        .parse()
+        .ok()
+        .filter(|count| (1..=1_000).contains(count));
+    count.ok_or_else(|| "must be from 1 to 1000, for example 4 for each of two bridges".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,7 +106,7 @@ fn a_key_of_the_environment_that_the_server_rejects_ends_the_bridge_and_is_not_p
         "{stderr}"
     );
     assert!(
-        !stdout.contains("secret") && !stderr.contains("secret"),
+        !stdout.contains("secret-but-wrong") && !stderr.contains("secret-but-wrong"),
         "{stderr}"
     );
 }
@@ -127,7 +127,7 @@ fn mistakes_are_reported_before_anything_is_started() {
         (format!("{url} --socket s"), "the login requires a key"),
         (
             format!("{url} --socket s --key-file empty"),
-            "the key in empty is empty",
+            "cannot read the key from empty: the secret is empty",
         ),
         (
             format!("{url} --socket s --key-file none"),
@@ -152,6 +152,10 @@ fn mistakes_are_reported_before_anything_is_started() {
         (
             format!("{url} --key-file key --socket s --in-flight 21"),
             "must be from 1 to 20",
+        ),
+        (
+            format!("{url} --key-file key --socket s --logins-per-minute 0"),
+            "must be from 1 to 1000",
         ),
         (
             "ftp://nas --user admin --key-file key --socket s".to_owned(),

@@ -3,7 +3,7 @@
 use crate::jsonrpc::{Builder, Class};
 
 /// Methods without an effect, by name. All others are writes until the application says otherwise.
-const READS: [&str; 12] = [
+const READS: [&str; 13] = [
     "*.query",
     "*.get_instance",
     "*.config",
@@ -15,6 +15,7 @@ const READS: [&str; 12] = [
     "core.get_methods",
     "core.ping",
     "system.*info",
+    "system.version",
     "system.boot_id",
 ];
 
@@ -41,6 +42,7 @@ mod tests {
             "system.info",
             "nfs.config",
             "core.get_jobs",
+            "system.version",
         ] {
             assert_eq!(class(read), Class::Read, "{read}");
         }

@@ -5,9 +5,11 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use steadfast::Endpoint;
 use steadfast::error::BuildError;
+use steadfast::truenas::{LoginBudgetSettings, LoginLimit};
 use steadfast_bridge::{Key, Policy, Settings, Token, UpstreamSettings};
 
 use crate::args::bridge::Bridge;
@@ -44,6 +46,7 @@ pub(super) fn read(arguments: &Bridge, environment: &Environment) -> Result<Inpu
             Some(file) => content(file, "the certificates", CA_BYTES_MAX)?,
             None => Vec::new(),
         },
+        login_limit: login_limit(arguments.logins_per_minute),
     };
     let settings = Settings {
         socket: socket(arguments, environment)?,
@@ -70,13 +73,20 @@ pub(super) fn invalid_upstream(arguments: &Bridge, error: &BuildError) -> Failur
 
 /// A file is read again later; now it is only checked.
 fn read_key(arguments: &Bridge, environment: &Environment) -> Result<Key, Failure> {
-    let file = arguments.key_file.as_deref();
-    let key = key::read(file, arguments.key_fd, environment)
+    if let Some(file) = &arguments.key_file {
+        let key = Key::File(file.clone());
+        key.check().map_err(|reason| Failure::usage(reason, ""))?;
+        return Ok(key);
+    }
+    let key = key::read(None, arguments.key_fd, environment)
         .map_err(|no_key| Failure::usage(no_key.reason, no_key.hint))?;
-    Ok(match file {
-        Some(file) => Key::File(file.to_owned()),
-        None => Key::Fixed(key),
-    })
+    Ok(Key::Fixed(key))
+}
+
+/// A login by SCRAM has two calls of one method, which the server counts.
+fn login_limit(logins_per_minute: u32) -> LoginLimit {
+    let calls = logins_per_minute.saturating_mul(2);
+    LoginLimit::new(LoginBudgetSettings::new(calls, Duration::from_mins(1)))
 }
 
 /// The path of the socket. The folder of the default path is created, for this user only.
