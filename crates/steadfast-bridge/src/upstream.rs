@@ -75,7 +75,9 @@ impl Upstream {
         let mut builder = Client::builder(&settings.url)?
             .current_version()
             .calls_in_flight_max(CALLS_IN_FLIGHT_MAX)
-            .login_limit(settings.login_limit);
+            .login_limit(settings.login_limit)
+            // A program waits for the response to its subscription.
+            .settings(steadfast::jsonrpc::Builder::end_rejected_subscriptions);
         if !settings.root_certificates.is_empty() {
             builder = builder.add_root_certificate(&settings.root_certificates);
         }

@@ -228,6 +228,13 @@ impl Builder {
         self.with_jsonrpc(|settings| settings.too_many_calls(code))
     }
 
+    /// Ends a subscription with any error of the server, so that the application learns of it. By default it ends with -32600,
+    /// -32601 and -32602, and is requested again after others.
+    #[must_use]
+    pub fn end_rejected_subscriptions(self) -> Self {
+        self.with_jsonrpc(JsonRpcSettings::end_rejected_subscriptions)
+    }
+
     /// Sets what a close code of the server requires; 1005 is a close frame without a code. By default the client reconnects
     /// after every code, and calls in flight are not repeated after 1003, 1007 and 1009, which reject a message.
     #[must_use]

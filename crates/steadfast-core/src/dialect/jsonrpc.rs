@@ -108,6 +108,8 @@ pub struct JsonRpcSettings {
     pub too_many_calls: BTreeSet<i64>,
     /// What close codes require, if it is not what they require by default.
     pub close_codes: BTreeMap<u16, RetryAdvice>,
+    /// Whether a subscription ends with each error of the server; otherwise only with those that no repetition changes.
+    pub ends_rejected_subscriptions: bool,
 }
 
 impl JsonRpcSettings {
@@ -123,6 +125,7 @@ impl JsonRpcSettings {
             classes: Vec::new(),
             too_many_calls: BTreeSet::new(),
             close_codes: BTreeMap::new(),
+            ends_rejected_subscriptions: false,
         }
     }
 
@@ -197,6 +200,15 @@ impl JsonRpcSettings {
     /// Whether this error says that a call was not executed because the connection has too many.
     fn is_too_many(&self, error: &ErrorObject) -> bool {
         error.data.is_none() && self.too_many_calls.contains(&error.code)
+    }
+
+    /// Ends a subscription with any error of the server, so that the application learns of it; by default it ends with -32600,
+    /// -32601 and -32602, and is requested again after others. That the connection has too many calls is no such error, nor
+    /// that the server no longer knows the client.
+    #[must_use]
+    pub const fn end_rejected_subscriptions(mut self) -> Self {
+        self.ends_rejected_subscriptions = true;
+        self
     }
 
     /// Sets what a close code requires; 1005 is a close frame without a code.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use steadfast_core::dialect::jsonrpc::{Feed, SubscriptionEvent};
 use steadfast_core::io::{SubscriptionId, UnsubscribeCause};
 
-use crate::script::Script;
+use crate::script::{Script, settings};
 use steadfast_core::dialect::jsonrpc::Input;
 
 fn heads() -> Feed {
@@ -157,6 +157,29 @@ fn a_subscription_that_the_peer_rejects_for_another_reason_is_requested_again() 
 
     assert!(script.take_sent()[0].contains("eth_subscribe"));
     assert!(items(&mut script).is_empty());
+}
+
+#[test]
+fn a_subscription_can_end_with_any_error_except_that_of_too_many_calls() {
+    let settings = settings()
+        .too_many_calls(-32_000)
+        .end_rejected_subscriptions();
+    for (code, ends) in [(-32_001, true), (-32_603, true), (-32_000, false)] {
+        let mut script = Script::new(settings.clone());
+        script.dial();
+        script.subscribe(heads());
+        script.take_sent();
+
+        script.receive(&format!(
+            r#"{{"id":1,"error":{{"code":{code},"message":"no access"}}}}"#
+        ));
+        script.advance(Duration::from_secs(10));
+
+        let received = items(&mut script);
+        let has_ended = received.len() == 1 && received[0].contains("no access");
+        assert_eq!(has_ended, ends, "{code}: {received:?}");
+        assert_eq!(script.take_sent().is_empty(), ends, "{code}");
+    }
 }
 
 #[test]

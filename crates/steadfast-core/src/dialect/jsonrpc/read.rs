@@ -139,7 +139,7 @@ impl JsonRpc {
             (Some(Request::Call(_)), Err(_)) if is_too_many => Some(Event::TooManyCalls { id }),
             (Some(_), Err(refusal)) => {
                 self.feeds.take_requested(id);
-                Some(refused(id, refusal))
+                Some(self.refused(id, refusal))
             }
             (Some(_), Ok(_)) => Some(Event::Replied { id }),
             (None, outcome) => {
@@ -175,26 +175,29 @@ impl JsonRpc {
         }
     }
 
+    /// A subscription that the peer cannot accept is not requested again.
+    fn refused(&self, id: u32, refusal: ErrorObject) -> Event {
+        let is_final = match refusal.code {
+            codes::INVALID_REQUEST | codes::METHOD_NOT_FOUND | codes::INVALID_PARAMS => true,
+            _ => self.settings.ends_rejected_subscriptions && !self.settings.is_too_many(&refusal),
+        };
+        let advice = if is_final {
+            RetryAdvice::GIVE_UP
+        } else {
+            RetryAdvice::RETRY
+        };
+        Event::Refused {
+            id,
+            refusal,
+            advice,
+            maybe_executed: true,
+        }
+    }
+
     /// Whether the server rejects a request because it no longer knows the client.
     fn is_unauthenticated(&self, refusal: &ErrorObject) -> bool {
         let is_unauthenticated = self.settings.unauthenticated;
         self.login.machine().is_some() && is_unauthenticated.is_some_and(|is| is(refusal))
-    }
-}
-
-/// A subscription that the peer cannot accept is not requested again.
-const fn refused(id: u32, refusal: ErrorObject) -> Event {
-    let advice = match refusal.code {
-        codes::INVALID_REQUEST | codes::METHOD_NOT_FOUND | codes::INVALID_PARAMS => {
-            RetryAdvice::GIVE_UP
-        }
-        _ => RetryAdvice::RETRY,
-    };
-    Event::Refused {
-        id,
-        refusal,
-        advice,
-        maybe_executed: true,
     }
 }
 
