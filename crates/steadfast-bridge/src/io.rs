@@ -30,13 +30,8 @@ pub enum Input {
         /// The message, of a length that the shell limits.
         text: Bytes,
     },
-    /// Messages were written to the socket of a program.
-    Written {
-        program: ProgramId,
-        messages: usize,
-        /// The sum of their lengths, as [`Output::Send`] has them.
-        bytes: usize,
-    },
+    /// The oldest messages were written to the socket of a program, as many as this.
+    Written { program: ProgramId, messages: usize },
     /// A program sends no more, and still reads.
     Finished { program: ProgramId },
     /// The connection of a program ended.
@@ -130,7 +125,8 @@ pub enum Output {
         /// The message without a line break.
         text: Bytes,
     },
-    /// End the connection of a program; nothing else follows for it, and it is not reported as left.
+    /// End the connection of a program; nothing else follows for it. [`Input::Left`] is reported for one that has finished,
+    /// which counts until then, and for no other.
     Disconnect {
         program: ProgramId,
         reason: DisconnectReason,
@@ -163,6 +159,8 @@ pub enum DisconnectReason {
     Finished,
     /// It does not read what it is sent: its send buffer is full.
     SlowReader,
+    /// What all programs have not read is too much, and this one has read the least.
+    TooMuchUnread,
     /// There are too many programs.
     TooManyPrograms,
     /// The bridge ends.
@@ -174,6 +172,9 @@ impl fmt::Display for DisconnectReason {
         f.write_str(match self {
             Self::Finished => "it sends no more, and all its calls have ended",
             Self::SlowReader => "it does not read: its send buffer is full",
+            Self::TooMuchUnread => {
+                "the send buffers of all programs are full, and it has read the least"
+            }
             Self::TooManyPrograms => "too many programs are connected",
             Self::Stopping => "the bridge ends",
         })
@@ -188,8 +189,8 @@ impl fmt::Debug for Input {
             Self::Received { program, text } => {
                 write!(f, "Received({}, {} bytes)", program.0, text.len())
             }
-            Self::Written { program, bytes, .. } => {
-                write!(f, "Written({}, {bytes} bytes)", program.0)
+            Self::Written { program, messages } => {
+                write!(f, "Written({}, {messages} messages)", program.0)
             }
             Self::Finished { program } => write!(f, "Finished({})", program.0),
             Self::Left { program } => write!(f, "Left({})", program.0),

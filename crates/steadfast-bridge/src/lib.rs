@@ -20,7 +20,7 @@ pub use io::{
     TopicNumber,
 };
 pub use machine::Bridge;
-pub use policy::Policy;
+pub use policy::{MESSAGE_BYTES_MAX, Policy};
 pub use reply::codes;
 pub use server::{BindError, ServeError, Server, Settings, Token};
 pub use upstream::{Key, Upstream, UpstreamSettings};

@@ -16,7 +16,7 @@ use steadfast_machine::{Instant, Machine};
 use self::calls::Flight;
 use crate::io::{CallNumber, DisconnectReason, Input, Output, ProgramId, SessionState};
 use crate::policy::Policy;
-use crate::program::{PendingCall, Program};
+use crate::program::{Kind, PendingCall, Program, Stage};
 use crate::topics::Topics;
 use crate::{reply, request};
 
@@ -27,6 +27,7 @@ pub struct Bridge {
     now: Instant,
     session: Session,
     programs: BTreeMap<ProgramId, Program>,
+    totals: Totals,
     /// The calls that were handed to the session, and have not ended.
     flights: BTreeMap<CallNumber, Flight>,
     last_call: u64,
@@ -44,6 +45,15 @@ struct Session {
     connection: u64,
     cause: Option<String>,
     reconnects: u64,
+}
+
+/// What has become of the programs so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    /// Programs that have ended their connections.
+    ended: u64,
+    /// Programs that were disconnected at a limit.
+    disconnected: u64,
 }
 
 /// Whether the bridge ends.
@@ -69,6 +79,7 @@ impl Bridge {
                 reconnects: 0,
             },
             programs: BTreeMap::new(),
+            totals: Totals::default(),
             flights: BTreeMap::new(),
             last_call: 0,
             last_served: ProgramId(0),
@@ -89,14 +100,20 @@ impl Bridge {
             None => {
                 self.programs.insert(program, Program::default());
             }
-            Some(reason) => self
-                .outputs
-                .push_back(Output::Disconnect { program, reason }),
+            Some(reason) => {
+                self.totals.disconnected += 1;
+                let error = reply::not_sent(&reason.to_string());
+                let text = reply::error(b"null", &error);
+                self.outputs.push_back(Output::Send { program, text });
+                self.outputs
+                    .push_back(Output::Disconnect { program, reason });
+            }
         }
     }
 
     fn on_received(&mut self, program: ProgramId, text: &Bytes) {
-        if !self.programs.contains_key(&program) {
+        let stage = self.programs.get(&program).map(|it| it.stage);
+        if stage.is_none_or(|it| it == Stage::Closing) {
             return;
         }
         let request = match request::read(text) {
@@ -114,7 +131,7 @@ impl Bridge {
             self.reject(program, request.id.as_ref(), &reply::not_sent(&reason));
             return;
         }
-        let call = PendingCall::new(request, self.now + self.policy.call_timeout);
+        let call = PendingCall::new(request, self.now, &self.policy);
         self.queue(program, call);
     }
 
@@ -178,23 +195,70 @@ impl Bridge {
         self.outputs.push_back(Output::Stopped);
     }
 
-    /// Sends a message to a program, or disconnects it if it does not read.
+    /// Sends an event or a response of the bridge itself to a program, or disconnects it if it does not read.
     fn send(&mut self, program: ProgramId, text: Bytes) {
-        let Some(receiver) = self.programs.get_mut(&program) else {
+        self.send_as(Kind::Other, program, text);
+    }
+
+    fn send_as(&mut self, kind: Kind, program: ProgramId, text: Bytes) {
+        let receiver = self.programs.get_mut(&program);
+        let Some(receiver) = receiver.filter(|it| it.stage != Stage::Closing) else {
             return;
         };
-        if receiver.reserve(text.len(), &self.policy) {
+        if receiver.reserve(text.len(), kind, &self.policy) {
             self.outputs.push_back(Output::Send { program, text });
+            self.limit_unread();
         } else {
             self.disconnect(program, DisconnectReason::SlowReader);
         }
     }
 
+    /// Disconnects the program that has read the least, if all together have not read more than permitted.
+    fn limit_unread(&mut self) {
+        let unread = self.programs.values().map(Program::unread_bytes);
+        let total = unread.fold(0, usize::saturating_add);
+        if total <= self.policy.send_bytes_total_max {
+            return;
+        }
+        let most = self
+            .programs
+            .iter()
+            .max_by_key(|(_, program)| program.unread_bytes())
+            .map(|(id, _)| *id);
+        if let Some(program) = most {
+            self.disconnect(program, DisconnectReason::TooMuchUnread);
+        }
+    }
+
     fn disconnect(&mut self, program: ProgramId, reason: DisconnectReason) {
+        let is_at_a_limit = match reason {
+            DisconnectReason::Finished => {
+                self.begin_closing(program);
+                return;
+            }
+            DisconnectReason::Stopping => false,
+            DisconnectReason::SlowReader
+            | DisconnectReason::TooMuchUnread
+            | DisconnectReason::TooManyPrograms => true,
+        };
         if self.remove(program) {
+            self.totals.disconnected += u64::from(is_at_a_limit);
             self.outputs
                 .push_back(Output::Disconnect { program, reason });
         }
+    }
+
+    /// A program that has its last reply counts until it has read it.
+    fn begin_closing(&mut self, program: ProgramId) {
+        let Some(closing) = self.programs.get_mut(&program) else {
+            return;
+        };
+        closing.stage = Stage::Closing;
+        let unused = self.topics.leave(program);
+        self.unsubscribe(unused);
+        let reason = DisconnectReason::Finished;
+        self.outputs
+            .push_back(Output::Disconnect { program, reason });
     }
 
     /// Forgets a program: its calls that were not sent are withdrawn, and its subscriptions end. What is in flight ends
@@ -239,22 +303,19 @@ impl Machine for Bridge {
         match input {
             Input::Opened { program } => self.on_opened(program),
             Input::Received { program, text } => self.on_received(program, &text),
-            Input::Written {
-                program,
-                messages,
-                bytes,
-            } => {
+            Input::Written { program, messages } => {
                 if let Some(program) = self.programs.get_mut(&program) {
-                    program.on_written(messages, bytes);
+                    program.on_written(messages);
                 }
             }
             Input::Finished { program } => {
-                if let Some(program) = self.programs.get_mut(&program) {
-                    program.is_finished = true;
+                let program = self.programs.get_mut(&program);
+                if let Some(program) = program.filter(|it| it.stage == Stage::Open) {
+                    program.stage = Stage::Finished;
                 }
             }
             Input::Left { program } => {
-                self.remove(program);
+                self.totals.ended += u64::from(self.remove(program));
             }
             Input::Session {
                 state,

@@ -15,25 +15,29 @@ pub struct Policy {
     pub queue_len_max: usize,
     /// The most bytes of these calls; 1 MiB by default.
     pub queue_bytes_max: usize,
-    /// The most bytes that a program has not read; 8 MiB by default. One message may exceed it. With more, the program is
-    /// disconnected.
+    /// The most bytes of messages that a program has not read; 8 MiB by default, which one message may exceed. With more
+    /// events and other messages, the program is disconnected. The responses to its calls are not counted as these: while it
+    /// has not read as many bytes of all, no further call of it is sent.
     pub send_bytes_max: usize,
-    /// The most messages that a program has not read; 4,096 by default. With more, the program is disconnected.
+    /// The most messages that a program has not read; 4,096 by default, in the same way.
     pub send_messages_max: usize,
+    /// The most bytes that all programs together have not read; 1 GiB by default. With more, the program with the most of
+    /// them is disconnected.
+    pub send_bytes_total_max: usize,
     /// The most programs that are connected; 64 by default. Further ones are disconnected.
     pub programs_max: usize,
     /// The most subscriptions of one program; 64 by default. Further ones are rejected.
     pub subscriptions_max: usize,
     /// The most subscriptions at the server; 64 by default. Further ones are rejected.
     pub topics_max: usize,
-    /// The longest time from the receipt of a call to its reply; 60 s by default.
+    /// The longest time from the receipt of a call to its reply; 60 s by default. A program can request a shorter one.
     pub call_timeout: Duration,
     /// How long calls that are in flight may take when the bridge ends; 5 s by default.
     pub drain: Duration,
 }
 
-/// The longest message of a program in bytes: what the server accepts after the login.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// The longest message of a program in bytes, without a line break at its end: what the server accepts after the login.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 impl Policy {
     /// The default of each limit.
@@ -44,12 +48,22 @@ impl Policy {
         queue_bytes_max: 1 << 20,
         send_bytes_max: 8 << 20,
         send_messages_max: 4_096,
+        send_bytes_total_max: 1 << 30,
         programs_max: 64,
         subscriptions_max: 64,
         topics_max: 64,
         call_timeout: Duration::from_mins(1),
         drain: Duration::from_secs(5),
     };
+
+    /// The most messages for one program that the shell has not written: events and others, responses that the program has
+    /// not read, and those that its calls in flight may still have.
+    pub(crate) const fn unsent_messages_max(&self) -> usize {
+        let of_each_kind = self.send_messages_max.saturating_add(1);
+        of_each_kind
+            .saturating_mul(2)
+            .saturating_add(self.share_max())
+    }
 
     /// The most calls of one program in flight: at least 1.
     pub(crate) const fn share_max(&self) -> usize {

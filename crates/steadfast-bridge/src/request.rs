@@ -1,10 +1,13 @@
 //! A message of a program as a request, with the rules of the server.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use steadfast_protocol::jsonrpc::codes;
+
+use crate::policy::Policy;
 
 /// The id of a request as it was received, raw JSON of any form.
 pub(crate) type RawId = Bytes;
@@ -16,6 +19,8 @@ pub(crate) struct Request {
     pub(crate) method: String,
     /// Raw JSON: an array, or empty for none.
     pub(crate) params: Bytes,
+    /// The time limit of the program, above zero; `None` if it leaves it to the bridge.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Why a message is no request.
@@ -29,7 +34,7 @@ pub(crate) struct Invalid {
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Reads a request. The parts share the memory of the message.
+/// Reads a request. Its parts are copies: they wait, and would keep the whole message with all that is ignored.
 ///
 /// # Errors
 ///
@@ -40,7 +45,10 @@ pub(crate) fn read(text: &Bytes) -> Result<Request, Invalid> {
         code: codes::PARSE_ERROR,
         message: "Parse error: a message is one JSON object",
     })?;
-    let part = |name: &str| members.get(name).map(|raw| share(text, raw));
+    let part = |name: &str| {
+        let raw = members.get(name)?;
+        Some(Bytes::copy_from_slice(raw.get().as_bytes()))
+    };
     let id = part("id");
     let invalid = |message| Invalid {
         id: id.clone().unwrap_or_else(|| Bytes::from_static(b"null")),
@@ -61,10 +69,40 @@ pub(crate) fn read(text: &Bytes) -> Result<Request, Invalid> {
     if !params.is_empty() && !params.starts_with(b"[") {
         return Err(invalid("Invalid request: params must be an array"));
     }
-    Ok(Request { id, method, params })
+    let timeout = members.get("timeout_seconds");
+    let timeout = timeout
+        .map(|raw| {
+            seconds(raw)
+                .ok_or_else(|| invalid("Invalid request: timeout_seconds must be a number above 0"))
+        })
+        .transpose()?;
+    Ok(Request {
+        id,
+        method,
+        params,
+        timeout,
+    })
+}
+
+/// A time above zero; one that is too long to count is the longest.
+fn seconds(raw: &RawValue) -> Option<Duration> {
+    let seconds: f64 = serde_json::from_str(raw.get()).ok()?;
+    let time = Duration::try_from_secs_f64(seconds);
+    let time = time.unwrap_or(if seconds > 0.0 {
+        Duration::MAX
+    } else {
+        Duration::ZERO
+    });
+    (!time.is_zero()).then_some(time)
 }
 
 impl Request {
+    /// The time from its receipt to its reply.
+    pub(crate) fn time_limit(&self, policy: &Policy) -> Duration {
+        let own = self.timeout.unwrap_or(policy.call_timeout);
+        own.min(policy.call_timeout)
+    }
+
     /// The first param, if it is a string.
     pub(crate) fn first_string(&self) -> Option<String> {
         let params: Vec<&RawValue> = serde_json::from_slice(&self.params).ok()?;
@@ -116,6 +154,40 @@ mod tests {
         }
         let request = of(r#"{"jsonrpc":"2.0","method":"m"}"#).ok().unwrap();
         assert_eq!((request.id, request.params), (None, Bytes::new()));
+    }
+
+    #[test]
+    fn a_request_keeps_no_memory_of_its_message() {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":[1],"method":"m","params":[2],"ignored":"{}"}}"#,
+            "x".repeat(60_000)
+        );
+        let text = Bytes::from(text);
+
+        let request = read(&text).ok().unwrap();
+
+        assert_eq!(
+            (request.id.as_deref(), &request.params[..]),
+            (Some(&b"[1]"[..]), &b"[2]"[..])
+        );
+        assert!(text.is_unique(), "a part of the request shares its memory");
+    }
+
+    #[test]
+    fn a_time_limit_is_a_number_above_zero() {
+        let timeout = |text: &str| {
+            of(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"m","timeout_seconds":{text}}}"#
+            ))
+            .map(|request| request.timeout)
+            .map_err(|invalid| invalid.code)
+        };
+
+        assert_eq!(timeout("0.5"), Ok(Some(Duration::from_millis(500))));
+        assert_eq!(timeout("1e300"), Ok(Some(Duration::MAX)));
+        for text in ["0", "-1", "-1e300", "\"5\"", "null", "1e-300"] {
+            assert_eq!(timeout(text), Err(codes::INVALID_REQUEST), "{text}");
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! The shell: a Unix socket, and optionally a loopback port, for local programs.
 //!
-//! `driver` owns the state machine and its clock, `socket_file` the file of the socket, `access` who may open a WebSocket,
-//! `connection` one program, with its two forms `lines` and `web_socket`.
+//! `driver` owns the state machine and its clock, `socket_file` the file of the socket, `acceptor` the listeners, `access` who
+//! may open a WebSocket, `handshakes` connections without a token, `connection` one program, with its two forms `lines` and
+//! `web_socket`, `feeds` the subscriptions at the server.
 
+mod acceptor;
 mod access;
 mod connection;
 mod driver;
+mod feeds;
+mod handshakes;
 mod lines;
 mod outbox;
 mod socket_file;
@@ -99,8 +103,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Another bridge, or another program, uses the socket. the path is another file, the address is not loopback, or the operating system
-    /// refuses.
+    /// Another bridge, or another program, uses the socket; the path is another file, the address is not loopback, or the
+    /// operating system refuses.
     pub async fn bind(settings: Settings) -> Result<Self, BindError> {
         let (file, socket) = SocketFile::bind(&settings.socket)?;
         let (mut port, mut address) = (None, None);

@@ -168,9 +168,11 @@ impl Topics {
             let Some(topic) = self.by_name.get_mut(&name) else {
                 continue;
             };
-            while topic.waiters.front().is_some_and(|it| it.deadline <= now) {
-                expired.extend(topic.waiters.pop_front());
-            }
+            let waiters = std::mem::take(&mut topic.waiters);
+            let (overdue, others) = waiters.into_iter().partition(|it| it.deadline <= now);
+            topic.waiters = others;
+            let overdue: VecDeque<Waiter> = overdue;
+            expired.extend(overdue);
             unused.extend(self.remove_unused(&name));
         }
         (expired, unused)
@@ -185,7 +187,7 @@ impl Topics {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let waiters = self.by_name.values().filter_map(|it| it.waiters.front());
+        let waiters = self.by_name.values().flat_map(|it| &it.waiters);
         waiters.map(|waiter| waiter.deadline).min()
     }
 

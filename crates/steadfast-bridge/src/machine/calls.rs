@@ -1,12 +1,13 @@
 //! Calls that the server executes: whose is sent next, and what became of each.
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use steadfast_protocol::jsonrpc::ErrorObject;
 
 use super::{Bridge, Ending};
 use crate::io::{CallEnd, CallNumber, Output, ProgramId, SessionState};
-use crate::program::{PendingCall, Program};
+use crate::program::{Kind, PendingCall, Program};
 use crate::reply::{self, codes};
 use crate::request::RawId;
 
@@ -87,7 +88,8 @@ impl Bridge {
         };
         let error = match end {
             CallEnd::Result(result) => {
-                self.send(flight.program, reply::result(id, &result));
+                let text = reply::result(id, &result);
+                self.send_as(Kind::Response, flight.program, text);
                 return;
             }
             CallEnd::Error(error) => error,
@@ -98,7 +100,8 @@ impl Bridge {
                 reply::outcome(codes::TIMED_OUT, text, "timed_out", maybe_executed)
             }
         };
-        self.send(flight.program, reply::error(id, &error));
+        let text = reply::error(id, &error);
+        self.send_as(Kind::Response, flight.program, text);
     }
 
     pub(super) fn expire_calls(&mut self) {
@@ -107,14 +110,14 @@ impl Bridge {
             while let Some(owner) = self.programs.get_mut(&program)
                 && let Some(call) = owner.pop_expired(self.now)
             {
-                let error = reply::not_sent(&self.reason_of_the_wait());
+                let error = reply::not_sent(&self.reason_of_the_wait(call.timeout));
                 self.reject(program, call.id.as_ref(), &error);
             }
         }
     }
 
-    fn reason_of_the_wait(&self) -> String {
-        let seconds = self.policy.call_timeout.as_secs();
+    fn reason_of_the_wait(&self, waited: Duration) -> String {
+        let seconds = waited.as_secs_f64();
         match self.session.state {
             SessionState::Connected => {
                 format!("it waited {seconds} s for its turn")

@@ -62,6 +62,8 @@ impl Bridge {
             "cause": self.session.cause,
             "reconnects": self.session.reconnects,
             "programs": self.programs.len(),
+            "programs_ended": self.totals.ended,
+            "programs_disconnected": self.totals.disconnected,
             "in_flight": self.flights.len(),
             "in_flight_max": self.policy.in_flight_max,
             "queued": self.queued(),

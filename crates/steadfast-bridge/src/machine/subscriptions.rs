@@ -39,7 +39,7 @@ impl Bridge {
         let waiter = Waiter {
             program,
             id: request.id.clone(),
-            deadline: self.now + self.policy.call_timeout,
+            deadline: self.now + request.time_limit(&self.policy),
         };
         self.topics.wait(&name, waiter);
     }

@@ -33,25 +33,76 @@ pub(super) async fn serve_local(stream: UnixStream, outbox: Outbox) {
     let _ = driver.send(Input::Left { program }).await;
 }
 
-/// Serves a program on the loopback port until its connection ends.
-pub(super) async fn serve_port(stream: TcpStream, access: Access, outbox: Outbox) {
-    let (program, driver) = (outbox.program, outbox.driver.clone());
+/// A program on the loopback port that has shown the token.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    stream: TcpStream,
+    /// What was read after the head.
+    input: BytesMut,
+    /// What opens the WebSocket.
+    response: Vec<u8>,
+}
+
+/// Reads the request of a connection to the loopback port, and refuses it without the token.
+pub(super) async fn admit(mut stream: TcpStream, access: Access) -> Option<Admitted> {
     // A failure only delays small messages.
     let _ = stream.set_nodelay(true);
-    if let Err(error) = upgrade(stream, BytesMut::new(), &access, outbox).await {
+    let mut input = BytesMut::new();
+    let read = async {
+        match head(&mut stream, &mut input, &access).await? {
+            Ok(response) => Ok(Some(response)),
+            Err(response) => refuse(&mut stream, &response).await.map(|()| None),
+        }
+    };
+    let response: io::Result<Option<Vec<u8>>> = timeout(HEAD_TIMEOUT, read).await.ok()?;
+    let response = response.ok()??;
+    Some(Admitted {
+        stream,
+        input,
+        response,
+    })
+}
+
+/// Serves a program on the loopback port until its connection ends.
+pub(super) async fn serve_port(admitted: Admitted, outbox: Outbox) {
+    let (program, driver) = (outbox.program, outbox.driver.clone());
+    let Admitted {
+        mut stream,
+        input,
+        response,
+    } = admitted;
+    let served = async {
+        stream.write_all(&response).await?;
+        web_socket::serve(stream, input, outbox).await
+    };
+    if let Err(error) = served.await {
         tracing::debug!(program = program.0, %error, "connection of a program failed");
     }
     let _ = driver.send(Input::Left { program }).await;
 }
 
-async fn local(mut stream: UnixStream, outbox: Outbox) -> io::Result<()> {
+async fn local(mut stream: UnixStream, mut outbox: Outbox) -> io::Result<()> {
     let mut input = BytesMut::new();
-    let first = timeout(FIRST_BYTE_TIMEOUT, first_byte(&mut stream, &mut input)).await??;
+    let first = tokio::select! {
+        biased;
+        // A program without a request receives only the reason why it is not served.
+        message = outbox.messages.recv() => {
+            let reason = message.map(|it| [&it[..], b"\n"].concat());
+            return refuse(&mut stream, &reason.unwrap_or_default()).await;
+        }
+        first = timeout(FIRST_BYTE_TIMEOUT, first_byte(&mut stream, &mut input)) => first??,
+    };
     match first {
         None => Ok(()),
-        Some(b'G') => upgrade(stream, input, &Access::SocketFile, outbox).await,
+        Some(b'G') => upgrade(stream, input, outbox).await,
         Some(_) => lines::serve(stream, input, outbox).await,
     }
+}
+
+/// Writes a few bytes, and ends the connection.
+async fn refuse(stream: &mut (impl AsyncWrite + Unpin), response: &[u8]) -> io::Result<()> {
+    timeout(HEAD_TIMEOUT, stream.write_all(response)).await??;
+    stream.shutdown().await
 }
 
 /// Reads to the first byte that is not white space; `None` at the end of the stream.
@@ -68,22 +119,15 @@ async fn first_byte(stream: &mut UnixStream, input: &mut BytesMut) -> io::Result
 }
 
 /// Completes the upgrade, and serves the WebSocket.
-async fn upgrade(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    mut input: BytesMut,
-    access: &Access,
-    outbox: Outbox,
-) -> io::Result<()> {
-    let head = timeout(HEAD_TIMEOUT, head(&mut stream, &mut input, access)).await??;
+async fn upgrade(mut stream: UnixStream, mut input: BytesMut, outbox: Outbox) -> io::Result<()> {
+    let access = Access::SocketFile;
+    let head = timeout(HEAD_TIMEOUT, head(&mut stream, &mut input, &access)).await??;
     match head {
         Ok(response) => {
             stream.write_all(&response).await?;
             web_socket::serve(stream, input, outbox).await
         }
-        Err(response) => {
-            stream.write_all(&response).await?;
-            stream.shutdown().await
-        }
+        Err(response) => refuse(&mut stream, &response).await,
     }
 }
 

@@ -1,12 +1,10 @@
 //! The driver of the state machine: owns it with its clock, and executes its outputs with sockets and the session.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast::SessionSnapshot;
-use steadfast::jsonrpc::SubscriptionEvent;
 use steadfast_clock::Clock;
 use steadfast_machine::Machine as _;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -14,9 +12,13 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::ServeError;
+use super::acceptor::Acceptor;
 use super::access::Access;
+use super::connection::{self, Admitted};
+use super::feeds::Feeds;
+use super::handshakes::Handshakes;
 use super::outbox::Outbox;
-use super::{ServeError, connection};
 use crate::io::{CallEnd, CallNumber, DisconnectReason, Input, Output, ProgramId, SessionState};
 use crate::machine::Bridge;
 use crate::policy::Policy;
@@ -24,12 +26,8 @@ use crate::upstream::{self, Upstream};
 
 /// Inputs of all programs and of the session that the driver has not handled; at the limit, sockets are not read.
 const INPUTS_MAX: usize = 256;
-/// The pause after a failed accept: most likely the limit of open files is reached.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long programs may take to read the last messages at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// The notifications of the server that belong to subscriptions.
-const NOTIFICATIONS: [&str; 2] = ["collection_update", "notify_unsubscribed"];
 
 /// A connected program.
 #[derive(Debug)]
@@ -45,18 +43,41 @@ pub(super) struct Driver {
     bridge: Bridge,
     upstream: Upstream,
     policy: Policy,
-    socket: UnixListener,
-    port: Option<(TcpListener, Access)>,
+    socket: Acceptor<UnixListener>,
+    port: Option<Port>,
     peers: BTreeMap<ProgramId, Peer>,
     last_program: u64,
     inputs: mpsc::Sender<Input>,
     received: mpsc::Receiver<Input>,
     programs: JoinSet<()>,
     calls: JoinSet<(CallNumber, CallEnd)>,
-    topics: BTreeMap<crate::io::TopicNumber, AbortHandle>,
-    /// Tasks that receive events of the server; dropping the set ends them.
-    feeds: JoinSet<()>,
+    feeds: Feeds,
     has_stopped: bool,
+}
+
+/// The loopback port.
+#[derive(Debug)]
+struct Port {
+    listener: Acceptor<TcpListener>,
+    handshakes: Handshakes,
+}
+
+/// What the loopback port has.
+enum PortEvent {
+    Connected(TcpStream),
+    Admitted(Admitted),
+}
+
+impl Port {
+    async fn next(port: &mut Option<Self>, clock: &Clock) -> PortEvent {
+        let Some(port) = port else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            stream = port.listener.next(clock) => PortEvent::Connected(stream),
+            admitted = port.handshakes.next() => PortEvent::Admitted(admitted),
+        }
+    }
 }
 
 /// What the driver has to do next.
@@ -64,8 +85,8 @@ enum Step {
     Input(Input),
     CallEnded(CallNumber, CallEnd),
     SessionChanged,
-    Local(io::Result<UnixStream>),
-    Port(io::Result<TcpStream>),
+    Local(UnixStream),
+    Port(PortEvent),
     Timer,
     Shutdown,
     Ended,
@@ -83,18 +104,20 @@ impl Driver {
         Self {
             bridge: Bridge::new(policy, upstream.user(), clock.now()),
             clock,
+            feeds: Feeds::new(&upstream),
             upstream,
             policy,
-            socket,
-            port,
+            socket: Acceptor::new(socket),
+            port: port.map(|(listener, access)| Port {
+                listener: Acceptor::new(listener),
+                handshakes: Handshakes::new(access),
+            }),
             peers: BTreeMap::new(),
             last_program: 0,
             inputs,
             received,
             programs: JoinSet::new(),
             calls: JoinSet::new(),
-            topics: BTreeMap::new(),
-            feeds: JoinSet::new(),
             has_stopped: false,
         }
     }
@@ -105,11 +128,6 @@ impl Driver {
     ) -> Result<(), ServeError> {
         let mut state = self.upstream.state();
         let mut failure = None;
-        for method in NOTIFICATIONS {
-            let subscription = self.upstream.notifications(method);
-            let feed = receive_notifications(method, subscription, self.inputs.clone());
-            self.feeds.spawn(feed);
-        }
         tokio::pin!(shutdown);
         let mut is_shutting_down = false;
         while !self.has_stopped {
@@ -126,8 +144,9 @@ impl Driver {
                     let snapshot = state.borrow_and_update().clone();
                     failure = self.on_session(&snapshot).or(failure);
                 }
-                Step::Local(stream) => self.accept_local(stream).await,
-                Step::Port(stream) => self.accept_port(stream).await,
+                Step::Local(stream) => self.open_local(stream),
+                Step::Port(PortEvent::Connected(stream)) => self.begin_handshake(stream),
+                Step::Port(PortEvent::Admitted(admitted)) => self.open_port(admitted),
                 Step::Timer => self.handle(Input::Ticked),
                 Step::Shutdown => {
                     is_shutting_down = true;
@@ -148,12 +167,6 @@ impl Driver {
     ) -> Step {
         let deadline = self.bridge.poll_timeout();
         let wait = deadline.map(|at| at.saturating_since(self.clock.now()));
-        let port = async {
-            match &self.port {
-                Some((listener, _)) => listener.accept().await.map(|(stream, _)| stream),
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             Some(input) = self.received.recv() => Step::Input(input),
             Some(ended) = self.calls.join_next() => match ended {
@@ -162,13 +175,13 @@ impl Driver {
                 Err(_) => Step::Ended,
             },
             Ok(()) = state.changed() => Step::SessionChanged,
-            accepted = self.socket.accept() => Step::Local(accepted.map(|(stream, _)| stream)),
-            accepted = port => Step::Port(accepted),
+            input = self.feeds.next() => Step::Input(input),
+            stream = self.socket.next(&self.clock) => Step::Local(stream),
+            event = Port::next(&mut self.port, &self.clock) => Step::Port(event),
             () = sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => Step::Timer,
             () = shutdown => Step::Shutdown,
             // Forgets what has ended.
             Some(_) = self.programs.join_next() => Step::Ended,
-            Some(_) = self.feeds.join_next() => Step::Ended,
         }
     }
 
@@ -185,11 +198,7 @@ impl Driver {
         failure
     }
 
-    async fn accept_local(&mut self, accepted: io::Result<UnixStream>) {
-        let Ok(stream) = accepted else {
-            sleep(ACCEPT_PAUSE).await;
-            return;
-        };
+    fn open_local(&mut self, stream: UnixStream) {
         let process = stream.peer_cred().ok().and_then(|it| it.pid());
         let (messages, outbox) = self.outbox();
         let program = outbox.program;
@@ -198,25 +207,26 @@ impl Driver {
         self.open(program, Peer { messages, task });
     }
 
-    async fn accept_port(&mut self, accepted: io::Result<TcpStream>) {
-        let (Ok(stream), Some((_, access))) = (accepted, &self.port) else {
-            sleep(ACCEPT_PAUSE).await;
-            return;
-        };
-        let access = access.clone();
+    fn begin_handshake(&mut self, stream: TcpStream) {
+        if let Some(port) = &mut self.port {
+            port.handshakes.begin(stream);
+        }
+    }
+
+    fn open_port(&mut self, admitted: Admitted) {
         let (messages, outbox) = self.outbox();
         let program = outbox.program;
         tracing::debug!(program = program.0, "program connected to the port");
         let task = self
             .programs
-            .spawn(connection::serve_port(stream, access, outbox));
+            .spawn(connection::serve_port(admitted, outbox));
         self.open(program, Peer { messages, task });
     }
 
     fn outbox(&mut self) -> (mpsc::Sender<Bytes>, Outbox) {
         self.last_program += 1;
         // The state machine sends no more than this before the program has read some.
-        let (sender, messages) = mpsc::channel(self.policy.send_messages_max.max(1));
+        let (sender, messages) = mpsc::channel(self.policy.unsent_messages_max());
         let outbox = Outbox {
             program: ProgramId(self.last_program),
             messages,
@@ -232,6 +242,7 @@ impl Driver {
 
     fn handle(&mut self, input: Input) {
         if let Input::Left { program } = &input {
+            tracing::debug!(program = program.0, "the connection of a program has ended");
             self.peers.remove(program);
         }
         self.bridge.handle(self.clock.now(), input);
@@ -255,16 +266,9 @@ impl Driver {
             }
             Output::Subscribe { topic, name } => {
                 let subscription = self.upstream.subscribe(&name);
-                let feed = receive_topic(topic, subscription, self.inputs.clone());
-                let task = self.feeds.spawn(feed);
-                self.topics.insert(topic, task);
+                self.feeds.subscribe(topic, subscription);
             }
-            Output::Unsubscribe { topic } => {
-                // Dropping the subscription ends it at the server.
-                if let Some(task) = self.topics.remove(&topic) {
-                    task.abort();
-                }
-            }
+            Output::Unsubscribe { topic } => self.feeds.unsubscribe(topic),
             Output::Stopped => self.has_stopped = true,
         }
     }
@@ -285,10 +289,13 @@ impl Driver {
             return;
         };
         match reason {
-            // It would never read what is queued, or must not keep a socket open.
-            DisconnectReason::SlowReader | DisconnectReason::TooManyPrograms => {
+            // It would never read what is queued.
+            DisconnectReason::SlowReader | DisconnectReason::TooMuchUnread => {
                 tracing::warn!(program = program.0, %reason, "program disconnected");
                 peer.task.abort();
+            }
+            DisconnectReason::TooManyPrograms => {
+                tracing::warn!(program = program.0, %reason, "program disconnected");
             }
             DisconnectReason::Finished | DisconnectReason::Stopping => {
                 tracing::debug!(program = program.0, %reason, "program disconnected");
@@ -304,55 +311,5 @@ impl Driver {
         // What is not written by then is lost with the connections.
         let _ = timeout(FLUSH_TIMEOUT, flushed).await;
         self.upstream.close().await;
-    }
-}
-
-/// Hands on what happens to a subscription at the server.
-async fn receive_topic(
-    topic: crate::io::TopicNumber,
-    mut subscription: steadfast::jsonrpc::Subscription,
-    driver: mpsc::Sender<Input>,
-) {
-    while let Some(event) = subscription.next().await {
-        let Some(event) = upstream::topic_event(event) else {
-            continue;
-        };
-        let input = Input::Topic { topic, event };
-        if driver.send(input).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Hands on notifications of the server.
-async fn receive_notifications(
-    method: &'static str,
-    mut subscription: steadfast::jsonrpc::Subscription,
-    driver: mpsc::Sender<Input>,
-) {
-    let mut is_interrupted = false;
-    while let Some(event) = subscription.next().await {
-        let input = match event {
-            SubscriptionEvent::Item(params) => Input::Notified {
-                method: method.to_owned(),
-                params,
-            },
-            SubscriptionEvent::Interrupted { .. } => {
-                is_interrupted = true;
-                continue;
-            }
-            // A gap after an interruption is reported for each subscription, once it is active again.
-            SubscriptionEvent::Gap { .. } if !std::mem::take(&mut is_interrupted) => {
-                Input::EventsDropped
-            }
-            SubscriptionEvent::Gap { .. }
-            | SubscriptionEvent::Subscribed { .. }
-            | SubscriptionEvent::Resumed { .. }
-            | SubscriptionEvent::Unsubscribed(_)
-            | _ => continue,
-        };
-        if driver.send(input).await.is_err() {
-            return;
-        }
     }
 }

@@ -86,16 +86,22 @@ struct Lines {
     driver: mpsc::Sender<Input>,
 }
 
+/// A line without what ends it. A carriage return may be followed by the line break that has not arrived.
+fn without_break(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
 impl Lines {
     async fn run(&mut self, extras: &mpsc::Sender<Extra>) -> io::Result<End> {
         loop {
             while let Some(line) = self.next_line() {
-                if line.len() > MESSAGE_BYTES_MAX {
+                if without_break(&line).len() > MESSAGE_BYTES_MAX {
                     return Ok(self.reject(extras).await);
                 }
                 self.hand_on(line).await;
             }
-            if self.input.len() > MESSAGE_BYTES_MAX {
+            if without_break(&self.input).len() > MESSAGE_BYTES_MAX {
                 return Ok(self.reject(extras).await);
             }
             if self.reader.read_buf(&mut self.input).await? == 0 {

@@ -93,20 +93,18 @@ impl Outbox {
         form: Form,
     ) -> io::Result<()> {
         let mut out = Vec::with_capacity(first.len().saturating_add(16));
-        let (mut messages, mut bytes) = (1, first.len());
+        let mut messages = 1;
         form.append(&first, &mut out);
         while out.len() < BATCH_BYTES
             && let Ok(next) = self.messages.try_recv()
         {
             messages += 1;
-            bytes += next.len();
             form.append(&next, &mut out);
         }
         write(socket, &out).await?;
         let written = Input::Written {
             program: self.program,
             messages,
-            bytes,
         };
         // Without a driver, the bridge has ended.
         let _ = self.driver.send(written).await;

@@ -257,12 +257,8 @@ fn a_program_that_does_not_read_is_disconnected_at_its_limit_and_one_that_reads_
         for id in 0..100 {
             world.call(A, id, "core.set_options");
             if reads {
-                let (program, messages, bytes) = (A, 1, 200);
-                world.handle(Input::Written {
-                    program,
-                    messages,
-                    bytes,
-                });
+                let (program, messages) = (A, 1);
+                world.handle(Input::Written { program, messages });
             }
         }
 
@@ -276,6 +272,98 @@ fn a_program_that_does_not_read_is_disconnected_at_its_limit_and_one_that_reads_
         assert_eq!(world.disconnected, expected);
         assert_eq!(received == 100, reads, "{received}");
     }
+}
+
+/// A result with as many bytes, at least two.
+fn result(bytes: usize) -> CallEnd {
+    CallEnd::Result(format!("\"{}\"", "x".repeat(bytes - 2)).into())
+}
+
+#[test]
+fn large_results_are_all_received_also_with_other_messages_after_them() {
+    let policy = Policy {
+        send_bytes_max: 1_000,
+        ..Policy::DEFAULT
+    };
+    let mut world = World::connected(policy);
+    for id in 1..=3 {
+        world.call(A, id, "m");
+    }
+
+    for call in world.calls.clone() {
+        world.end(call.call, result(2_000));
+    }
+    world.call(A, 4, "bridge.status");
+
+    let ids: Vec<Value> = world.sent_to(A).iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(ids, [1, 2, 3, 4]);
+    assert_eq!(world.disconnected, []);
+}
+
+#[test]
+fn a_program_that_has_not_read_its_results_gets_no_further_ones_until_it_has() {
+    let policy = Policy {
+        send_bytes_max: 1_000,
+        ..Policy::DEFAULT
+    };
+    let mut world = World::connected(policy);
+    world.call(A, 1, "first");
+    let first = world.calls[0].call;
+    world.end(first, result(2_000));
+
+    world.call(A, 2, "second");
+    world.call(B, 1, "other");
+    assert_eq!(world.methods(), ["first", "other"]);
+    let (program, messages) = (A, 1);
+    world.handle(Input::Written { program, messages });
+
+    assert_eq!(world.methods(), ["first", "other", "second"]);
+}
+
+#[test]
+fn when_all_together_have_read_too_little_the_one_with_the_most_is_disconnected() {
+    let policy = Policy {
+        send_bytes_total_max: 5_000,
+        ..Policy::DEFAULT
+    };
+    let mut world = World::connected(policy);
+    world.call(A, 1, "m");
+    world.call(B, 1, "m");
+    world.call(B, 2, "m");
+    let calls = world.calls.clone();
+
+    world.end(calls[0].call, result(2_000));
+    world.end(calls[1].call, result(2_500));
+    assert_eq!(world.disconnected, []);
+    world.end(calls[2].call, result(2_500));
+
+    assert_eq!(world.disconnected, [(B, DisconnectReason::TooMuchUnread)]);
+    assert_eq!(world.status()["programs_disconnected"], 1);
+}
+
+#[test]
+fn a_program_can_request_a_shorter_time_limit_and_no_longer_one() {
+    let mut world = World::connecting(Policy::DEFAULT);
+    let request = |id: u64, seconds: u64| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m","timeout_seconds":{seconds}}}"#)
+    };
+    world.call(A, 1, "m");
+    world.text(A, &request(2, 10));
+    world.text(A, &request(3, 30));
+    world.text(A, &request(4, 90));
+
+    world.pass(Duration::from_secs(10));
+    let replies = world.sent_to(A);
+    assert_eq!(
+        replies.iter().map(short).collect::<Vec<_>>(),
+        [json!([2, -32_050, "not_sent", false])]
+    );
+    let text = replies[0]["error"]["message"].as_str().unwrap();
+    assert!(text.contains("for 10 s"), "{text}");
+    world.session(SessionState::Connected, 1);
+
+    let timeouts: Vec<u64> = world.calls.iter().map(|it| it.timeout.as_secs()).collect();
+    assert_eq!(timeouts, [50, 20, 50]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use steadfast_bridge::{DisconnectReason, Input, Output, Policy, SessionState};
 use steadfast_machine::Machine as _;
 
-use super::world::{A, B, World, short};
+use super::world::{A, B, C, World, short};
 
 const ONE_AT_A_TIME: Policy = Policy {
     in_flight_max: 1,
@@ -90,4 +90,24 @@ fn a_program_that_waits_for_a_subscription_is_not_finished() {
 
     assert_eq!(world.sent_to(A).len(), 1);
     assert_eq!(world.disconnected, [(A, DisconnectReason::Finished)]);
+}
+
+#[test]
+fn a_program_that_has_finished_counts_until_it_has_read_its_replies() {
+    let policy = Policy {
+        programs_max: 2,
+        ..Policy::DEFAULT
+    };
+    let mut world = World::connected(policy);
+    world.handle(Input::Finished { program: A });
+    assert_eq!(world.disconnected, [(A, DisconnectReason::Finished)]);
+
+    world.open(C);
+    let too_many = (C, DisconnectReason::TooManyPrograms);
+    assert_eq!(world.disconnected.last(), Some(&too_many));
+    world.leave(A);
+    world.open(C);
+    world.call(C, 1, "m");
+
+    assert_eq!(world.methods(), ["m"]);
 }

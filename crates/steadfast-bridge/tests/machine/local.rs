@@ -1,7 +1,7 @@
 //! What the bridge replies without the server.
 
 use serde_json::{Value, json};
-use steadfast_bridge::{DisconnectReason, Policy, SessionState};
+use steadfast_bridge::{DisconnectReason, Policy, ProgramId, SessionState};
 
 use super::world::{A, B, C, World, short};
 
@@ -77,6 +77,8 @@ fn the_status_names_the_state_and_the_cause_of_the_last_loss() {
             "cause": "it was unplugged",
             "reconnects": 0,
             "programs": 2,
+            "programs_ended": 0,
+            "programs_disconnected": 0,
             "in_flight": 1,
             "in_flight_max": 10,
             "queued": 1,
@@ -116,6 +118,8 @@ fn more_programs_than_permitted_are_disconnected_until_one_leaves() {
     let mut world = World::connected(policy);
     world.open(C);
     assert_eq!(world.disconnected, [(C, DisconnectReason::TooManyPrograms)]);
+    let reason = short(&world.sent_to(C)[0]);
+    assert_eq!(reason, json!([null, -32_050, "not_sent", false]));
     world.call(C, 1, "m");
     assert_eq!(world.methods(), Vec::<&str>::new());
 
@@ -124,4 +128,30 @@ fn more_programs_than_permitted_are_disconnected_until_one_leaves() {
     world.call(C, 1, "m");
 
     assert_eq!(world.methods(), ["m"]);
+}
+
+#[test]
+fn programs_that_have_ended_or_were_disconnected_are_counted() {
+    let policy = Policy {
+        programs_max: 2,
+        send_messages_max: 1,
+        ..Policy::DEFAULT
+    };
+    let mut world = World::connected(policy);
+    world.open(C);
+    for id in 0..2 {
+        world.call(B, id, "auth.logout");
+    }
+    world.open(ProgramId(4));
+    world.leave(ProgramId(4));
+
+    let status = world.status();
+
+    assert_eq!(status["programs"], 1);
+    assert_eq!(status["programs_ended"], 1);
+    assert_eq!(
+        status["programs_disconnected"], 2,
+        "{:?}",
+        world.disconnected
+    );
 }

@@ -164,6 +164,9 @@ impl Run {
             let lacks_responses = reason == steadfast_bridge::DisconnectReason::TooManyPrograms;
             assert!(open.is_empty() || lacks_responses, "{reason}: {open:?}");
             self.programs.retain(|it| *it != program);
+            // It has read everything, and is sent nothing more.
+            self.world.leave(program);
+            assert_eq!(self.world.sent_to(program), Vec::<serde_json::Value>::new());
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use steadfast_bridge::{Input, Output, Policy, TopicEvent, TopicNumber};
+use steadfast_machine::{Instant, Machine as _};
 use steadfast_protocol::jsonrpc::ErrorObject;
 
 use super::world::{A, B, World, short};
@@ -193,6 +194,23 @@ fn a_subscription_that_does_not_begin_in_time_is_an_error_and_is_released() {
         topic: TopicNumber(1),
     };
     assert_eq!(world.others, [subscribe(JOBS, 1), end]);
+}
+
+#[test]
+fn a_subscription_has_the_time_limit_of_its_request_also_if_others_wait_longer() {
+    let mut world = World::connecting(Policy::DEFAULT);
+    world.request(A, 1, "core.subscribe", &json!([JOBS]));
+    let request = r#"{"jsonrpc":"2.0","id":2,"method":"core.subscribe","params":["core.get_jobs"],"timeout_seconds":5}"#;
+    world.text(B, request);
+    let first = Instant::START + Duration::from_secs(5);
+    assert_eq!(world.bridge.poll_timeout(), Some(first));
+
+    world.pass(Duration::from_secs(5));
+
+    let replies: Vec<Value> = world.sent_to(B).iter().map(short).collect();
+    assert_eq!(replies, [json!([2, -32_052, "timed_out", false])]);
+    assert_eq!(world.sent_to(A), Vec::<Value>::new());
+    assert_eq!(world.others, [subscribe(JOBS, 1)]);
 }
 
 #[test]

@@ -135,6 +135,18 @@ impl Lab {
 
     pub(crate) async fn with(policy: Policy, token: Option<Token>, key: Key) -> Self {
         let nas = Nas::start().await;
+        let url = format!("ws://{}/api/current", nas.address);
+        Self::over(nas, url, policy, token, key).await
+    }
+
+    /// A bridge to another server than the emulator.
+    pub(crate) async fn over(
+        nas: Nas,
+        url: String,
+        policy: Policy,
+        token: Option<Token>,
+        key: Key,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let socket = folder.path().join("bridge.sock");
         let listen = token.map(|token| ("127.0.0.1:0".parse().unwrap(), token));
@@ -146,7 +158,7 @@ impl Lab {
         let server = server.await.unwrap();
         let port = server.local_addr();
         let upstream = Upstream::connect(UpstreamSettings {
-            url: format!("ws://{}/api/current", nas.address),
+            url,
             user: USER.to_owned(),
             key,
             root_certificates: Vec::new(),

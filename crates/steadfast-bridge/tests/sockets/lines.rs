@@ -100,6 +100,34 @@ async fn a_line_above_64_kib_ends_its_connection_with_an_error_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_line_of_exactly_64_kib_is_permitted_without_its_line_break() {
+    let lab = Lab::start().await;
+    for (bytes, end, is_permitted) in [
+        (64 << 10, "\n", true),
+        (64 << 10, "\r\n", true),
+        ((64 << 10) + 1, "\n", false),
+    ] {
+        let mut program = lab.program().await;
+        let request = r#"{"jsonrpc":"2.0","id":1,"method":"bridge.status""#;
+        let blanks = " ".repeat(bytes - request.len() - 1);
+        // In two parts, so that the bridge has the whole line without its end for some time.
+        program.write(&format!("{request}{blanks}}}")).await;
+        tokio::task::yield_now().await;
+        // Fails if the bridge has closed the connection because of the first part.
+        let _ = program.writer.write_all(end.as_bytes()).await;
+
+        let reply = program.next().await.unwrap();
+
+        assert_eq!(
+            reply["result"].is_object(),
+            is_permitted,
+            "{bytes}: {reply}"
+        );
+    }
+    lab.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_program_that_floods_and_never_reads_is_disconnected_and_others_are_served() {
     let policy = Policy {
         send_bytes_max: 64 << 10,
@@ -135,6 +163,12 @@ async fn connections_above_the_limit_are_closed_at_once_and_the_others_are_serve
     let mut third = lab.program().await;
 
     // It has sent nothing, and does not wait for the first byte.
+    let reason = third.next().await.unwrap();
+    assert_eq!(reason["error"]["data"]["outcome"], "not_sent");
+    assert_eq!(
+        reason["error"]["message"],
+        "The call was not sent: too many programs are connected"
+    );
     assert_eq!(third.next().await, None);
     drop(a);
     b.until(|it| it["programs"] == 1).await;

@@ -93,6 +93,52 @@ async fn a_session_that_expires_is_renewed_and_no_program_notices() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_is_rejected_because_the_session_has_expired_begins_after_a_login() {
+    let lab = Lab::start().await;
+    let mut program = lab.program().await;
+    program.call("pool.query", &json!([])).await;
+    lab.nas.control("expire-sessions").await;
+
+    let name = json!(["pool.dataset.query"]);
+    let subscription = program.call("core.subscribe", &name).await;
+    program.send(CREATE, &dataset("a")).await;
+
+    assert!(subscription["result"].is_string(), "{subscription}");
+    let event = program.notification("collection_update").await;
+    assert_eq!(event["id"], "tank/a");
+    assert_eq!(lab.nas.logins().await, [1, 1]);
+    lab.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_subscription_can_end_and_begin_again_in_one_turn() {
+    let lab = Lab::start().await;
+    let mut program = lab.program().await;
+    let name = json!(["pool.dataset.query"]);
+    let mut subscription = program.call("core.subscribe", &name).await["result"].clone();
+
+    for _ in 0..5 {
+        // Both are one write, so that the bridge handles them together.
+        let request = |id: &str, method: &str, params: &Value| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let end = request("end", "core.unsubscribe", &json!([subscription]));
+        let begin = request("begin", "core.subscribe", &name);
+        program.write(&format!("{end}\n{begin}\n")).await;
+        let replies = [program.next().await.unwrap(), program.next().await.unwrap()];
+        assert_eq!(
+            (&replies[0]["id"], &replies[1]["id"]),
+            (&json!("end"), &json!("begin"))
+        );
+        subscription = replies[1]["result"].clone();
+        assert!(subscription.is_string(), "{}", replies[1]);
+    }
+    program.send(CREATE, &dataset("a")).await;
+
+    let event = program.notification("collection_update").await;
+    assert_eq!(event["id"], "tank/a");
+    lab.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn events_reach_all_subscribers_and_a_restart_of_the_server_is_a_gap() {
     let lab = Lab::start().await;
     let (mut a, mut b) = (lab.program().await, lab.program().await);

@@ -8,5 +8,6 @@ mod lines;
 mod losses;
 mod port;
 mod program;
+mod stub;
 mod web_sockets;
 mod wire;

@@ -14,8 +14,12 @@ const TOKEN: &str = "a-token-of-sixteen";
 const FIELD: &str = "Authorization: Bearer a-token-of-sixteen";
 
 async fn lab() -> Lab {
+    with(Policy::DEFAULT).await
+}
+
+async fn with(policy: Policy) -> Lab {
     let token = Token::new(TOKEN).unwrap();
-    Lab::with(Policy::DEFAULT, Some(token), Key::Fixed(secret(KEY))).await
+    Lab::with(policy, Some(token), Key::Fixed(secret(KEY))).await
 }
 
 async fn wire(lab: &Lab) -> Wire<TcpStream> {
@@ -54,6 +58,34 @@ async fn the_port_accepts_no_lines() {
         .unwrap();
 
     assert_eq!(received, b"");
+    lab.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_without_the_token_are_no_programs_and_the_oldest_of_many_is_closed() {
+    let policy = Policy {
+        programs_max: 2,
+        ..Policy::DEFAULT
+    };
+    let lab = with(policy).await;
+    let mut oldest = TcpStream::connect(lab.port.unwrap()).await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(lab.port.unwrap()).await.unwrap());
+    }
+
+    let mut end = Vec::new();
+    // It may also be reset.
+    let closed = timeout(PATIENCE, oldest.read_to_end(&mut end)).await;
+    assert!(closed.is_ok() && end.is_empty(), "{closed:?} {end:?}");
+    let mut local = lab.program().await;
+    let mut wire = wire(&lab).await;
+    assert_eq!(wire.upgrade(&[FIELD]).await, 101);
+    local.until(|it| it["programs"] == 2).await;
+
+    wire.text(&json!({"jsonrpc": "2.0", "id": 1, "method": "core.ping"}))
+        .await;
+    assert_eq!(wire.message().await.unwrap()["result"], "pong");
     lab.stop().await.unwrap();
 }
 

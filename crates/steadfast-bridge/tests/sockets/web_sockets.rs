@@ -60,6 +60,21 @@ async fn binary_and_large_messages_close_the_connection_as_the_server_does() {
 }
 
 #[tokio::test]
+async fn a_message_of_exactly_64_kib_is_permitted() {
+    let lab = Lab::start().await;
+    let mut wire = connect(&lab).await;
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"bridge.status""#;
+    let blanks = " ".repeat((64 << 10) - request.len() - 1);
+
+    let text = format!("{request}{blanks}}}");
+    wire.frame(Frame::unfragmented(Opcode::Text, text.as_bytes()))
+        .await;
+
+    assert!(wire.message().await.unwrap()["result"].is_object());
+    lab.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_end_of_the_bridge_is_a_close_frame() {
     let lab = Lab::start().await;
     let mut wire = connect(&lab).await;
