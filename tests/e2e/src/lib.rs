@@ -8,7 +8,8 @@
 //! - [`slow_links`] lets clients recover over links of a few kbit/s; [`namespaces`] separates such runs from the machine.
 //! - [`failover`] moves the client library between two gateways, one of which is made unavailable.
 //! - [`proxy_clients`] lets published clients of Toxiproxy drive the proxy, and measures what they set.
-//! - [`truenas_clients`] lets a published client of TrueNAS use the emulator.
+//! - [`truenas_clients`] lets a published client of TrueNAS use the emulator; [`bridge_kills`] lets several programs share a
+//!   bridge while the server and the bridge end.
 //! - [`documents`] runs every command and sample of the documents, and [`examples`] the services among the examples of the
 //!   client library.
 //! - [`lab_run`] runs one scenario of the lab, and reads its report.
@@ -17,6 +18,7 @@
 //! The gateway is not linked: the tests run the binary that a user would start. The client library is.
 
 pub mod binaries;
+pub mod bridge_kills;
 pub mod documents;
 pub mod driver;
 pub mod edges;

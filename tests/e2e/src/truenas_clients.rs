@@ -120,7 +120,7 @@ fn expected_over_bridge() -> Value {
 
 /// A running server, which ends when it is dropped.
 #[derive(Debug)]
-struct Server {
+pub(crate) struct Server {
     child: Child,
     banner: Value,
 }
@@ -136,7 +136,7 @@ impl Server {
     }
 
     /// Starts a command that prints a banner as JSON.
-    fn start(command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -154,7 +154,7 @@ impl Server {
     }
 
     /// A text of the banner.
-    fn banner(&self, name: &str) -> Result<String> {
+    pub(crate) fn banner(&self, name: &str) -> Result<String> {
         let text = self.banner.get(name).and_then(Value::as_str);
         text.map(str::to_owned)
             .with_context(|| format!("no {name} in the banner"))

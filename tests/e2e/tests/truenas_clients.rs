@@ -1,5 +1,6 @@
-//! A published client of TrueNAS uses the emulator, unmodified.
+//! Published clients of TrueNAS use the emulator, directly and over a bridge.
 
+use steadfast_e2e::bridge_kills::{self, Kill};
 use steadfast_e2e::{binaries, truenas_clients};
 
 #[test]
@@ -17,6 +18,31 @@ fn the_client_for_python_uses_a_bridge_as_if_it_were_the_server() {
     let folder = tempfile::tempdir().unwrap();
 
     let outcome = truenas_clients::run_over_bridge(&program, folder.path());
+
+    outcome.unwrap();
+}
+
+#[test]
+fn ten_restarts_of_the_server_cost_one_login_each_and_every_call_of_three_programs_has_a_true_outcome()
+ {
+    let program = binaries::gateway().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+
+    let outcome = bridge_kills::run(&program, folder.path(), &[Kill::Server; 10]);
+
+    outcome.unwrap();
+}
+
+#[test]
+fn ten_kills_of_the_bridge_cost_one_login_each_and_every_call_of_three_programs_has_a_true_outcome()
+{
+    let program = binaries::gateway().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // The server permits 10 logins in a minute, and begins its count again when it restarts.
+    let mut kills = [Kill::Bridge; 11];
+    kills[5] = Kill::Server;
+
+    let outcome = bridge_kills::run(&program, folder.path(), &kills);
 
     outcome.unwrap();
 }

@@ -1,8 +1,7 @@
-//! `steadfast bridge` with the emulated server, as processes: its words, its exit codes, and scripts that use it.
+//! `steadfast bridge` with the emulated server, as processes: its words, its exit codes.
 
 #![cfg(test)]
 
 mod calls;
 mod lab;
-mod restarts;
 mod usage;

@@ -1,5 +1,6 @@
 //! A call over the Unix socket of a bridge: one line each way. The bridge decides when the call is sent and repeated, and
-//! its errors say whether the call was executed.
+//! its errors say whether the call was executed. So the time limit is one of the bridge, which alone knows whether it has
+//! sent the call until then.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use steadfast::jsonrpc::ErrorObject;
-use steadfast_bridge::codes;
+use steadfast_bridge::{MESSAGE_BYTES_MAX, codes};
 use steadfast_protocol::jsonrpc::{IdForm, Incoming, append_request, decode};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -23,6 +24,11 @@ use crate::signals::Signals;
 /// The longest line of a bridge: that of the server is shorter.
 const LINE_BYTES_MAX: u64 = 65 << 20;
 
+/// How much later than at the time limit the bridge may reply.
+const REPLY_DELAY: Duration = Duration::from_secs(5);
+/// The end of a line: without it, no bridge takes the line for a request.
+const LINE_END: &[u8] = b"}\n";
+
 /// Makes the call.
 pub(super) fn call(arguments: &Call, socket: &Path) -> Outcome {
     if arguments.login.is_some() || arguments.ca.is_some() {
@@ -35,21 +41,37 @@ pub(super) fn call(arguments: &Call, socket: &Path) -> Outcome {
         Ok(params) => params,
         Err(problem) => return Outcome::Invalid(problem),
     };
-    let mut line = Vec::new();
-    append_request(
-        &mut line,
-        Some((1, IdForm::Number)),
-        &arguments.method,
-        // A line break inside of a value would end the line.
-        &one_line(&params),
-    );
-    line.push(b'\n');
+    let line = line(&arguments.method, &params, arguments.timeout);
+    if line.len() > MESSAGE_BYTES_MAX + 1 {
+        let bytes = line.len() - 1;
+        let reason =
+            format!("the request has {bytes} bytes, and at most {MESSAGE_BYTES_MAX} are accepted");
+        return Outcome::not_sent(&reason);
+    }
     let started = output::detach_messages()
         .and_then(|_dropped| super::start(tokio::runtime::Builder::new_current_thread()));
     match started {
         Ok(runtime) => runtime.block_on(exchange(socket, &line, arguments.timeout)),
         Err(failure) => Outcome::not_sent(&failure.reason()),
     }
+}
+
+/// The request with its time limit, on one line.
+fn line(method: &str, params: &Bytes, limit: Duration) -> Vec<u8> {
+    let mut line = Vec::new();
+    append_request(
+        &mut line,
+        Some((1, IdForm::Number)),
+        method,
+        // A line break inside of a value would end the line.
+        &one_line(params),
+    );
+    // A further member of the object.
+    line.pop();
+    let limit = limit.as_secs_f64();
+    line.extend_from_slice(format!(",\"timeout_seconds\":{limit}").as_bytes());
+    line.extend_from_slice(LINE_END);
+    line
 }
 
 /// White space is replaced: in JSON, a line break is never inside of a string.
@@ -75,23 +97,43 @@ async fn exchange(socket: &Path, line: &[u8], limit: Duration) -> Outcome {
         Ok(stream) => stream,
         Err(error) => return unreachable_bridge(socket, &error),
     };
-    let reply = async {
-        stream.write_all(line).await?;
-        let mut reply = Vec::new();
-        let mut reader = BufReader::new(stream).take(LINE_BYTES_MAX);
-        reader.read_until(b'\n', &mut reply).await?;
-        Ok(reply)
+    let patience = limit.saturating_add(REPLY_DELAY);
+    let sent = tokio::select! {
+        biased;
+        sent = timeout(patience, send(&mut stream, line)) => sent,
+        () = signals.next() => return Outcome::not_sent("interrupted"),
     };
+    match sent {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            return Outcome::not_sent(&format!("the bridge has not read it: {error}"));
+        }
+        Err(_elapsed) => return Outcome::not_sent("the bridge has not read it in time"),
+    }
     tokio::select! {
         // A reply that has arrived counts more than a signal at the same time.
         biased;
-        reply = timeout(limit, reply) => match reply {
+        reply = timeout(patience, receive(stream)) => match reply {
             Ok(Ok(reply)) => outcome(reply),
             Ok(Err(error)) => interrupted(&io::Error::to_string(&error)),
-            Err(_elapsed) => interrupted(&format!("no reply within {} s", limit.as_secs_f64())),
+            Err(_elapsed) => interrupted(&format!("no reply within {} s", patience.as_secs_f64())),
         },
         () = signals.next() => interrupted("interrupted before the reply"),
     }
+}
+
+/// Hands the line to the bridge. If it fails or is abandoned, the end is missing: it is so short that it is written at once.
+async fn send(stream: &mut UnixStream, line: &[u8]) -> io::Result<()> {
+    let request = line.strip_suffix(LINE_END).unwrap_or(line);
+    stream.write_all(request).await?;
+    stream.write_all(LINE_END).await
+}
+
+async fn receive(stream: UnixStream) -> io::Result<Vec<u8>> {
+    let mut reply = Vec::new();
+    let mut reader = BufReader::new(stream).take(LINE_BYTES_MAX);
+    reader.read_until(b'\n', &mut reply).await?;
+    Ok(reply)
 }
 
 fn unreachable_bridge(socket: &Path, error: &io::Error) -> Outcome {
@@ -185,6 +227,35 @@ mod tests {
             assert_eq!(name(outcome(line.into_bytes())), expected, "{reply}");
         }
         assert_eq!(name(outcome(Vec::new())), "maybe executed");
+    }
+
+    #[test]
+    fn the_time_limit_is_a_member_of_the_request() {
+        let line = line(
+            "m",
+            &Bytes::from_static(b"[1]"),
+            Duration::from_millis(1_500),
+        );
+
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":[1],\"timeout_seconds\":1.5}\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_line_that_the_bridge_does_not_read_to_its_end_was_not_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        // More than the socket keeps.
+        let line = [vec![b' '; 64 << 20], LINE_END.to_vec()].concat();
+
+        let (outcome, ()) = tokio::join!(exchange(&path, &line, Duration::from_mins(1)), async {
+            drop(listener.accept().await)
+        },);
+
+        assert!(matches!(outcome, Outcome::NotSent(_)), "{outcome:?}");
     }
 
     #[test]
