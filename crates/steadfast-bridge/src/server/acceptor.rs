@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What connections are accepted from.
 pub(super) trait Listen {
-    /// A connection.
+    /// A connection that was accepted.
     type Stream;
 
     async fn accept(&mut self) -> io::Result<Self::Stream>;

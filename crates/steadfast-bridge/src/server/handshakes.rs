@@ -1,4 +1,4 @@
-//! Connections to the port that have not shown the token yet. They are no programs: anyone on this machine can open them,
+//! Connections to the port that have not shown the token yet. They are no programs: each user of this machine can open them,
 //! so they are bounded in number and time.
 
 use std::collections::VecDeque;

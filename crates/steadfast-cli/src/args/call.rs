@@ -15,7 +15,7 @@ Examples:
   STEADFAST_KEY=secret steadfast call ws://127.0.0.1:9000 status --login login
 
 unix:PATH calls over the socket of `steadfast bridge`, which reconnects, logs in and decides what is
-repeated: without --login, --ca, --class and --verbose.
+repeated: without --login, --ca, --class and --verbose. The time limit is at most that of the bridge.
 
 PARAMS is a JSON array or object; without it none are sent. - reads it from standard input, and
 @FILE from a file. One value that is neither goes into an array: '[5]'
