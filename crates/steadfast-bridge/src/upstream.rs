@@ -275,6 +275,33 @@ mod tests {
     }
 
     #[test]
+    fn the_reason_of_a_failed_login_is_in_words_for_who_has_started_the_bridge() {
+        let reason = |kind| {
+            let text = "TEXT".to_owned();
+            reason_of(&DisconnectCause::LoginFailed { kind, text })
+        };
+
+        for (kind, expected) in [
+            (
+                LoginErrorKind::Credentials,
+                "the user or the API key is wrong (TEXT)",
+            ),
+            (LoginErrorKind::Expired, "the API key has expired (TEXT)"),
+            (
+                LoginErrorKind::Denied,
+                "the user has no access to the API (TEXT)",
+            ),
+            (
+                LoginErrorKind::SecondFactor,
+                "the account requires a second factor (TEXT)",
+            ),
+            (LoginErrorKind::Other, "rejected by the server: TEXT"),
+        ] {
+            assert_eq!(reason(kind), format!("login failed: {expected}"));
+        }
+    }
+
+    #[test]
     fn a_read_has_no_effect_whatever_became_of_it() {
         let lost = CallError::Interrupted {
             maybe_executed: true,

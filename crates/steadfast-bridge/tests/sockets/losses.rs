@@ -55,6 +55,30 @@ async fn a_read_whose_reply_is_lost_is_repeated_and_no_program_notices() {
 }
 
 #[tokio::test]
+async fn a_call_in_flight_at_its_time_limit_may_have_been_executed_unless_it_only_reads() {
+    let lab = Lab::start().await;
+    let mut program = lab.program().await;
+    program.until(|it| it["state"] == "connected").await;
+    lab.nas.control("hold-calls").await;
+    for (method, maybe_executed) in [(CREATE, true), ("system.info", false)] {
+        let params = dataset("a");
+        let request = json!({
+            "jsonrpc": "2.0",
+            "id": method,
+            "method": method,
+            "params": params,
+            "timeout_seconds": 0.2,
+        });
+        program.write(&format!("{request}\n")).await;
+
+        let reply = program.next().await.unwrap();
+
+        assert_eq!(outcome(&reply), (-32_052, "timed_out", maybe_executed));
+    }
+    lab.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn calls_in_flight_when_the_server_is_killed_are_interrupted_and_later_ones_wait_for_it() {
     let mut lab = Lab::start().await;
     let mut program = lab.program().await;

@@ -107,11 +107,13 @@ impl Lab {
     }
 
     pub(crate) fn control(&self, path: &str) {
-        request(&self.emulator, "POST", path);
-    }
-
-    pub(crate) fn journal(&self) -> Vec<Value> {
-        serde_json::from_str(&request(&self.emulator, "GET", "journal")).unwrap()
+        let address = self.emulator.banner["address"].as_str().unwrap();
+        let address: SocketAddr = address.parse().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "POST /_emulator/{path} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     }
 }
 
@@ -142,25 +144,6 @@ pub(crate) fn bridge(emulator: &Process, key: &Path) -> Command {
         .arg("--key-file")
         .arg(key);
     command
-}
-
-fn request(emulator: &Process, method: &str, path: &str) -> String {
-    let address: SocketAddr = emulator.banner["address"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "{method} /_emulator/{path} HTTP/1.1\r\nHost: a\r\n\r\n"
-    )
-    .unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    body.to_owned()
 }
 
 fn deadline() -> Instant {

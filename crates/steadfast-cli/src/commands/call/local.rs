@@ -252,7 +252,7 @@ mod tests {
         let line = [vec![b' '; 64 << 20], LINE_END.to_vec()].concat();
 
         let (outcome, ()) = tokio::join!(exchange(&path, &line, Duration::from_mins(1)), async {
-            drop(listener.accept().await)
+            drop(listener.accept().await);
         },);
 
         assert!(matches!(outcome, Outcome::NotSent(_)), "{outcome:?}");
