@@ -105,9 +105,7 @@ async fn exchange(socket: &Path, line: &[u8], limit: Duration) -> Outcome {
     };
     match sent {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            return Outcome::not_sent(&format!("the bridge has not read it: {error}"));
-        }
+        Ok(Err(error)) => return unread(stream, &error).await,
         Err(_elapsed) => return Outcome::not_sent("the bridge has not read it in time"),
     }
     tokio::select! {
@@ -127,6 +125,16 @@ async fn send(stream: &mut UnixStream, line: &[u8]) -> io::Result<()> {
     let request = line.strip_suffix(LINE_END).unwrap_or(line);
     stream.write_all(request).await?;
     stream.write_all(LINE_END).await
+}
+
+/// The bridge has not read the request to its end. It may have said why, for example that there are too many programs.
+async fn unread(stream: UnixStream, error: &io::Error) -> Outcome {
+    if let Ok(Ok(reply)) = timeout(REPLY_DELAY, receive(stream)).await
+        && let not_sent @ Outcome::NotSent(_) = outcome(reply)
+    {
+        return not_sent;
+    }
+    Outcome::not_sent(&format!("the bridge has not read it: {error}"))
 }
 
 async fn receive(stream: UnixStream) -> io::Result<Vec<u8>> {
@@ -256,6 +264,25 @@ mod tests {
         },);
 
         assert!(matches!(outcome, Outcome::NotSent(_)), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn the_reason_of_a_bridge_that_reads_nothing_is_the_outcome() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let line = [vec![b' '; 64 << 20], LINE_END.to_vec()].concat();
+        let reply = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32050,"message":"REASON","data":{"maybe_executed":false}}}"#;
+
+        let (outcome, ()) = tokio::join!(exchange(&path, &line, Duration::from_mins(1)), async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(reply.as_bytes()).await.unwrap();
+        },);
+
+        let Outcome::NotSent(problem) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(problem.reason, "REASON");
     }
 
     #[test]
