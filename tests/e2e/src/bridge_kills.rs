@@ -43,6 +43,8 @@ done
 pub enum Kill {
     /// The middleware of the server restarts.
     Server,
+    /// The server executes a call, and ends the connection instead of its reply.
+    Reply,
     /// The bridge is killed, and another one is started at the same socket.
     Bridge,
 }
@@ -68,6 +70,10 @@ pub fn run(program: &Path, folder: &Path, kills: &[Kill]) -> Result<()> {
             Kill::Server => {
                 reconnects += 1;
                 lab.control("restart")?;
+            }
+            Kill::Reply => {
+                reconnects += 1;
+                lab.control("lose-reply/pool.dataset.create")?;
             }
             Kill::Bridge => {
                 reconnects = 0;
@@ -169,7 +175,10 @@ impl Lab {
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         let deadline = Instant::now() + PATIENCE;
         loop {
-            writeln!(stream, r#"{{"jsonrpc":"2.0","id":1,"method":"bridge.status"}}"#)?;
+            writeln!(
+                stream,
+                r#"{{"jsonrpc":"2.0","id":1,"method":"bridge.status"}}"#
+            )?;
             let line = lines.next().context("the bridge has ended")??;
             let status: Value = serde_json::from_str(&line)?;
             let is_connected = status.pointer("/result/state") == Some(&"connected".into());
