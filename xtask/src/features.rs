@@ -11,7 +11,15 @@ const ALONE: [(&str, &[&str]); 3] = [
     ("steadfast-core", &["", "centrifuge", "jsonrpc", "truenas"]),
     (
         "steadfast",
-        &["", "centrifuge", "jsonrpc", "tls", "truenas", "websocket"],
+        &[
+            "",
+            "centrifuge",
+            "jsonrpc",
+            "tls",
+            "tower",
+            "truenas",
+            "websocket",
+        ],
     ),
     ("steadfast-proxy", &["", "api"]),
 ];

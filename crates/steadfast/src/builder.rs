@@ -237,6 +237,7 @@ impl<D: Dialect> Builder<D> {
             connector.check_request(endpoint)?;
         }
         let (outbox, close_timeout) = (self.settings.outbox, self.settings.link.close_timeout);
+        let calls_max = self.settings.calls_max;
         let policy = SessionPolicy::new(self.settings)?;
         let seed = self.seed.map_or_else(random_u64, Ok)?;
         let clock = Clock::start();
@@ -249,7 +250,7 @@ impl<D: Dialect> Builder<D> {
             Seed::new(seed),
             clock.now(),
         );
-        let exchange = ExchangeHandle::new(&outbox);
+        let exchange = ExchangeHandle::new(&outbox, calls_max);
         let (publish_state, state) = watch::channel(session.snapshot().clone());
         let events = Events::default();
         let client = Client {

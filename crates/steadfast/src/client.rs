@@ -187,13 +187,7 @@ impl<D: Dialect> Client<D> {
             .exchange
             .call(call, self.call_timeout, self.clock)
             .await;
-        outcome.unwrap_or_else(|| {
-            // A driver that was never polled has not opened the session, and will not receive a withdrawn call.
-            let is_open = self.state.borrow().state != SessionState::Disconnected;
-            Err(CallError::TimedOut {
-                maybe_executed: is_open && !is_idempotent,
-            })
-        })
+        outcome.unwrap_or_else(|| Err(overdue(&self.state, is_idempotent)))
     }
 
     /// Replaces the credentials: an open connection is authenticated with them, and later connections use them. A failed
@@ -322,5 +316,17 @@ impl<D: Dialect> Client<D> {
 
     pub(crate) fn send(&self, command: Command<D>) -> Result<(), RequestError> {
         self.exchange.send(command)
+    }
+}
+
+/// The outcome of a call that is overdue because nothing polls the driver.
+pub(crate) fn overdue<R>(
+    state: &watch::Receiver<SessionSnapshot>,
+    is_idempotent: bool,
+) -> CallError<R> {
+    // A driver that was never polled has not opened the session, and will not receive a withdrawn call.
+    let is_open = state.borrow().state != SessionState::Disconnected;
+    CallError::TimedOut {
+        maybe_executed: is_open && !is_idempotent,
     }
 }

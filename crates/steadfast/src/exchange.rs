@@ -5,11 +5,14 @@
 //! once for many commands. Handles and receipts call it on one side, the driver on the other.
 
 mod batches;
+mod call_space;
 mod calls;
 mod command;
 mod handle;
 mod messages;
 mod reply_table;
+#[cfg(feature = "tower")]
+mod reservation;
 mod space;
 mod watchdog;
 
@@ -25,16 +28,22 @@ use steadfast_core::policy::OutboxSettings;
 use tokio::sync::Notify;
 
 pub(crate) use self::batches::{Completion, Outcomes, Received};
+use self::call_space::CallSpace;
 pub(crate) use self::calls::DRIVER_GRACE;
+#[cfg(feature = "tower")]
+pub(crate) use self::calls::PendingCall;
 pub(crate) use self::command::Command;
 pub(crate) use self::handle::ExchangeHandle;
 pub(crate) use self::reply_table::ReplyKey;
 use self::reply_table::{ReplyTable, register};
+#[cfg(feature = "tower")]
+pub(crate) use self::reservation::Reservation;
 use self::space::{Place, Space};
 use self::watchdog::Watchdog;
 use crate::error::RequestError;
 
-/// Maximum length of the command queue, in addition to the messages of the outbox.
+/// Maximum length of the command queue, in addition to the messages of the outbox. Messages and calls that have a place
+/// are queued also above it.
 const COMMANDS_MAX: usize = 4_096;
 /// What a session's handles, receipts and driver share.
 #[derive(Debug)]
@@ -49,6 +58,8 @@ pub(crate) struct Exchange<D: Dialect> {
     /// Wakes those that wait for space in the command queue.
     command_space: Notify,
     commands_max: usize,
+    /// How many messages and calls may have a place.
+    places_max: usize,
 }
 
 #[derive(Debug)]
@@ -56,6 +67,8 @@ struct Inner<D: Dialect> {
     commands: VecDeque<Command<D>>,
     /// Each call holds whether the driver has received it.
     calls: ReplyTable<CallResult<D>, bool>,
+    /// The places of calls without an outcome that were not withdrawn.
+    call_space: CallSpace,
     /// Calls that the driver has received, and whose callers gave up.
     withdrawn: Vec<CallId>,
     /// Each message holds its place in the outbox, if it has one.
@@ -80,11 +93,12 @@ enum Phase {
 /// The handles' side.
 impl<D: Dialect> Exchange<D> {
     /// An exchange with one handle.
-    fn new(outbox: &OutboxSettings) -> Self {
+    fn new(outbox: &OutboxSettings, calls_max: usize) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 commands: VecDeque::new(),
                 calls: ReplyTable::new(),
+                call_space: CallSpace::new(calls_max),
                 withdrawn: Vec::new(),
                 messages: ReplyTable::new(),
                 space: Space::new(outbox),
@@ -97,6 +111,7 @@ impl<D: Dialect> Exchange<D> {
             watchdog: OnceLock::new(),
             command_space: Notify::new(),
             commands_max: COMMANDS_MAX.saturating_add(outbox.messages_max),
+            places_max: outbox.messages_max.saturating_add(calls_max),
         }
     }
 
@@ -202,6 +217,7 @@ impl<D: Dialect> Exchange<D> {
             let mut wakers = inner.calls.take_wakers();
             wakers.extend(inner.messages.take_wakers());
             wakers.extend(inner.space.take_wakers());
+            wakers.extend(inner.call_space.take_wakers());
             (mem::take(&mut inner.commands), driver, wakers)
         };
         drop((commands, driver));
@@ -272,29 +288,32 @@ impl<D: Dialect> Inner<D> {
                 }
             }
         }
-        if !are_given_up {
-            return VecDeque::new();
+        if are_given_up {
+            remove_given_up(calls, commands)
+        } else {
+            VecDeque::new()
         }
-        let is_given_up = |command: &Command<D>| {
-            let Command::Call(id, ..) = command else {
-                return false;
-            };
-            let key = ReplyKey::from_number(id.0);
-            let is_abandoned = calls.is_abandoned(key);
-            if is_abandoned {
-                calls.remove(key);
-            }
-            is_abandoned
-        };
-        let given_up;
-        (given_up, *commands) = mem::take(commands).into_iter().partition(is_given_up);
-        given_up
+    }
+
+    /// A queue with this many commands may have calls that were withdrawn, and whose places others have taken: it
+    /// removes them. Returns them, to be dropped outside of the lock.
+    fn make_space_for_call(&mut self, len_max: usize) -> VecDeque<Command<D>> {
+        if self.commands.len() < len_max {
+            VecDeque::new()
+        } else {
+            remove_given_up(&mut self.calls, &mut self.commands)
+        }
     }
 
     fn complete(&mut self, completion: Completion<D>) -> Option<Waker> {
         match completion {
             Completion::Call(id, outcome) => {
-                self.calls.complete(ReplyKey::from_number(id.0), outcome)
+                let key = ReplyKey::from_number(id.0);
+                // A call that was withdrawn has given its place back.
+                if self.calls.is_waiting(key) {
+                    self.call_space.give_back();
+                }
+                self.calls.complete(key, outcome)
             }
             Completion::Message(id, outcome) => {
                 let key = ReplyKey::from_number(id.0);
@@ -305,6 +324,27 @@ impl<D: Dialect> Inner<D> {
             }
         }
     }
+}
+
+/// Removes the calls that were withdrawn, with their entries, and returns them.
+fn remove_given_up<D: Dialect>(
+    calls: &mut ReplyTable<CallResult<D>, bool>,
+    commands: &mut VecDeque<Command<D>>,
+) -> VecDeque<Command<D>> {
+    let is_given_up = |command: &Command<D>| {
+        let Command::Call(id, ..) = command else {
+            return false;
+        };
+        let key = ReplyKey::from_number(id.0);
+        let is_abandoned = calls.is_abandoned(key);
+        if is_abandoned {
+            calls.remove(key);
+        }
+        is_abandoned
+    };
+    let given_up;
+    (given_up, *commands) = mem::take(commands).into_iter().partition(is_given_up);
+    given_up
 }
 
 fn wake(driver: Option<Waker>) {

@@ -27,6 +27,8 @@
 //!   for, or that was in flight in three losses in a row.
 //! - **Notifications of the server** arrive in subscriptions, see [`Client::subscribe`].
 
+#[cfg(feature = "tower")]
+mod call_service;
 mod method_request;
 
 use serde::Serialize;
@@ -39,6 +41,8 @@ pub use steadfast_core::dialect::jsonrpc::{
 use steadfast_core::io::SubscribeOptions;
 use thiserror::Error;
 
+#[cfg(feature = "tower")]
+pub use self::call_service::{CallFuture, CallRequest, CallService};
 pub use self::method_request::MethodRequest;
 use crate::defaults;
 use crate::error::{BuildError, RequestError};
@@ -127,6 +131,35 @@ impl Client {
     /// ```
     pub fn class_of(&self, method: &str) -> Class {
         self.dialect.settings().class_of(method)
+    }
+
+    /// Returns the calls of this handle as a service for the layers of `tower`, with the time limit of this handle. Cheap;
+    /// the service keeps the session open, as a handle does.
+    ///
+    /// Dropping the future of a call withdraws it, so a timeout layer ends a call that was not sent without an execution.
+    /// A retry layer has to distinguish the errors: [`CallError`] says whether the call may have been executed.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use steadfast::jsonrpc::{CallRequest, Client};
+    /// use tower::{Service, ServiceBuilder, ServiceExt};
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let client = Client::builder("wss://rpc.example/ws")?.calls_max(100).connect()?;
+    /// let mut service = ServiceBuilder::new()
+    ///     .load_shed() // an error at once while 100 calls are pending
+    ///     .timeout(Duration::from_secs(2))
+    ///     .service(client.service());
+    ///
+    /// let request = CallRequest::new("get_height", &())?;
+    /// let height = service.ready().await?.call(request).await?;
+    /// let height: u64 = serde_json::from_slice(&height)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tower")]
+    pub fn service(&self) -> CallService {
+        CallService::new(self.clone())
     }
 
     /// Sends a notification, to which the server does not reply. It is sent at most once; the receipt says whether it was

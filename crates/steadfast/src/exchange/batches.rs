@@ -54,6 +54,7 @@ impl<D: Dialect> Outcomes<D> {
                 self.wakers.extend(inner.complete(completion));
             }
             self.wakers.extend(inner.space.next());
+            self.wakers.extend(inner.call_space.take_wakers_if_free());
         }
         self.wakers.drain(..).for_each(Waker::wake);
         if !KEPT_CAPACITIES.contains(&self.collected.capacity()) {

@@ -15,8 +15,8 @@ pub(crate) struct ExchangeHandle<D: Dialect>(Arc<Exchange<D>>);
 
 impl<D: Dialect> ExchangeHandle<D> {
     /// The first handle.
-    pub(crate) fn new(outbox: &OutboxSettings) -> Self {
-        Self(Arc::new(Exchange::new(outbox)))
+    pub(crate) fn new(outbox: &OutboxSettings, calls_max: usize) -> Self {
+        Self(Arc::new(Exchange::new(outbox, calls_max)))
     }
 
     /// The exchange itself, for what does not keep the session open.

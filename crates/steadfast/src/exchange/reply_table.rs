@@ -158,6 +158,11 @@ impl<T, H> ReplyTable<T, H> {
         matches!(self.state_mut(key), Some(State::Abandoned))
     }
 
+    /// Whether the future of this entry exists, and has no outcome.
+    pub(super) fn is_waiting(&mut self, key: ReplyKey) -> bool {
+        matches!(self.state_mut(key), Some(State::Waiting(_)))
+    }
+
     /// What the request of this entry holds.
     pub(super) fn held_mut(&mut self, key: ReplyKey) -> Option<&mut H> {
         Some(&mut self.entry_mut(key)?.held)

@@ -36,11 +36,14 @@ impl Task {
     }
 }
 
+/// Far more than any of these tests makes.
+const CALLS_MAX: usize = 1_000;
+
 fn handle(messages_max: usize) -> Handle {
-    Handle::new(&defaults::OUTBOX.messages_max(messages_max))
+    Handle::new(&defaults::OUTBOX.messages_max(messages_max), CALLS_MAX)
 }
 
-fn call(handle: &Handle) -> PendingCall<'_, Centrifuge> {
+fn call(handle: &Handle) -> PendingCall<&Exchange<Centrifuge>, Centrifuge> {
     let call = Call::Presence {
         channel: "c".to_owned(),
     };
@@ -149,6 +152,25 @@ async fn many_commands_wake_the_driver_once_and_many_outcomes_each_caller_once()
             Poll::Ready(Some(Err(CallError::Busy)))
         );
     }
+}
+
+/// Their places are free at once, and the driver has not received them.
+#[tokio::test]
+async fn calls_that_are_given_up_in_the_queue_neither_keep_their_places_nor_let_it_grow() {
+    let handle = Handle::new(&defaults::OUTBOX.messages_max(1), 1);
+    let task = Arc::default();
+    let queue_max = handle.commands_max + handle.places_max;
+
+    for _ in 0..3 * queue_max {
+        let mut given_up = call(&handle);
+        assert!(poll(Pin::new(&mut given_up), &task).is_pending());
+    }
+    let mut kept = call(&handle);
+    assert!(poll(Pin::new(&mut kept), &task).is_pending());
+
+    assert!(handle.lock().commands.len() <= queue_max);
+    let busy = poll(Pin::new(&mut call(&handle)), &task);
+    assert_eq!(busy, Poll::Ready(Some(Err(CallError::Busy))));
 }
 
 #[test]

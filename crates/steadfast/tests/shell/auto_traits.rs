@@ -8,7 +8,9 @@ use bytes::Bytes;
 use futures_core::Stream;
 use steadfast::SessionEvent;
 use steadfast::centrifuge::{Call, Client, Publish, Subscription, SubscriptionEvent};
+use steadfast::jsonrpc::CallRequest;
 use steadfast::{jsonrpc, truenas, websocket};
+use tower::Service as _;
 
 use crate::public_api::{futures, types, without_generics};
 
@@ -48,6 +50,9 @@ mod required {
         steadfast::error::NotReady: Send + Sync + Unpin;
         steadfast::error::ProxyError: Send + Sync + Unpin;
         steadfast::error::RequestError: Send + Sync + Unpin;
+        steadfast::jsonrpc::CallFuture: Send + Sync + Unpin;
+        steadfast::jsonrpc::CallRequest: Send + Sync + Unpin;
+        steadfast::jsonrpc::CallService: Send + Sync + Unpin;
         steadfast::jsonrpc::Error: Send + Sync + Unpin;
         steadfast::jsonrpc::MethodRequest<'static>: Send + Sync + Unpin;
         steadfast::truenas::Builder: Send + Sync + Unpin;
@@ -139,25 +144,37 @@ async fn every_future_can_be_sent_to_another_task() {
             any.send_binary(Bytes::new()),
         ),
         sendable("steadfast::websocket::Inbox::next", inbox.next()),
-        sendable(
-            "steadfast::Client::request",
-            rpc.request::<u8>("method", &1),
-        ),
-        sendable("steadfast::Client::notify", rpc.notify("method", &1)),
-        sendable(
-            "steadfast::jsonrpc::MethodRequest::request",
-            rpc.method("method").request::<u8>(&1),
-        ),
-        sendable(
-            "steadfast::jsonrpc::MethodRequest::request_raw",
-            rpc.method("method").request_raw(Bytes::new()),
-        ),
         "Stream for steadfast::Subscription".to_owned(),
         "Stream for steadfast::websocket::Inbox".to_owned(),
     ]);
 
+    names.extend(futures_of_jsonrpc(&rpc));
     names.extend(futures_of_truenas(&rpc).await);
     assert_eq!(names, futures());
+}
+
+fn futures_of_jsonrpc(client: &jsonrpc::Client) -> [String; 5] {
+    [
+        sendable(
+            "steadfast::Client::request",
+            client.request::<u8>("method", &1),
+        ),
+        sendable("steadfast::Client::notify", client.notify("method", &1)),
+        sendable(
+            "steadfast::jsonrpc::MethodRequest::request",
+            client.method("method").request::<u8>(&1),
+        ),
+        sendable(
+            "steadfast::jsonrpc::MethodRequest::request_raw",
+            client.method("method").request_raw(Bytes::new()),
+        ),
+        sendable(
+            "Future for steadfast::jsonrpc::CallFuture",
+            client
+                .service()
+                .call(CallRequest::raw("method", Bytes::new())),
+        ),
+    ]
 }
 
 async fn futures_of_truenas(client: &jsonrpc::Client) -> [String; 6] {

@@ -5,6 +5,7 @@
     reason = "the support functions of a test fail as loudly as the test"
 )]
 
+mod call_service;
 mod connecting;
 mod endings;
 mod example;

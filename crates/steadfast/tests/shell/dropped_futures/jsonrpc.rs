@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
-use steadfast::jsonrpc::{CallError, Client, Driver, Error};
+use steadfast::jsonrpc::{CallError, CallRequest, Client, Driver, Error};
 use steadfast::{SessionPhase, defaults};
 use tokio::task::yield_now;
+use tower::{Service as _, ServiceExt as _};
 
 use super::connection::{self, Connection};
 use super::driven::Driven;
@@ -43,7 +44,7 @@ struct Case {
     start: for<'a> fn(&'a Client) -> Pin<Box<dyn Future<Output = bool> + 'a>>,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 6] = [
     Case {
         name: "steadfast::Client::request",
         start: |it| Box::pin(async { it.request::<u8>(DROPPED, &()).await == Ok(1) }),
@@ -59,10 +60,25 @@ const CASES: [Case; 4] = [
         },
     },
     Case {
+        name: SERVICE,
+        start: |it| Box::pin(async { it.service().call(dropped()).await == Ok("1".into()) }),
+    },
+    // With the wait for a place.
+    Case {
+        name: SERVICE,
+        start: |it| Box::pin(async { it.service().oneshot(dropped()).await == Ok("1".into()) }),
+    },
+    Case {
         name: "steadfast::Client::notify",
         start: |it| Box::pin(async { it.notify(DROPPED, &()).await.is_ok() }),
     },
 ];
+
+const SERVICE: &str = "Future for steadfast::jsonrpc::CallFuture";
+
+fn dropped() -> CallRequest {
+    CallRequest::raw(DROPPED, Bytes::new())
+}
 
 /// The futures that this module drops, as the public API names them.
 pub(super) fn names() -> impl Iterator<Item = String> {
