@@ -8,6 +8,7 @@ mod id_scanner;
 mod incoming;
 mod request;
 mod shape;
+mod written;
 
 pub use id_scanner::{ID_BYTES_MAX, IdScanner};
 pub use incoming::{

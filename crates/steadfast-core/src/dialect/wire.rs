@@ -139,6 +139,10 @@ impl Wire {
 
     /// Adds a request to the text message that is being assembled, or begins another one if it does not fit.
     pub fn batch(&mut self, rules: &BatchRules, write: impl FnOnce(&mut Vec<u8>)) {
+        // Otherwise the request would be written to the end of this message, and copied.
+        if self.requests >= rules.requests_max {
+            self.close();
+        }
         let before = self.open.len();
         self.enclosure = rules.enclosure;
         if before > 0 {
@@ -151,8 +155,7 @@ impl Wire {
         self.requests += 1;
         let (opening, closing) = rules.enclosure;
         let bytes = self.open.len() + opening.len() + closing.len();
-        let is_over = bytes > rules.bytes_max || self.requests > rules.requests_max;
-        if is_over {
+        if bytes > rules.bytes_max {
             let rest = self.open.split_off(start);
             self.open.truncate(before);
             self.requests -= 1;

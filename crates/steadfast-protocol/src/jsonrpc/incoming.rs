@@ -7,8 +7,8 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::ID_BYTES_MAX;
 use super::shape::{CollectionShape, ErrorShape, ItemShape, Message};
+use super::{ID_BYTES_MAX, written};
 
 /// A message of the peer, or one part of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,10 +133,13 @@ pub fn decode(
     batch_max: usize,
     into: &mut Vec<Incoming>,
 ) -> Result<(), DecodeError> {
+    if let Some(response) = written::response(message) {
+        into.push(response);
+        return Ok(());
+    }
     let first = message.iter().find(|byte| !byte.is_ascii_whitespace());
     if first != Some(&b'[') {
-        let shape = serde_json::from_slice(message).map_err(|error| malformed(&error))?;
-        into.push(incoming(message, shape)?);
+        into.push(decode_any(message)?);
         return Ok(());
     }
     let batch = parts(message, batch_max)?;
@@ -154,6 +157,12 @@ pub fn decode(
         }
     }
     Ok(())
+}
+
+/// Reads all members of a message that is no batch.
+pub(super) fn decode_any(message: &Bytes) -> Result<Incoming, DecodeError> {
+    let shape = serde_json::from_slice(message).map_err(|error| malformed(&error))?;
+    incoming(message, shape)
 }
 
 /// The parts of a batch.

@@ -1,6 +1,6 @@
 //! What was sent over one connection and has no response, to know which request an error without an id belongs to.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 /// The most requests that are remembered; the oldest ones of more are forgotten, which a server has ignored.
 const REQUESTS_MAX: usize = 1_024;
@@ -9,7 +9,8 @@ const REQUESTS_MAX: usize = 1_024;
 /// that were withdrawn or that have timed out, and the ends of subscriptions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WithoutResponse {
-    requests: BTreeSet<u32>,
+    /// The oldest first.
+    requests: VecDeque<u32>,
     /// The id of the request after the newest message without a response, such as a notification: the peer can complain
     /// about it without an id. `None` if a later request has its response.
     message_before: Option<u32>,
@@ -18,9 +19,9 @@ pub(super) struct WithoutResponse {
 impl WithoutResponse {
     /// A request was written with this id.
     pub(super) fn on_request(&mut self, id: u32) {
-        self.requests.insert(id);
+        self.requests.push_back(id);
         if self.requests.len() > REQUESTS_MAX {
-            self.requests.pop_first();
+            self.requests.pop_front();
         }
     }
 
@@ -31,7 +32,9 @@ impl WithoutResponse {
 
     /// A request has its response. Peers read messages in order, so that they have no complaint about earlier ones.
     pub(super) fn on_response(&mut self, id: u32) {
-        let is_sent = self.requests.remove(&id);
+        // Peers mostly respond in order, so that this is one of the first.
+        let index = self.requests.iter().position(|it| *it == id);
+        let is_sent = index.is_some_and(|index| self.requests.remove(index).is_some());
         if is_sent && self.message_before.is_some_and(|next| id >= next) {
             self.message_before = None;
         }
