@@ -239,7 +239,8 @@ fn system_packages() -> Result<()> {
     )
 }
 
-/// The packages of the lab's built-in services that are not installed. Debian starts none of them where the lab runs
+/// The packages of the lab's built-in services, and of the relay that the benchmark compares the bridge with, that are not
+/// installed. Debian starts none of them where the lab runs
 /// without an init system; elsewhere they listen on their usual ports, which the lab does not use.
 fn missing_servers() -> impl Iterator<Item = &'static str> {
     const FOLDERS: [&str; 2] = ["/usr/bin", "/usr/sbin"];
@@ -248,6 +249,7 @@ fn missing_servers() -> impl Iterator<Item = &'static str> {
         ("nats-server", "nats-server"),
         ("redis-server", "redis-server"),
         ("haproxy", "haproxy"),
+        ("socat", "socat"),
     ];
     let missing = servers.into_iter().filter(|(program, _)| {
         let mut paths = FOLDERS.iter().map(|folder| Path::new(folder).join(program));

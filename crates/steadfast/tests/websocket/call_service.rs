@@ -166,7 +166,7 @@ async fn a_place_is_kept_for_its_call_and_is_free_again_when_the_service_or_the_
     assert!(is_ready(&mut last).await);
 }
 
-/// It asked once, and never again: nothing tells it apart from one that still waits.
+/// It asked once, and never again: nothing distinguishes it from one that still waits.
 #[tokio::test]
 async fn a_service_that_lost_interest_keeps_no_other_from_being_ready() {
     let server = Server::start().await;

@@ -4,6 +4,7 @@
 //! It starts no servers and prints nothing; the `bench` binary does both.
 
 pub mod attempt;
+pub mod cores;
 pub mod cost;
 pub mod dialect;
 pub mod disturbance;
@@ -16,5 +17,6 @@ pub mod ping;
 pub mod poll;
 pub mod publish;
 pub mod relays;
+pub mod rpc;
 pub mod socket;
 pub mod storm;

@@ -10,19 +10,20 @@ use crate::client;
 use crate::page::Part;
 use crate::plan::{Plan, Row};
 use crate::proxy;
+use crate::rpc;
 use crate::servers::Server;
 
 /// The text of `--help`.
 pub(crate) const HELP: &str = "\
 Measures the gateway compared with other servers, the client library compared with other clients, and the fault proxy
-compared with a plain copy loop, on two cores of this machine.
+and the bridge compared with plain relays, on two cores of this machine.
 
 Usage: bench [OPTIONS]
 
   --smoke            one short repeat without third-party servers; fails below half of the required values
   --again            print the last results again, without measuring
   --write-docs       write the tables to docs/performance.md
-  --only PART        measure only server, client, bystander or proxy; the tables of the other parts are not changed
+  --only PART        measure only server, client, bystander, proxy or rpc; the tables of the other parts are not changed
   --gateway PATH     gateway binary to measure [default: a build of the project with the profile of this program]
   --base PATH        another gateway binary, measured in alternation with the gateway and compared with it
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
@@ -33,7 +34,7 @@ Usage: bench [OPTIONS]
                      storm-killed, ping, durable-1, durable-32, durable-64; client: calls, session, recovery,
                      recovery-late; bystander: log-file, log-stalled, log-closed, log-full-disk, silent-300,
                      silent-1000, joins-and-leaves, large-publications; proxy: proxy-stream, proxy-streams, proxy-redis,
-                     proxy-redis-50, proxy-memory. A part without a row is not measured
+                     proxy-redis-50, proxy-memory; rpc: rpc-calls, bridge-latency. A part without a row is not measured
   --servers A,B      bare, gateway-memory, gateway-durable, ws, bun, jetstream, s2-lite; with --base also
                      base-memory, base-durable
   -h, --help         print this text
@@ -55,6 +56,8 @@ pub(crate) struct Args {
     pub(crate) bystander: bystander::plan::Plan,
     /// The rows of the proxy.
     pub(crate) proxy: proxy::plan::Plan,
+    /// The rows of JSON-RPC.
+    pub(crate) rpc: rpc::plan::Plan,
     pub(crate) is_smoke: bool,
     pub(crate) is_reprint: bool,
     pub(crate) is_writing_docs: bool,
@@ -107,6 +110,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
                 args.client.repeats = args.plan.repeats;
                 args.bystander.repeats = args.plan.repeats;
                 args.proxy.repeats = args.plan.repeats;
+                args.rpc.repeats = args.plan.repeats;
             }
             "--retries" => {
                 args.plan.noise_retries = value()?
@@ -139,12 +143,13 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
 impl Args {
     /// Returns the options of a run without arguments.
     fn new(is_smoke: bool) -> Self {
-        let (plan, client, bystander, proxy) = if is_smoke {
+        let (plan, client, bystander, proxy, rpc) = if is_smoke {
             (
                 Plan::smoke(),
                 client::plan::Plan::smoke(),
                 bystander::plan::Plan::smoke(),
                 proxy::plan::Plan::smoke(),
+                rpc::plan::Plan::smoke(),
             )
         } else {
             (
@@ -152,6 +157,7 @@ impl Args {
                 client::plan::Plan::full(),
                 bystander::plan::Plan::full(),
                 proxy::plan::Plan::full(),
+                rpc::plan::Plan::full(),
             )
         };
         Self {
@@ -159,6 +165,7 @@ impl Args {
             client,
             bystander,
             proxy,
+            rpc,
             is_smoke,
             is_reprint: false,
             is_writing_docs: false,
@@ -175,6 +182,7 @@ impl Args {
             Part::Client => !self.client.rows.is_empty(),
             Part::Bystander => !self.bystander.rows.is_empty(),
             Part::Proxy => !self.proxy.rows.is_empty(),
+            Part::Rpc => !self.rpc.rows.is_empty(),
         }
     }
 
@@ -184,8 +192,9 @@ impl Args {
             "client" => Part::Client,
             "bystander" => Part::Bystander,
             "proxy" => Part::Proxy,
+            "rpc" => Part::Rpc,
             unknown => {
-                bail!("invalid --only `{unknown}`: must be server, client, bystander or proxy")
+                bail!("invalid --only `{unknown}`: must be server, client, bystander, proxy or rpc")
             }
         };
         if part != Part::Server {
@@ -200,6 +209,9 @@ impl Args {
         if part != Part::Proxy {
             self.proxy.rows.clear();
         }
+        if part != Part::Rpc {
+            self.rpc.rows.clear();
+        }
         Ok(())
     }
 
@@ -211,8 +223,12 @@ impl Args {
         let (bystander_rows, rest): (Vec<&str>, Vec<&str>) =
             rest.into_iter().partition(|word| names.contains(word));
         let names = load::relays::Row::ALL.map(load::relays::Row::name);
-        let (proxy_rows, server_rows): (Vec<&str>, Vec<&str>) =
+        let (proxy_rows, rest): (Vec<&str>, Vec<&str>) =
             rest.into_iter().partition(|word| names.contains(word));
+        let names = load::rpc::Row::ALL.map(load::rpc::Row::name);
+        let (rpc_rows, server_rows): (Vec<&str>, Vec<&str>) =
+            rest.into_iter().partition(|word| names.contains(word));
+        self.rpc.rows = select(&rpc_rows, &load::rpc::Row::ALL, load::rpc::Row::name)?;
         self.proxy.rows = select(
             &proxy_rows,
             &load::relays::Row::ALL,
@@ -283,6 +299,8 @@ mod tests {
         assert!(args("--rows silent-300").has(Part::Bystander));
         assert!(args("--only proxy").has(Part::Proxy) && !client.has(Part::Proxy));
         assert!(args("--rows proxy-memory").has(Part::Proxy) && !join.has(Part::Proxy));
+        assert!(args("--only rpc").has(Part::Rpc) && !client.has(Part::Rpc));
+        assert!(args("--rows rpc-calls").has(Part::Rpc) && !join.has(Part::Rpc));
         assert!(calls.has(Part::Server) && calls.has(Part::Client));
         assert!(join.has(Part::Server) && !join.has(Part::Client));
     }

@@ -1,8 +1,8 @@
 //! The benchmark: starts each server on the first core, drives it from the second, prints the tables and stores the
 //! results.
 //!
-//! It has four parts, each with rows, results and tables: the servers, the client library (`client`), clients while
-//! others disturb the gateway (`bystander`), and the fault proxy (`proxy`).
+//! It has five parts, each with rows, results and tables: the servers, the client library (`client`), JSON-RPC and the
+//! bridge (`rpc`), clients while others disturb the gateway (`bystander`), and the fault proxy (`proxy`).
 //!
 //! Determines the order of the runs. Each repeat runs every server once, in rotated order, so that a slow minute of the
 //! machine affects all of them.
@@ -18,6 +18,7 @@ mod plan;
 mod proxy;
 mod results;
 mod results_file;
+mod rpc;
 mod servers;
 mod spread;
 mod table;
@@ -41,6 +42,7 @@ const RESULTS: &str = "results.json";
 const CLIENT_RESULTS: &str = "client-results.json";
 const BYSTANDER_RESULTS: &str = "bystander-results.json";
 const PROXY_RESULTS: &str = "proxy-results.json";
+const RPC_RESULTS: &str = "rpc-results.json";
 
 /// Maximum number of attempts of a smoke run that misses its targets: the cores of a test run are busy.
 const SMOKE_ATTEMPTS: u32 = 3;
@@ -88,11 +90,15 @@ fn reprint(args: &Args) -> Result<()> {
         let results = results_file::read(&output.join(PROXY_RESULTS))?;
         show(args, Part::Proxy, &proxy::table::markdown(&results))?;
     }
+    if args.has(Part::Rpc) {
+        let results = results_file::read(&output.join(RPC_RESULTS))?;
+        show(args, Part::Rpc, &rpc::table::markdown(&results))?;
+    }
     Ok(())
 }
 
-/// Measures all parts, and stores and prints their results. Fails if the proxy misses a required value, which is a ratio
-/// within one run or memory, and so does not depend on the machine.
+/// Measures all parts, and stores and prints their results. Fails if the proxy or JSON-RPC misses a required value, which is
+/// a ratio within one run or memory, and so does not depend on the machine.
 fn full(args: &Args, paths: &Paths) -> Result<ExitCode> {
     let mut missed = Vec::new();
     if args.has(Part::Server) {
@@ -116,6 +122,12 @@ fn full(args: &Args, paths: &Paths) -> Result<ExitCode> {
         results_file::write(&paths.output.join(PROXY_RESULTS), &results)?;
         show(args, Part::Proxy, &proxy::table::markdown(&results))?;
         missed = proxy::targets::misses(&results, 1.0);
+    }
+    if args.has(Part::Rpc) {
+        let results = rpc::measure::run(&args.rpc, paths, machine()?)?;
+        results_file::write(&paths.output.join(RPC_RESULTS), &results)?;
+        show(args, Part::Rpc, &rpc::table::markdown(&results))?;
+        missed.extend(rpc::targets::misses(&results, 1.0));
     }
     for miss in &missed {
         print(&format!("missed: {miss}\n"))?;
@@ -155,6 +167,13 @@ fn smoke(args: &Args, paths: &Paths) -> Result<ExitCode> {
             let results = proxy::measure::run(&args.proxy, paths, machine()?)?;
             let misses = proxy::targets::misses(&results, 0.5);
             Ok((proxy::table::markdown(&results), misses))
+        })?;
+    }
+    if args.has(Part::Rpc) {
+        is_good &= attempt(|| {
+            let results = rpc::measure::run(&args.rpc, paths, machine()?)?;
+            let misses = rpc::targets::misses(&results, 0.5);
+            Ok((rpc::table::markdown(&results), misses))
         })?;
     }
     if is_good {
@@ -256,7 +275,7 @@ fn machine() -> Result<String> {
     let kernel: Vec<&str> = kernel.trim().split(['.', '-']).take(2).collect();
     Ok(format!(
         "{model}, {} shared cores, Linux {}",
-        servers::machine_cores()?,
+        load::cores::machine_cores()?,
         kernel.join(".")
     ))
 }

@@ -15,6 +15,8 @@ pub(crate) enum Part {
     Bystander,
     /// The rows of the proxy.
     Proxy,
+    /// The rows of JSON-RPC.
+    Rpc,
 }
 
 impl Part {
@@ -24,6 +26,7 @@ impl Part {
             Self::Client => "client bench",
             Self::Bystander => "bystander bench",
             Self::Proxy => "proxy bench",
+            Self::Rpc => "rpc bench",
         }
     }
 }

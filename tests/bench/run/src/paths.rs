@@ -21,7 +21,9 @@ pub(crate) struct Paths {
     clients: Option<PathBuf>,
     /// The binary of the proxy rows, if they are measured.
     proxy: Option<PathBuf>,
-    /// The binary of the gateway.
+    /// The binary of the rows of JSON-RPC, if they are measured.
+    rpc: Option<PathBuf>,
+    /// The binary of the gateway, which is also that of the bridge.
     pub(crate) gateway: PathBuf,
     /// The binary of the base gateway, if one is measured.
     pub(crate) base: Option<PathBuf>,
@@ -44,6 +46,9 @@ impl Paths {
         let proxy = has(Part::Proxy)
             .then(|| profile.build(&bench, "proxy-bench", Some(&profile.target)))
             .transpose()?;
+        let rpc = has(Part::Rpc)
+            .then(|| profile.build(&bench, "rpc-bench", Some(&profile.target)))
+            .transpose()?;
         let clients = has(Part::Client)
             .then(|| profile.build(&bench, "clients", Some(&profile.target)))
             .transpose()?;
@@ -60,6 +65,7 @@ impl Paths {
             bare,
             clients,
             proxy,
+            rpc,
             gateway,
             base,
         })
@@ -77,6 +83,13 @@ impl Paths {
         self.proxy
             .as_deref()
             .context("the process of the proxy rows was not built")
+    }
+
+    /// Returns the binary of the rows of JSON-RPC.
+    pub(crate) fn rpc(&self) -> Result<&Path> {
+        self.rpc
+            .as_deref()
+            .context("the process of the rows of JSON-RPC was not built")
     }
 
     /// Returns the path of a file of a third-party server.

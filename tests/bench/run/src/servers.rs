@@ -10,18 +10,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use load::cores::{GENERATOR_CORE, SERVER_CORE, pin};
 use load::dialect::Dialect;
 use load::join::Target;
 use load::publish::{self, Protocol};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::log::Log;
 use crate::paths::Paths;
-
-/// The CPU core of the servers and that of the generator.
-const SERVER_CORE: usize = 0;
-const GENERATOR_CORE: usize = 1;
 
 /// Maximum time until a server prints its address.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -273,25 +269,6 @@ impl Drop for RunningServer {
             let _ = fs::remove_dir_all(data);
         }
     }
-}
-
-/// Pins this thread, and the processes that it starts afterwards, to one core. Does nothing if the core does not exist.
-pub(crate) fn pin(core: usize) -> Result<()> {
-    if core >= machine_cores()? {
-        return Ok(());
-    }
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    Ok(sched_setaffinity(None, &cores)?)
-}
-
-/// Returns the number of cores of the machine, independent of this process's CPU affinity.
-pub(crate) fn machine_cores() -> Result<usize> {
-    let stat = fs::read_to_string("/proc/stat")?;
-    Ok(stat
-        .lines()
-        .filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "))
-        .count())
 }
 
 fn log_path(server: Server, paths: &Paths) -> PathBuf {
