@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt as _, StreamExt as _};
 use load::cores::{GENERATOR_CORE, SERVER_CORE};
-use load::cost::{Meter, process_cpu, thread_cpu};
+use load::cost::{Meter, process_cpu};
 use load::rpc::{Job, Row, Sample, Subject};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -178,11 +178,8 @@ async fn time<S: AsyncRead + AsyncWrite + Unpin>(
     for _ in 0..count / WARM_UP_DIVISOR {
         call(&mut socket, METHOD, &json!([])).await?;
     }
-    let cpu = || -> Result<Duration> {
-        let relay = relay.map_or(Ok(Duration::ZERO), |it| process_cpu(it.pid()))?;
-        Ok(relay + thread_cpu())
-    };
-    let (meter, before) = (Meter::start(server.process.pid())?, cpu()?);
+    let relay_cpu = || relay.map_or(Ok(Duration::ZERO), |it| cpu_with_children(it.pid()));
+    let (meter, before) = (Meter::start(server.process.pid())?, relay_cpu()?);
     let mut times = Vec::new();
     for _ in 0..count {
         let start = Instant::now();
@@ -190,19 +187,28 @@ async fn time<S: AsyncRead + AsyncWrite + Unpin>(
         times.push(start.elapsed());
         ensure!(result == "pong", "unexpected result: {result}");
     }
-    let (cost, cpu) = (meter.stop()?, cpu()?.saturating_sub(before));
-    let client_share = cpu.as_secs_f64() / cost.elapsed.as_secs_f64().max(1e-9);
+    let (cost, cpu) = (meter.stop()?, relay_cpu()?.saturating_sub(before));
+    let relay_share = cpu.as_secs_f64() / cost.elapsed.as_secs_f64().max(1e-9);
     times.sort_unstable();
     Ok(Sample {
         row: Row::BridgeLatency,
         subject,
         value: percentile_us(&times, 50),
         second_value: percentile_us(&times, 99),
-        client_share,
+        client_share: cost.generator_share + relay_share,
         server_share: cost.server_share,
-        // The forked process of socat is among the others.
-        others_share: 0.0,
+        others_share: (cost.others_share - relay_share).max(0.0),
     })
+}
+
+/// The CPU time of a process and of its children, since socat forks for the connection.
+fn cpu_with_children(pid: u32) -> Result<Duration> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    let mut total = process_cpu(pid)?;
+    for child in children.split_ascii_whitespace() {
+        total += process_cpu(child.parse()?)?;
+    }
+    Ok(total)
 }
 
 /// A percentile of sorted times, in µs.

@@ -52,20 +52,17 @@ fn calls(results: &Results, out: &mut String) {
             thousands(results.spread(row, subject, |sample| sample.second_value)),
             share(|sample: &Sample| sample.client_share).unwrap_or_default(),
             share(|sample: &Sample| sample.server_share).unwrap_or_default(),
-            results
-                .spread(row, subject, |sample| sample.others_share)
-                .and_then(|others| other_load_note(others.median))
-                .unwrap_or_default(),
+            note(results, row, subject),
         );
     }
 }
 
 fn latency(results: &Results, out: &mut String) {
-    out.push_str("| path of a program's calls | p50 | × socat | p99 | × socat |\n");
-    out.push_str("| --- | ---: | ---: | ---: | ---: |\n");
+    out.push_str("| path of a program's calls | p50 | × socat | p99 | × socat | note |\n");
+    out.push_str("| --- | ---: | ---: | ---: | ---: | --- |\n");
     let row = Row::BridgeLatency;
     if let Some(reason) = &results.skipped {
-        let _ = writeln!(out, "| SKIP: {reason} | – | – | – | – |");
+        let _ = writeln!(out, "| SKIP: {reason} | – | – | – | – | – |");
     }
     for subject in row.subjects() {
         let median = results.spread(row, subject, |sample| sample.value);
@@ -75,12 +72,13 @@ fn latency(results: &Results, out: &mut String) {
         let against = Subject::Socat;
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             name(subject),
             microseconds(median),
             ratio(results, row, subject, against, |sample| sample.value),
             microseconds(Some(highest)),
             ratio(results, row, subject, against, |sample| sample.second_value),
+            note(results, row, subject),
         );
     }
 }
@@ -107,6 +105,13 @@ fn ratio(
     let ratio = results.ratio(row, subject, against, field);
     let ratio = ratio.filter(|_| subject != against);
     ratio.map_or_else(|| "–".to_owned(), |ratio| ratio.to_string())
+}
+
+/// The load by other processes, if there was much.
+fn note(results: &Results, row: Row, subject: Subject) -> String {
+    let others = results.spread(row, subject, |sample| sample.others_share);
+    let note = others.and_then(|others| other_load_note(others.median));
+    note.unwrap_or_default()
 }
 
 fn thousands(value: Option<Spread>) -> String {
