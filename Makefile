@@ -29,7 +29,7 @@ fuzz: setup ## fuzz every decoder
 lab: setup ## kill real gateways under four kinds of clients, in full length
 	cargo xtask lab $(STEPS)
 
-sim: compiler ## simulate 10,000 seeds of clients and gateway in virtual time
+sim: compiler ## simulate 10,000 seeds of each world in virtual time: clients and gateway, calls of TrueNAS clients
 	cargo xtask sim $(STEPS)
 
 mutants: compiler ## find changes of a crate that its tests do not notice; CRATE=steadfast-core

@@ -154,6 +154,7 @@ Examples:
                                          gateways that keep all data in memory
   steadfast sim --seeds 0..20 --plant no-sync
                                          plant a bug that skips every sync: the verdict is FAIL
+  steadfast sim --world calls            200 runs of TrueNAS clients and a server that fails
 
 Exit codes:
   0  PASS: all invariants hold
@@ -376,6 +377,9 @@ pub(crate) struct Sim {
     /// Plant a bug, for example no-sync or no-liveness; an unknown name lists all of them
     #[arg(long, value_name = "NAME")]
     pub(crate) plant: Option<String>,
+    /// What is simulated: gateway, with its clients; or calls, of TrueNAS clients to a server that fails
+    #[arg(long, value_name = "NAME", default_value = "gateway")]
+    pub(crate) world: String,
     /// The engine of the gateways: log, on a disk that fails, or memory, which a restart empties
     #[arg(long, value_name = "NAME", default_value = "log")]
     pub(crate) engine: String,

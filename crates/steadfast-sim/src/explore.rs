@@ -81,19 +81,7 @@ impl SimulationReport {
 
     /// Returns the verdict in one line, with its reason.
     pub fn verdict_text(&self) -> String {
-        let seeds = match self.totals.seeds {
-            1 => "1 seed".to_owned(),
-            count => format!("{count} seeds"),
-        };
-        let verdict = self.verdict();
-        let reason = match verdict {
-            Verdict::Pass => format!("{seeds}, all invariants hold"),
-            Verdict::Fail => format!("{} of {seeds} violated an invariant", self.failed_count),
-            Verdict::Inconclusive => {
-                format!("{seeds}, all invariants hold, but too few kinds of faults occurred")
-            }
-        };
-        format!("{}: {reason}", verdict.name())
+        verdict_text(self.verdict(), self.totals.seeds, self.failed_count)
     }
 
     /// Returns all counts in their groups.
@@ -159,6 +147,22 @@ impl SimulationReport {
             .map(|(name, _)| name)
             .collect()
     }
+}
+
+/// Returns a verdict in one line, with its reason.
+pub(crate) fn verdict_text(verdict: Verdict, seeds: u64, failed: u64) -> String {
+    let seeds = match seeds {
+        1 => "1 seed".to_owned(),
+        count => format!("{count} seeds"),
+    };
+    let reason = match verdict {
+        Verdict::Pass => format!("{seeds}, all invariants hold"),
+        Verdict::Fail => format!("{failed} of {seeds} violated an invariant"),
+        Verdict::Inconclusive => {
+            format!("{seeds}, all invariants hold, but too few kinds of faults occurred")
+        }
+    };
+    format!("{}: {reason}", verdict.name())
 }
 
 /// Prints everything, as the message of a test that fails.

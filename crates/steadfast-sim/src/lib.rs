@@ -6,6 +6,7 @@
 //! share is detected. An independent [`mod@reference_model`] records what clients receive and reports every violated
 //! invariant. The seed determines all randomness of a run, so one number reproduces a failure.
 
+pub mod calls;
 mod clients;
 mod clock;
 mod context;

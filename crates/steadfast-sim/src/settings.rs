@@ -1,7 +1,7 @@
 //! The settings of a run, which the seed determines before the run begins: policies, sizes, and the number and times of
 //! faults.
 
-mod link_faults;
+pub(crate) mod link_faults;
 pub(crate) mod session;
 
 use std::time::Duration;

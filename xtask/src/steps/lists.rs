@@ -44,6 +44,10 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
                 "sim-memory",
                 "cargo run --quiet --release --bin steadfast -- sim --seeds 0..10000 --engine memory",
             ),
+            step(
+                "sim-calls",
+                "cargo run --quiet --release --bin steadfast -- sim --seeds 0..10000 --world calls",
+            ),
         ]),
         "soak" => long(soak()),
         "lab" => long(lab()),
@@ -114,6 +118,10 @@ fn tests() -> Vec<Step> {
                 "{} sim --seeds 0..200 --engine memory",
                 program("steadfast")
             ),
+        ),
+        built(
+            "sim-calls",
+            &format!("{} sim --seeds 0..200 --world calls", program("steadfast")),
         ),
         built("codec", "python3 tests/conformance/kosoku.py")
             .aside()

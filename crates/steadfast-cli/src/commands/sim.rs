@@ -1,4 +1,8 @@
 //! `steadfast sim`: runs the simulation for many seeds, and reports totals and the seeds that violated an invariant.
+//!
+//! `calls` has the world of calls; everything else is about that of the gateway.
+
+mod calls;
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -6,11 +10,14 @@ use std::sync::mpsc;
 use std::thread;
 
 use serde_json::json;
-use steadfast_sim::{EngineKind, PlantedBug, SeedResult, SimulationReport, Variant, Verdict};
+use steadfast_sim::{EngineKind, PlantedBug, SimulationReport, Variant, Verdict};
 
 use crate::args::Sim;
 use crate::exit::Failure;
 use crate::output;
+
+/// The worlds, as they are named on the command line.
+const WORLDS: [&str; 2] = ["gateway", "calls"];
 
 /// Runs the seeds.
 ///
@@ -19,8 +26,19 @@ use crate::output;
 /// When an invariant is violated, or too few faults occurred for a meaningful result.
 pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     let seeds = parse_seeds(&arguments.seeds)?;
+    match arguments.world.as_str() {
+        "gateway" => run_gateway(arguments, seeds),
+        "calls" => calls::run(arguments, seeds),
+        other => Err(Failure::usage(
+            format!("invalid --world \"{other}\": unknown world"),
+            format!("Choose one of: {}", WORLDS.join(", ")),
+        )),
+    }
+}
+
+fn run_gateway(arguments: &Sim, seeds: Range<u64>) -> Result<(), Failure> {
     let variant = parse_variant(arguments)?;
-    let report = explore(seeds, variant);
+    let report = explore_gateway(seeds, variant);
     if arguments.json {
         output::print(&to_json(&report).to_string());
     } else {
@@ -29,57 +47,79 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     check(&report, variant)
 }
 
-/// The maximum number of results by which one thread can be ahead of the others.
-const RESULTS_AHEAD_MAX: usize = 64;
-
-/// Runs the seeds on all processors. Runs are independent, and the report adds them in the order of their seeds, so
-/// that the report is the same on every machine.
-fn explore(seeds: Range<u64>, variant: Variant) -> SimulationReport {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let mut progress = output::Progress::new(seeds.end - seeds.start);
+fn explore_gateway(seeds: Range<u64>, variant: Variant) -> SimulationReport {
     let mut report = SimulationReport::new(variant.engine);
-    thread::scope(|scope| {
-        let lanes: Vec<mpsc::Receiver<SeedResult>> = (0..threads)
-            .map(|lane| {
-                let (sender, receiver) = mpsc::sync_channel(RESULTS_AHEAD_MAX);
-                let seeds = seeds.clone().skip(lane).step_by(threads);
-                scope.spawn(move || run_seeds(seeds, variant, &sender));
-                receiver
-            })
-            .collect();
-        for lane in lanes.iter().cycle() {
-            // The next seed belongs to this lane; if the lane has ended, there are no more seeds.
-            let Ok(result) = lane.recv() else { break };
+    explore(
+        seeds,
+        |seed| steadfast_sim::run(seed, variant),
+        |result| {
             report.add(result);
-            progress.show(report.totals.seeds, report.failed_count);
-        }
-    });
-    progress.end();
+            report.failed_count
+        },
+    );
     report
 }
 
-fn run_seeds(
+/// The maximum number of results by which one thread can be ahead of the others.
+const RESULTS_AHEAD_MAX: usize = 64;
+
+/// Runs the seeds on all processors. Runs are independent, and `add` gets their results in the order of the seeds, so that
+/// a report is the same on every machine; it returns the number of failed seeds so far.
+fn explore<R: Send>(
+    seeds: Range<u64>,
+    run: impl Fn(u64) -> R + Sync,
+    mut add: impl FnMut(R) -> u64,
+) {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut progress = output::Progress::new(seeds.end - seeds.start);
+    thread::scope(|scope| {
+        let lanes: Vec<mpsc::Receiver<R>> = (0..threads)
+            .map(|lane| {
+                let (sender, receiver) = mpsc::sync_channel(RESULTS_AHEAD_MAX);
+                let seeds = seeds.clone().skip(lane).step_by(threads);
+                let run = &run;
+                scope.spawn(move || run_seeds(seeds, run, &sender));
+                receiver
+            })
+            .collect();
+        let mut done = 0;
+        for lane in lanes.iter().cycle() {
+            // The next seed belongs to this lane; if the lane has ended, there are no more seeds.
+            let Ok(result) = lane.recv() else { break };
+            done += 1;
+            progress.show(done, add(result));
+        }
+    });
+    progress.end();
+}
+
+fn run_seeds<R>(
     seeds: impl Iterator<Item = u64>,
-    variant: Variant,
-    results: &mpsc::SyncSender<SeedResult>,
+    run: impl Fn(u64) -> R,
+    results: &mpsc::SyncSender<R>,
 ) {
     for seed in seeds {
-        if results.send(steadfast_sim::run(seed, variant)).is_err() {
+        if results.send(run(seed)).is_err() {
             return;
         }
     }
 }
 
 fn check(report: &SimulationReport, variant: Variant) -> Result<(), Failure> {
-    let command = |seeds: &str| format!("steadfast sim --seeds {seeds}{}", options(variant));
-    match (report.verdict(), report.failed_seeds.first()) {
-        (Verdict::Pass, _) => Ok(()),
-        (Verdict::Fail, first) => {
-            let seed = first.map_or(0, |result| result.seed);
-            let again = command(&seed.to_string());
+    let first = report.failed_seeds.first().map(|result| result.seed);
+    outcome(report.verdict(), first, &options(variant))
+}
+
+/// What the command ends with: the seeds to run again have these options.
+fn outcome(verdict: Verdict, first: Option<u64>, options: &str) -> Result<(), Failure> {
+    let command = |seeds: &str| format!("steadfast sim --seeds {seeds}{options}");
+    match verdict {
+        Verdict::Pass => Ok(()),
+        Verdict::Fail => {
+            let again = command(&first.unwrap_or_default().to_string());
             Err(Failure::verdict_fail(format!("Run it again: {again}")))
         }
-        (Verdict::Inconclusive, _) => Err(Failure::failed(
+        Verdict::Inconclusive => Err(Failure::failed(
             "the verdict is INCONCLUSIVE: the run proves nothing",
             format!("Run more seeds: {}", command("0..200")),
         )),
@@ -159,41 +199,39 @@ fn parse_engine(name: &str) -> Result<EngineKind, Failure> {
 }
 
 fn parse_planted_bug(name: &str) -> Result<PlantedBug, Failure> {
-    PlantedBug::from_name(name).ok_or_else(|| {
-        let names: Vec<&str> = PlantedBug::ALL
-            .iter()
-            .map(|planted_bug| planted_bug.name())
-            .collect();
-        Failure::usage(
-            format!("invalid --plant \"{name}\": unknown bug"),
-            format!("Choose one of: {}", names.join(", ")),
-        )
-    })
+    let names = PlantedBug::ALL.map(PlantedBug::name);
+    PlantedBug::from_name(name).ok_or_else(|| unknown_bug(name, &names))
+}
+
+fn unknown_bug(name: &str, names: &[&str]) -> Failure {
+    Failure::usage(
+        format!("invalid --plant \"{name}\": unknown bug"),
+        format!("Choose one of: {}", names.join(", ")),
+    )
 }
 
 fn to_json(report: &SimulationReport) -> serde_json::Value {
-    let totals: serde_json::Map<String, serde_json::Value> = report
-        .rows()
-        .into_iter()
-        .map(|(name, count)| (name.replace(' ', "_"), count.into()))
-        .collect();
-    let results: Vec<_> = report
-        .failed_seeds
-        .iter()
-        .map(|result| {
-            let violations: Vec<String> =
-                result.violations.iter().map(ToString::to_string).collect();
-            json!({ "seed": result.seed, "violations": violations })
-        })
-        .collect();
+    let results = report.failed_seeds.iter();
+    let results = results.map(|result| finding(result.seed, &result.violations));
     json!({
         "verdict": report.verdict().name(),
         "failed": report.failed_count,
-        "totals": totals,
-        "findings": results,
+        "totals": totals(report.rows()),
+        "findings": results.collect::<Vec<_>>(),
         "too_few_faults": report.inconclusive,
         "not_exercised": report.not_exercised(),
     })
+}
+
+fn totals(rows: Vec<(&'static str, u64)>) -> serde_json::Map<String, serde_json::Value> {
+    let rows = rows.into_iter();
+    rows.map(|(name, count)| (name.replace(' ', "_"), count.into()))
+        .collect()
+}
+
+fn finding(seed: u64, violations: &[impl ToString]) -> serde_json::Value {
+    let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    json!({ "seed": seed, "violations": violations })
 }
 
 #[cfg(test)]
@@ -209,7 +247,7 @@ mod tests {
             };
             let one = steadfast_sim::explore(0..7, variant, |_| {});
 
-            assert_eq!(explore(0..7, variant), one);
+            assert_eq!(explore_gateway(0..7, variant), one);
         }
     }
 

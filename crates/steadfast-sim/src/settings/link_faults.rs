@@ -7,7 +7,7 @@ use steadfast_faults::toxic::{CloseMode, Directions, ToxicKind};
 use steadfast_machine::Generator;
 
 /// Draws a fault.
-pub(super) fn draw(generator: &mut Generator) -> LinkFault {
+pub(crate) fn draw(generator: &mut Generator) -> LinkFault {
     // A generator of its own, so that all else of a run stays as the seed determines it.
     let mut toxics = generator.clone().split().generator();
     let fault = draw_fault(generator);
