@@ -26,7 +26,7 @@ conformance: setup ## run the RFC 6455 suite, and third-party clients through ev
 fuzz: setup ## fuzz every decoder
 	cargo xtask fuzz $(STEPS)
 
-lab: setup ## kill real gateways under four kinds of clients, in full length
+lab: setup ## the long runs of the lab: gateways under four kinds of clients, and TrueNAS clients
 	cargo xtask lab $(STEPS)
 
 sim: compiler ## simulate 10,000 seeds of each world in virtual time: clients and gateway, calls of TrueNAS clients

@@ -12,7 +12,7 @@ use serde_json::Value;
 use steadfast_e2e::{binaries, lab_run, namespaces};
 
 /// Each scenario, and the parameters with which a run without faults is short.
-const SCENARIOS: [(&str, &[&str]); 6] = [
+const SCENARIOS: [(&str, &[&str]); 8] = [
     (
         "link-blackhole",
         &[
@@ -59,6 +59,24 @@ const SCENARIOS: [(&str, &[&str]); 6] = [
             "recovery_max=2s",
         ],
     ),
+    (
+        "truenas-calls",
+        &[
+            "hold=1s",
+            "kill_every=1s",
+            "pause_every=1s",
+            "reset_every=1s",
+            "block_every=1s",
+            "duration=3s",
+            "quiet=2s",
+            "drain=1s",
+            "recovery_max=2s",
+        ],
+    ),
+    (
+        "truenas-idle",
+        &["reset=1s", "duration=2s", "quiet=2s", "recovery_max=2s"],
+    ),
 ];
 
 #[test]
@@ -99,6 +117,20 @@ fn pings_hold_a_link_over_a_proxy_that_cuts_idle_connections() {
 #[test]
 fn truenas_clients_survive_broken_links_and_execute_no_write_twice() {
     let report = run("truenas-field-report").unwrap();
+
+    assert!(is_pass(report.as_ref()), "{report:#?}");
+}
+
+#[test]
+fn truenas_clients_execute_no_write_twice_while_servers_are_killed_and_suspended() {
+    let report = run("truenas-calls").unwrap();
+
+    assert!(is_pass(report.as_ref()), "{report:#?}");
+}
+
+#[test]
+fn pings_of_truenas_clients_hold_idle_connections_over_a_proxy_that_cuts() {
+    let report = run("truenas-idle").unwrap();
 
     assert!(is_pass(report.as_ref()), "{report:#?}");
 }
@@ -182,7 +214,7 @@ fn without_root_every_scenario_can_run_or_says_what_is_missing() {
         assert_eq!(text.contains("\nSKIP "), is_skipped, "{name}: {text}");
         checked += 1;
     }
-    assert!(checked >= 9, "only {checked}");
+    assert!(checked >= 11, "only {checked}");
     let mut skipped = WITHOUT_NAMESPACES.lab("run", "link-flap").unwrap();
     let skipped = skipped.arg("--out").arg(&folder).output().unwrap();
 

@@ -311,6 +311,14 @@ fn lab() -> Vec<Step> {
             "gateway-freeze",
             &format!("{run} scenarios/gateway-freeze.toml --out target/lab"),
         ),
+        step(
+            "truenas-calls",
+            &format!("{run} scenarios/truenas-calls.toml --out target/lab"),
+        ),
+        step(
+            "truenas-idle",
+            &format!("{run} scenarios/truenas-idle.toml --out target/lab"),
+        ),
     ]
 }
 

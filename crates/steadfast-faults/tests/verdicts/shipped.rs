@@ -16,7 +16,7 @@ use self::violations::{BREAKS, lose_connection};
 use crate::run::{Before as _, MILLI, Run, healthy_of};
 
 /// The scenarios, and parameters with which a violation is possible in the short profile.
-const SCENARIOS: [(&str, &[(&str, &str)]); 9] = [
+const SCENARIOS: [(&str, &[(&str, &str)]); 11] = [
     // Shorter than the suspension of the short profile.
     ("gateway-freeze", &[("detect_max", "1s")]),
     ("gateway-kill", &[]),
@@ -27,7 +27,9 @@ const SCENARIOS: [(&str, &[(&str, &str)]); 9] = [
     ("link-reset", &[]),
     // A stall can be longer than what these faults explain.
     ("link-slow", &[("slow", "1s")]),
+    ("truenas-calls", &[]),
     ("truenas-field-report", &[]),
+    ("truenas-idle", &[]),
 ];
 
 #[test]
@@ -103,7 +105,7 @@ fn folder() -> &'static Path {
 fn healthy(name: &str, params: &[(&str, &str)]) -> Run {
     let text = fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap();
     let mut run = healthy_of(name, &text, params);
-    if name == "idle-proxy" {
+    if ["idle-proxy", "truenas-idle"].contains(&name) {
         cut_mute_clients(&mut run);
     }
     report_attempts(&mut run);

@@ -126,10 +126,29 @@ pub(super) const BREAKS: &[Break] = &[
     ("truenas-field-report", "noticed-in-time", |run| {
         detect_late(run, "out");
     }),
+    ("*", "nothing-but-a-fault-ended-a-connection", disconnect),
+    ("truenas-calls", "some-writes-not-sent", send_all),
+    ("truenas-idle", "pings-hold-idle-connections", |run| {
+        cut(run, "idle");
+    }),
+    ("truenas-idle", "nothing-ended-one", |run| {
+        cut(run, "idle");
+    }),
+    ("truenas-idle", "nothing-but-the-reset-ended-one", |run| {
+        cut(run, "reset");
+    }),
+    ("truenas-idle", "every-call-has-its-reply", lose_reply),
+    ("truenas-idle", "without-pings-the-proxy-cuts", |run| {
+        keep_connections(run, "mute");
+    }),
+    ("truenas-idle", "cut-after-the-idle-time", |run| {
+        keep_connections(run, "mute");
+        cut(run, "mute");
+    }),
     (
-        "truenas-field-report",
-        "nothing-but-a-fault-ended-a-connection",
-        disconnect,
+        "truenas-idle",
+        "all-reset-clients-reconnected",
+        stay_disconnected_after_reset,
     ),
     ("truenas-field-report", "connected-again-within-2s", |run| {
         let readers = of_load(run, "readers");
@@ -138,27 +157,24 @@ pub(super) const BREAKS: &[Break] = &[
         attempt_in_vain(run, client, lost);
     }),
     (
-        "truenas-field-report",
-        "calls-settled-within-1s",
-        settle_late,
+        "truenas-idle",
+        "reset-clients-recover-in-time",
+        stay_disconnected_after_reset,
     ),
+    ("*", "calls-settled-within-1s", settle_late),
     (
-        "truenas-field-report",
+        "*",
         "writes-executed-without-a-reply",
         execute_nothing_unknown,
     ),
-    ("truenas-field-report", "no-write-executed-twice", |run| {
+    ("*", "no-write-executed-twice", |run| {
         execute_again(run, RequestOutcome::Lost);
     }),
-    ("truenas-field-report", "not-sent-is-not-executed", |run| {
+    ("*", "not-sent-is-not-executed", |run| {
         execute_again(run, RequestOutcome::NotSent);
     }),
-    (
-        "truenas-field-report",
-        "acknowledged-is-executed",
-        execute_nothing,
-    ),
-    ("truenas-field-report", "no-process-restarted", |run| {
+    ("*", "acknowledged-is-executed", execute_nothing),
+    ("*", "no-process-restarted", |run| {
         let (instance, at) = (InstanceId(0), run.begin(RunPhase::Quiet));
         let event = ProcessEvent::Exited(ProcessExit::Code(1));
         run.push(at, RunEvent::Process { instance, event });
@@ -187,6 +203,13 @@ fn stay_disconnected(run: &mut Run) {
 
 fn stay_disconnected_after_fault(run: &mut Run) {
     let (client, lost) = run.victim_of_first_load();
+    run.silence(client, lost);
+}
+
+/// A client that was reset does not connect again.
+fn stay_disconnected_after_reset(run: &mut Run) {
+    let client = *of_load(run, "reset").first().unwrap();
+    let (_, lost) = run.losses().find(|(id, _)| *id == client).unwrap();
     run.silence(client, lost);
 }
 
@@ -489,6 +512,32 @@ fn settle_late(run: &mut Run) {
             record.at = record.at + Duration::from_millis(1_100);
         }
     }
+}
+
+/// What was not sent has a reply instead.
+fn send_all(run: &mut Run) {
+    for record in &mut run.records {
+        if let RunEvent::Client { event, .. } = &mut record.event
+            && let ClientEvent::Settled { outcome, .. } = event
+            && *outcome == RequestOutcome::NotSent
+        {
+            *outcome = RequestOutcome::Ok;
+        }
+    }
+}
+
+/// An idle client waits in vain for the reply to its first call.
+fn lose_reply(run: &mut Run) {
+    let client = *of_load(run, "idle").first().unwrap();
+    let mut is_first = true;
+    run.retain_events(client, |_, event| {
+        if let ClientEvent::Settled { outcome, .. } = event
+            && std::mem::take(&mut is_first)
+        {
+            *outcome = RequestOutcome::Lost;
+        }
+        true
+    });
 }
 
 /// A request with this outcome is executed once more.
