@@ -15,19 +15,16 @@ pub(super) fn response(message: &Bytes) -> Option<Incoming> {
     let text = str::from_utf8(message).ok()?;
     let members = text.strip_prefix('{')?.strip_suffix('}')?;
     let members = after_comma(value_of(members, r#""jsonrpc""#)?.strip_prefix(r#""2.0""#)?)?;
-    let (id, result) = match value_of(members, r#""id""#) {
-        Some(rest) => {
-            let after_id = rest.trim_start_matches(is_digit);
-            let (id, _) = rest.split_at_checked(rest.len() - after_id.len())?;
-            (id, value_of(after_comma(after_id)?, r#""result""#)?)
-        }
-        None => {
-            let rest = value_of(members, r#""result""#)?;
-            let before_id = rest.trim_end_matches(is_digit);
-            let (_, id) = rest.split_at_checked(before_id.len())?;
-            let result = without_space_at_end(before_id).strip_suffix(r#""id":"#)?;
-            (id, without_space_at_end(result).strip_suffix(',')?)
-        }
+    let (id, result) = if let Some(rest) = value_of(members, r#""id""#) {
+        let after_id = rest.trim_start_matches(is_digit);
+        let (id, _) = rest.split_at_checked(rest.len() - after_id.len())?;
+        (id, value_of(after_comma(after_id)?, r#""result""#)?)
+    } else {
+        let rest = value_of(members, r#""result""#)?;
+        let before_id = rest.trim_end_matches(is_digit);
+        let (_, id) = rest.split_at_checked(before_id.len())?;
+        let result = without_space_at_end(before_id).strip_suffix(r#""id":"#)?;
+        (id, without_space_at_end(result).strip_suffix(',')?)
     };
     let is_number = id == "0" || !id.starts_with('0');
     let id = id.parse().ok().filter(|_| is_number)?;
