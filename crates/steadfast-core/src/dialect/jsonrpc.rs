@@ -487,7 +487,8 @@ impl JsonRpc {
             return;
         };
         if let Some(params) = self.feeds.on_unsubscribed(&subscription.key) {
-            let end = End::new(subscription.unsubscribe.clone(), params);
+            let collection = subscription.collection.clone();
+            let end = End::new(subscription.unsubscribe.clone(), params, collection);
             self.end_subscription(id, end, wire);
         }
     }

@@ -129,6 +129,21 @@ impl Credentials {
         self.are_newer_than_handshake
     }
 
+    /// The credentials were replaced: the connection with the previous ones must not wait long for requests.
+    fn limit_renewal_delay(&mut self, now: Instant) {
+        let latest = now + REPLACEMENT_DELAY_MAX;
+        self.renew_by = Some(self.renew_by.map_or(latest, |at| at.min(latest)));
+    }
+
+    /// A renewal was given up before its end: the next one begins in time.
+    pub(super) fn postpone_renewal(&mut self, now: Instant) {
+        if let (Some(at), Some(by)) = (self.renew_at, self.renew_by)
+            && now < by
+        {
+            self.renew_at = Some(at.min(by));
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let reply_until = self.request.map(|(_, until)| until);
         [self.fetch_until, self.renew_at, reply_until]
@@ -188,10 +203,14 @@ impl<D: Dialect> Session<D> {
     pub(super) fn credentials_replaced(&mut self, now: Instant, credentials: Secret) {
         self.pending.credentials.last_fetch.0 += 1;
         self.pending.credentials.fetch_until = None;
-        let delayed_until = now + REPLACEMENT_DELAY_MAX;
-        let renew_by = &mut self.pending.credentials.renew_by;
-        *renew_by = Some(renew_by.map_or(delayed_until, |at| at.min(delayed_until)));
+        self.pending.credentials.limit_renewal_delay(now);
         self.use_credentials(now, credentials);
+    }
+
+    /// Credentials that were replaced before the peer accepted the previous ones follow.
+    pub(super) fn authenticate_replaced(&mut self, now: Instant) {
+        self.pending.credentials.limit_renewal_delay(now);
+        self.authenticate(now);
     }
 
     /// Uses these credentials for the open connection, for the attempt that waits for them, and later.
@@ -299,7 +318,7 @@ impl<D: Dialect> Session<D> {
         let credentials = &mut self.pending.credentials;
         credentials.on_accepted(now, expires_after, self.dialect.renewal());
         if mem::take(&mut credentials.are_newer_than_handshake) {
-            self.authenticate(now);
+            self.authenticate_replaced(now);
         }
     }
 

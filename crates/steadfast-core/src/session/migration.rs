@@ -229,6 +229,7 @@ impl<D: Dialect> Session<D> {
             self.link.is_switching_for_renewal() && self.is_renewal_waiting_for_requests(now);
         if is_postponed {
             self.link.give_up_renewal();
+            self.pending.credentials.postpone_renewal(now);
             self.follow_link(now);
         }
         is_postponed
@@ -251,7 +252,7 @@ impl<D: Dialect> Session<D> {
             credentials.on_accepted(accepted_at, expires_after, self.dialect.renewal());
         }
         if standby.are_credentials_replaced {
-            self.authenticate(now);
+            self.authenticate_replaced(now);
         }
     }
 

@@ -209,7 +209,7 @@ impl<D: Dialect> Session<D> {
         self.follow_link(now);
         self.report_gaps();
         if self.relogin.take_credentials_replaced() {
-            self.authenticate(now);
+            self.authenticate_replaced(now);
         }
     }
 

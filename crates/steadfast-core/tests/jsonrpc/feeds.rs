@@ -313,6 +313,42 @@ fn an_end_before_a_response_that_rejects_the_subscription_does_not_end_the_next_
     assert_eq!(items(&mut script), ["subscribed", item]);
 }
 
+/// The server confirms some of the requests that end a subscription, before its response.
+#[test]
+fn the_confirmation_of_an_ended_subscription_does_not_end_the_next_one_to_its_collection() {
+    let confirmation =
+        r#"{"method":"notify_unsubscribed","params":{"collection":"pool.query","error":null}}"#;
+    for is_accepted_first in [false, true] {
+        let mut script = Script::connected();
+        let id = script.subscribe(Feed::collection("pool.query"));
+        script.receive(r#"{"id":1,"result":"first"}"#);
+        script.handle(Input::UnsubscribeRequested { id });
+        script.subscribe(Feed::collection("pool.query"));
+        script.items.clear();
+
+        let accepted = r#"{"id":3,"result":"second"}"#;
+        if is_accepted_first {
+            script.receive(accepted);
+            script.receive(confirmation);
+        } else {
+            script.receive(confirmation);
+            script.receive(r#"{"id":2,"result":null}"#);
+            script.receive(accepted);
+        }
+        script.receive(&change("pool.query", 1));
+
+        let item = r#"{"msg":"added","collection":"pool.query","id":1}"#;
+        assert_eq!(items(&mut script), ["subscribed", item]);
+        // The request is confirmed: another end is that of the server.
+        script.receive(confirmation);
+        let event = script.items.pop();
+        assert!(
+            matches!(event, Some(SubscriptionEvent::Unsubscribed(_))),
+            "{event:?}"
+        );
+    }
+}
+
 #[test]
 fn a_collection_is_ended_with_the_id_of_its_subscription() {
     let mut script = Script::connected();

@@ -134,3 +134,23 @@ fn replaced_credentials_wait_for_a_write_for_a_minute_at_most() {
 
     assert_eq!(renewals(&script), 1);
 }
+
+/// The login that has begun shows the credentials from before.
+#[test]
+fn credentials_that_are_replaced_during_the_first_login_wait_for_writes_for_a_minute_at_most() {
+    let mut script = Script::new(settings().login(TwoSteps::new(Renewal::OtherConnection)));
+    script.dial();
+    let present = script.attempt();
+    script.replace_credentials("other");
+    script.receive(r#"{"id":1,"result":"hour"}"#);
+    assert_eq!(renewals(&script), 1);
+    script.call("write", "", Class::Write);
+    accept_other(&mut script, present);
+    script.advance_with_pongs(50 * SECOND);
+    assert_eq!(renewals(&script), 1, "the write is not interrupted");
+    script.call("write", "", Class::Write);
+
+    script.advance_with_pongs(10 * SECOND);
+
+    assert_eq!(renewals(&script), 2);
+}

@@ -1,7 +1,7 @@
 //! Messages of the peer as events of a session.
 
 use bytes::Bytes;
-use steadfast_protocol::jsonrpc::{Incoming, ResponseId, append_error};
+use steadfast_protocol::jsonrpc::{Incoming, ResponseId, append_error, collection_of};
 
 use super::subscribed_feeds::Ended;
 use super::subscription_ends::End;
@@ -70,7 +70,9 @@ impl JsonRpc {
             events.push(item_of(topic, item));
         }
         if method == END
-            && let Some(ended) = self.feeds.on_ended(params)
+            && let Some((collection, error)) = collection_of(params)
+            && (error.is_some() || !self.ends.confirm(&collection))
+            && let Some(ended) = self.feeds.on_ended(collection, error)
         {
             events.push(unsubscribed(ended));
         }
@@ -171,7 +173,11 @@ impl JsonRpc {
         {
             let params = subscribed_feeds::unsubscribe_params(peer_id);
             let id = wire.take_id();
-            self.end_subscription(id, End::new(subscription.unsubscribe, params), wire);
+            self.end_subscription(
+                id,
+                End::new(subscription.unsubscribe, params, subscription.collection),
+                wire,
+            );
         }
     }
 

@@ -137,8 +137,7 @@ impl SubscribedFeeds {
 
     /// The peer ended the subscription to a collection. Returns it; `None` if it is not known yet, then it ends with its
     /// response.
-    pub(super) fn on_ended(&mut self, params: &Bytes) -> Option<Ended> {
-        let (name, error) = collection_of(params)?;
+    pub(super) fn on_ended(&mut self, name: String, error: Option<Bytes>) -> Option<Ended> {
         let Some(key) = self.by_collection.remove(&name) else {
             if self.is_requested(&name) {
                 let kept: usize = self.early_ends.values().flatten().map(Bytes::len).sum();

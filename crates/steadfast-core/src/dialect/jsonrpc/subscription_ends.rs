@@ -19,15 +19,18 @@ const TOO_MANY_MAX: u8 = 100;
 pub(super) struct End {
     pub(super) method: String,
     pub(super) params: Bytes,
+    /// Whose end the peer confirms with a notification, before its response.
+    collection: Option<String>,
     /// How often it was rejected because the peer had too many calls.
     too_many: u8,
 }
 
 impl End {
-    pub(super) const fn new(method: String, params: Bytes) -> Self {
+    pub(super) const fn new(method: String, params: Bytes, collection: Option<String>) -> Self {
         Self {
             method,
             params,
+            collection,
             too_many: 0,
         }
     }
@@ -50,6 +53,14 @@ impl SubscriptionEnds {
         if self.sent.len() > ENDS_MAX {
             self.sent.pop_first();
         }
+    }
+
+    /// The peer reports the end of a subscription to a collection without an error. Returns whether it confirms a request,
+    /// and so is not the end of a subscription that was requested after it; each request is confirmed once.
+    pub(super) fn confirm(&mut self, collection: &str) -> bool {
+        let mut sent = self.sent.values_mut();
+        let confirmed = sent.find(|it| it.collection.as_deref() == Some(collection));
+        confirmed.map(|it| it.collection = None).is_some()
     }
 
     /// The peer has responded to a request with this id.
