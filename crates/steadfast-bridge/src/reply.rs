@@ -108,16 +108,21 @@ pub(crate) fn gap(collection: &str, reason: &str) -> Bytes {
 
 /// The server ended a subscription, in the form of the server.
 pub(crate) fn unsubscribed(collection: &str, error: &ErrorObject) -> Bytes {
-    let params = json!({
-        "collection": collection,
-        "error": {
+    let data = error.data.as_deref().map(serde_json::from_slice);
+    let error = match data {
+        // What the server says, also of a subscription that it rejects.
+        Some(Ok(data @ Value::Object(_))) => data,
+        // The server has ended it without an error.
+        None if error.code == 0 => Value::Null,
+        None | Some(_) => json!({
             "error": null,
             "errname": null,
             "reason": error.message,
             "trace": null,
             "extra": null,
-        },
-    });
+        }),
+    };
+    let params = json!({"collection": collection, "error": error});
     notification("notify_unsubscribed", params.to_string().as_bytes())
 }
 

@@ -126,15 +126,6 @@ impl Topics {
         Some((name, subscribers, topic.waiters))
     }
 
-    /// The topics that receive events of a collection, apart from the topic of all collections.
-    pub(crate) fn of_collection(&self, collection: &str) -> Vec<TopicNumber> {
-        let topics = self.by_name.iter();
-        topics
-            .filter(|(name, _)| is_of(name, collection))
-            .map(|(_, topic)| topic.number)
-            .collect()
-    }
-
     /// The programs that receive an event of a collection, each once.
     pub(crate) fn receivers(&self, collection: &str) -> Vec<ProgramId> {
         let mut receivers: Vec<ProgramId> = self

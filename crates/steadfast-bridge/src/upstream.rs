@@ -120,9 +120,7 @@ impl Upstream {
 
     /// Subscribes to events of the server.
     pub(crate) fn subscribe(&self, name: &str) -> Subscription {
-        let params = json!([name]).to_string().into();
-        let feed = Feed::subscription("core.subscribe", params, "core.unsubscribe");
-        self.subscribe_to(feed)
+        self.subscribe_to(Feed::collection(name))
     }
 
     /// Subscribes to notifications that the server sends without being asked.

@@ -10,9 +10,6 @@ use crate::reply::{self, codes};
 use crate::request::{self, RawId, Request};
 use crate::topics::Waiter;
 
-/// The notification with which the server ends a subscription.
-const ENDED: &str = "notify_unsubscribed";
-
 impl Bridge {
     pub(super) fn on_subscribe(&mut self, program: ProgramId, request: &Request) {
         let Some(name) = request.first_string() else {
@@ -149,24 +146,8 @@ impl Bridge {
             return;
         };
         let text = reply::notification(method, params);
-        if method != ENDED {
-            let receivers = self.topics.receivers(&collection);
-            self.send_to_all(&receivers, &text);
-            return;
-        }
-        for topic in self.topics.of_collection(&collection) {
-            let Some((name, mut subscribers, waiters)) = self.topics.end(topic) else {
-                continue;
-            };
-            // The server sends it before its reply, with which the subscription would begin.
-            subscribers.extend(waiters.iter().map(|waiter| waiter.program));
-            self.end(&name, &subscribers, &text);
-            let error = reply::invalid_params("event", "the server has ended the subscription");
-            for waiter in waiters {
-                self.reject_waiter(&waiter, &error);
-            }
-            self.outputs.push_back(Output::Unsubscribe { topic });
-        }
+        let receivers = self.topics.receivers(&collection);
+        self.send_to_all(&receivers, &text);
     }
 
     /// A subscription at the server has ended: so have those of the programs.

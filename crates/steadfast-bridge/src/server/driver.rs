@@ -32,7 +32,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connected program.
 #[derive(Debug)]
 struct Peer {
-    messages: mpsc::Sender<Bytes>,
+    /// `None` once nothing else follows.
+    messages: Option<mpsc::Sender<Bytes>>,
     task: AbortHandle,
 }
 
@@ -200,10 +201,11 @@ impl Driver {
 
     fn open_local(&mut self, stream: UnixStream) {
         let process = stream.peer_cred().ok().and_then(|it| it.pid());
-        let (messages, outbox) = self.outbox();
+        let (sender, outbox) = self.outbox();
         let program = outbox.program;
         tracing::debug!(program = program.0, process, "program connected");
         let task = self.programs.spawn(connection::serve_local(stream, outbox));
+        let messages = Some(sender);
         self.open(program, Peer { messages, task });
     }
 
@@ -214,12 +216,13 @@ impl Driver {
     }
 
     fn open_port(&mut self, admitted: Admitted) {
-        let (messages, outbox) = self.outbox();
+        let (sender, outbox) = self.outbox();
         let program = outbox.program;
         tracing::debug!(program = program.0, "program connected to the port");
         let task = self
             .programs
             .spawn(connection::serve_port(admitted, outbox));
+        let messages = Some(sender);
         self.open(program, Peer { messages, task });
     }
 
@@ -275,7 +278,8 @@ impl Driver {
 
     fn send(&mut self, program: ProgramId, text: Bytes) {
         if let Some(peer) = self.peers.get(&program)
-            && let Err(mpsc::error::TrySendError::Full(_)) = peer.messages.try_send(text)
+            && let Some(messages) = &peer.messages
+            && let Err(mpsc::error::TrySendError::Full(_)) = messages.try_send(text)
         {
             // The state machine counts what is not written, so this never happens; without the message, replies would lack.
             peer.task.abort();
@@ -285,6 +289,15 @@ impl Driver {
     }
 
     fn disconnect(&mut self, program: ProgramId, reason: DisconnectReason) {
+        // Dropping the queue lets the task write the rest and end. Until then one that has finished counts, so that it can
+        // still be disconnected.
+        if reason == DisconnectReason::Finished
+            && let Some(peer) = self.peers.get_mut(&program)
+        {
+            peer.messages = None;
+            tracing::debug!(program = program.0, %reason, "program disconnected");
+            return;
+        }
         let Some(peer) = self.peers.remove(&program) else {
             return;
         };
@@ -301,7 +314,6 @@ impl Driver {
                 tracing::debug!(program = program.0, %reason, "program disconnected");
             }
         }
-        // Dropping the queue lets the task write the rest and end.
     }
 
     async fn end(mut self) {

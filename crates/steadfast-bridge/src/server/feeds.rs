@@ -11,33 +11,30 @@ use steadfast::jsonrpc::{Subscription, SubscriptionEvent};
 use crate::io::{Input, TopicNumber};
 use crate::upstream::{self, Upstream};
 
-/// The notifications of the server that belong to subscriptions.
-const NOTIFICATIONS: [&str; 2] = ["collection_update", "notify_unsubscribed"];
+/// The notifications that are the events of all subscriptions.
+const EVENTS: &str = "collection_update";
 
 /// All subscriptions at the server.
 #[derive(Debug)]
 pub(super) struct Feeds {
-    notifications: [Notifications; 2],
+    events: Events,
     topics: BTreeMap<TopicNumber, Subscription>,
 }
 
-/// The notifications with one method.
 #[derive(Debug)]
-struct Notifications {
-    method: &'static str,
+struct Events {
     subscription: Subscription,
     is_interrupted: bool,
 }
 
 impl Feeds {
     pub(super) fn new(upstream: &Upstream) -> Self {
-        let notifications = NOTIFICATIONS.map(|method| Notifications {
-            method,
-            subscription: upstream.notifications(method),
+        let events = Events {
+            subscription: upstream.notifications(EVENTS),
             is_interrupted: false,
-        });
+        };
         Self {
-            notifications,
+            events,
             topics: BTreeMap::new(),
         }
     }
@@ -56,13 +53,11 @@ impl Feeds {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Notifications are first: those from before a lost connection precede the gap.
+    /// Events are first: those from before a lost connection precede the gap, and those from before an end the end.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Input> {
-        for notifications in &mut self.notifications {
-            while let Some(event) = next_of(&mut notifications.subscription, context) {
-                if let Some(input) = notifications.input_of(event) {
-                    return Poll::Ready(input);
-                }
+        while let Some(event) = next_of(&mut self.events.subscription, context) {
+            if let Some(input) = self.events.input_of(event) {
+                return Poll::Ready(input);
             }
         }
         for (topic, subscription) in &mut self.topics {
@@ -88,11 +83,11 @@ fn next_of(
     }
 }
 
-impl Notifications {
+impl Events {
     fn input_of(&mut self, event: SubscriptionEvent) -> Option<Input> {
         match event {
             SubscriptionEvent::Item(params) => Some(Input::Notified {
-                method: self.method.to_owned(),
+                method: EVENTS.to_owned(),
                 params,
             }),
             SubscriptionEvent::Interrupted { .. } => {

@@ -119,21 +119,25 @@ fn dropped_events_are_a_gap_too() {
 }
 
 #[test]
-fn a_subscription_that_the_server_ends_is_reported_and_can_be_requested_again() {
-    let (mut world, ..) = shared();
-    let params = json!({"collection": JOBS, "error": null});
+fn a_subscription_that_the_server_ends_is_reported_in_its_words_and_can_be_requested_again() {
+    for error in [json!(null), json!({"error": 22, "errname": "EINVAL"})] {
+        let (mut world, ..) = shared();
+        let mut ended = ErrorObject::new(0, "the server ended the subscription");
+        ended.data = (!error.is_null()).then(|| error.to_string().into());
 
-    world.notify("notify_unsubscribed", &params);
-    world.notify("collection_update", &event(JOBS));
+        world.topic(1, TopicEvent::Ended(ended));
+        world.notify("collection_update", &event(JOBS));
 
-    for program in [A, B] {
-        let sent = world.sent_to(program);
-        assert_eq!(sent.len(), 1);
-        assert_eq!(sent[0]["method"], "notify_unsubscribed");
-        assert_eq!(sent[0]["params"], params);
+        for program in [A, B] {
+            let sent = world.sent_to(program);
+            assert_eq!(sent.len(), 1);
+            assert_eq!(sent[0]["method"], "notify_unsubscribed");
+            let params = json!({"collection": JOBS, "error": error});
+            assert_eq!(sent[0]["params"], params);
+        }
+        world.request(A, 5, "core.subscribe", &json!([JOBS]));
+        assert_eq!(world.others.last(), Some(&subscribe(JOBS, 2)));
     }
-    world.request(A, 5, "core.subscribe", &json!([JOBS]));
-    assert_eq!(world.others.last(), Some(&subscribe(JOBS, 2)));
 }
 
 #[test]

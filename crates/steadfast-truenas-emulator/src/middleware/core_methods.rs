@@ -70,8 +70,12 @@ impl Middleware {
     pub(super) fn unsubscribe(&mut self, call: &Call) -> Result<Value, CallError> {
         let id = call.params.first().and_then(Value::as_str);
         let id = id.ok_or_else(|| CallError::required("id"))?;
-        if let Some(connection) = self.connections.get_mut(&call.connection) {
-            connection.subscriptions.remove(id);
+        if let Some(connection) = self.connections.get_mut(&call.connection)
+            && let Some(name) = connection.subscriptions.remove(id)
+            && name.starts_with(WITH_ARGUMENT)
+        {
+            // The source of the events ends, before the response.
+            self.send_end(call.connection, &name, None);
         }
         Ok(Value::Null)
     }

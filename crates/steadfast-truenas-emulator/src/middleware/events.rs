@@ -45,10 +45,20 @@ impl Middleware {
             .subscriptions
             .retain(|_, name| name != collection);
         if connection.subscriptions.len() < before {
-            let error = error.map(|error| error.data(self.policy.release));
-            let params = json!({"collection": collection, "error": error});
-            self.send(id, &notification("notify_unsubscribed", &params));
+            self.send_end(id, collection, error);
         }
+    }
+
+    /// Sends that a subscription of a connection to a collection has ended.
+    pub(super) fn send_end(
+        &mut self,
+        id: ConnectionId,
+        collection: &str,
+        error: Option<&CallError>,
+    ) {
+        let error = error.map(|error| error.data(self.policy.release));
+        let params = json!({"collection": collection, "error": error});
+        self.send(id, &notification("notify_unsubscribed", &params));
     }
 }
 

@@ -81,6 +81,28 @@ fn nothing_arrives_after_an_unsubscribe() {
 }
 
 #[test]
+fn the_end_of_a_source_of_events_is_confirmed_before_the_response_and_of_others_not() {
+    for (name, is_confirmed) in [
+        (r#"reporting.realtime:{"interval":2}"#, true),
+        ("pool.dataset.query", false),
+    ] {
+        let mut rig = Rig::new();
+        let (connection, subscription) = subscribed(&mut rig, name);
+        let id = rig.request(connection, "core.unsubscribe", json!([subscription]));
+        rig.advance(crate::rig::seconds(1));
+
+        let mut messages = rig.messages(connection);
+
+        assert_eq!(messages.pop().unwrap()["id"], id);
+        let params = json!({"collection": name, "error": null});
+        let confirmation =
+            json!({"jsonrpc": "2.0", "method": "notify_unsubscribed", "params": params});
+        let expected: Vec<Value> = is_confirmed.then_some(confirmation).into_iter().collect();
+        assert_eq!(messages, expected);
+    }
+}
+
+#[test]
 fn the_server_can_end_a_subscription_without_an_error() {
     let mut rig = Rig::new();
     let (connection, _) = subscribed(&mut rig, "pool.dataset.query");
