@@ -5,6 +5,8 @@
 //! clients use the wire format without the client library, so that an error that the gateway and the client library
 //! share is detected. An independent [`mod@reference_model`] records what clients receive and reports every violated
 //! invariant. The seed determines all randomness of a run, so one number reproduces a failure.
+//!
+//! [`mod@calls`] is another world: clients of a TrueNAS, and a model of its server.
 
 pub mod calls;
 mod clients;
