@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use steadfast::SessionEvent;
 use steadfast::jsonrpc::Class;
 use steadfast::truenas::{Job, JobEnd, Jobs, JobsClosed, collection};
@@ -139,10 +140,16 @@ async fn without_changes_a_job_is_lost_after_a_restart_and_another_one_with_its_
     let other = client.method("core.job_wait").class(Class::Write);
     // The first id after a restart is that of the job before it.
     let _ = within(other.request_raw("[1]".into())).await;
-    let mut same = start(&jobs).await;
+    let mut same = running(&jobs).await;
     job.abort().await;
 
     assert_eq!(within(job.end()).await, JobEnd::Lost);
+    let all: Vec<Value> = within(client.request("core.get_jobs", &())).await.unwrap();
+    let scrub = all
+        .iter()
+        .find(|it| it["method"] == SCRUB)
+        .expect("an entry");
+    assert_eq!(scrub["state"], "RUNNING", "the abort was not for this one");
     same.abort().await;
     assert_eq!(within(same.end()).await, JobEnd::Aborted);
 }
