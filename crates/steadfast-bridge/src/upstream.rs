@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
 use steadfast::error::BuildError;
 use steadfast::jsonrpc::{CallError, Class, Feed, Subscription, SubscriptionEvent};
 use steadfast::truenas::{CALLS_IN_FLIGHT_MAX, Client, LoginErrorKind, LoginLimit};
