@@ -143,6 +143,7 @@ fn credentials_that_are_replaced_during_the_first_login_wait_for_writes_for_a_mi
     let present = script.attempt();
     script.replace_credentials("other");
     script.receive(r#"{"id":1,"result":"hour"}"#);
+    script.advance_with_pongs(SECOND);
     assert_eq!(renewals(&script), 1);
     script.call("write", "", Class::Write);
     accept_other(&mut script, present);
