@@ -6,13 +6,14 @@ use super::Finding;
 use crate::tree::Tree;
 
 /// Names that keep their capital inside a heading; a word with a capital after its first letter needs no entry.
-const PROPER_NAMES: [&str; 13] = [
+const PROPER_NAMES: [&str; 14] = [
     "Steadfast",
     "Centrifuge",
     "Centrifugo",
     "Toxiproxy",
     "Rust",
     "Cargo",
+    "Go",
     "Node",
     "Bun",
     "Python",
