@@ -83,7 +83,7 @@ impl Client {
         Jobs::spawn(self.0.clone())
     }
 
-    /// Subscribes to the changes of a collection, such as `pool.query`; see [`collection`].
+    /// Subscribes to the changes of a collection, such as `pool.query`; see [`collection()`].
     pub fn collection(&self, name: &str) -> Collection {
         collection(&self.0, name)
     }
