@@ -143,7 +143,8 @@ impl Proxy {
         self.control.toxics_by_direction()
     }
 
-    /// Adds a toxic to the present and to all later connections.
+    /// Adds a toxic to the present and to all later connections. Bytes that a connection is reading at this instant may
+    /// still pass; [`EventKind::Affected`](crate::EventKind::Affected) says from when on none does.
     ///
     /// # Errors
     ///

@@ -53,6 +53,15 @@ pub(crate) fn pair(toxics: impl IntoIterator<Item = Toxic>) -> Pair {
 }
 
 impl Pair {
+    /// Adds a toxic, and waits until it affects this connection: what the connection is reading at the instant of the call
+    /// may still pass.
+    pub(crate) fn affect(&self, toxic: Toxic) {
+        let mut events = self.proxy.events();
+        self.proxy.add_toxic(toxic).unwrap();
+        let is_affected = |kind: &EventKind| matches!(kind, EventKind::Affected { .. });
+        wait_for_event(&self.proxy, &mut events, is_affected);
+    }
+
     /// Another connection through the same proxy.
     pub(crate) fn another(&self) -> (TcpStream, TcpStream) {
         let client = connect(&self.proxy);

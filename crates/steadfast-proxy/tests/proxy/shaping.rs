@@ -52,7 +52,7 @@ fn several_latencies_add_up_and_a_removal_passes_what_is_held() {
     assert!(time >= millis(120), "{time:?}");
 
     let hour = Toxic::latency(millis(3_600_000)).named("hour");
-    pair.proxy.add_toxic(hour).unwrap();
+    pair.affect(hour);
     send(&mut pair.server, b"b");
     assert_quiet(&mut pair.client);
     pair.proxy.remove_toxics();
@@ -240,7 +240,7 @@ fn a_toxic_with_a_duration_removes_itself() {
     let mut events = pair.proxy.events();
     let stall = Toxic::stall().upstream().lasting(millis(200));
     let ((), time) = timed(|| {
-        pair.proxy.add_toxic(stall).unwrap();
+        pair.affect(stall);
         send(&mut pair.client, b"late");
         assert_eq!(receive(&mut pair.server, 4), b"late");
     });
