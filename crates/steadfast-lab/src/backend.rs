@@ -45,8 +45,8 @@ pub(crate) trait Backend: Debug {
     /// into them.
     fn resolve(&self, fault: &PlannedFault, selection: RoleSelection);
 
-    /// The number of connections that clients have to a service; `None` if it cannot be counted.
-    fn connections(&self, instance: InstanceId) -> Option<u32>;
+    /// The number of connections that clients have to each service for which they can be counted.
+    fn connections(&self) -> Vec<(InstanceId, u32)>;
 
     /// The effect log of a service; `None` if it has none.
     fn effects(&self, instance: InstanceId) -> Option<PathBuf>;

@@ -23,3 +23,4 @@ pub(crate) use instance::{Service, ServiceCommand};
 pub(crate) use places::Places;
 pub(crate) use roles::resolve;
 pub(crate) use setup::{Launch, setup};
+pub(crate) use sockets::Sockets;

@@ -87,8 +87,8 @@ impl Backend for CompositeBackend {
         self.processes.resolve(fault, selection);
     }
 
-    fn connections(&self, instance: InstanceId) -> Option<u32> {
-        self.processes.connections(instance)
+    fn connections(&self) -> Vec<(InstanceId, u32)> {
+        self.processes.connections()
     }
 
     fn effects(&self, instance: InstanceId) -> Option<PathBuf> {

@@ -43,8 +43,8 @@ impl Backend for PlaceboBackend {
         self.services.resolve(fault, selection);
     }
 
-    fn connections(&self, instance: InstanceId) -> Option<u32> {
-        self.services.connections(instance)
+    fn connections(&self) -> Vec<(InstanceId, u32)> {
+        self.services.connections()
     }
 
     fn effects(&self, instance: InstanceId) -> Option<PathBuf> {

@@ -19,7 +19,7 @@ use crate::network::Namespaces;
 use crate::runner::fault_parts::FaultPart;
 use crate::runner::inbox::HarnessMessage;
 use crate::service::{
-    self, Launch, Places, Service, ServiceCommand, adopt_orphans, kill_orphans, setup,
+    self, Launch, Places, Service, ServiceCommand, Sockets, adopt_orphans, kill_orphans, setup,
 };
 
 /// One process for each instance, each owned by one thread.
@@ -120,8 +120,14 @@ impl Backend for ProcessBackend {
         service::resolve(fault, selection, &services, self.clock, &self.inbox);
     }
 
-    fn connections(&self, instance: InstanceId) -> Option<u32> {
-        self.service(instance)?.connections()
+    fn connections(&self) -> Vec<(InstanceId, u32)> {
+        let mut sockets = Sockets::default();
+        let services = self.services.iter().zip(0_u32..);
+        let counted = services.filter_map(|(service, id)| {
+            let count = service.connections(&mut sockets)?;
+            Some((InstanceId(id), count))
+        });
+        counted.collect()
     }
 
     fn effects(&self, instance: InstanceId) -> Option<PathBuf> {

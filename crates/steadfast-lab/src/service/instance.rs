@@ -14,7 +14,7 @@ use steadfast_faults::topology::FaultId;
 use super::output::Output;
 use super::probe::Probe;
 use super::setup::ServiceSetup;
-use super::sockets;
+use super::sockets::Sockets;
 use super::supervisor::{Supervisor, Waiting};
 use crate::address::port_of;
 use crate::error::LabError;
@@ -113,12 +113,12 @@ impl Service {
     }
 
     /// The number of connections that clients have to it; `None` if the kernel does not list them, or no URL has a port.
-    pub(crate) fn connections(&self) -> Option<u32> {
+    pub(crate) fn connections(&self, sockets: &mut Sockets) -> Option<u32> {
         let port = port_of(&self.url)?;
         match self.process.load(Ordering::Relaxed) {
             // Nothing is connected to a process that does not run.
             0 => Some(0),
-            process => sockets::established(process, port).ok(),
+            process => sockets.established(process, port).ok(),
         }
     }
 

@@ -1,38 +1,64 @@
 //! The connections that a process serves, as the kernel lists them: no client and no load balancer has to report them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io;
-
-use steadfast_machine::convert;
+use std::path::PathBuf;
 
 /// The tables of the kernel.
 const TABLES: [&str; 2] = ["tcp", "tcp6"];
 /// The state of an established connection in these tables.
 const ESTABLISHED: &str = "01";
 
-/// The number of established connections whose local end has this port, in the network namespace of a process.
-pub(super) fn established(process: u32, port: u16) -> io::Result<u32> {
-    let mut count = 0_u32;
+/// The number of established connections of each local port.
+type Ports = BTreeMap<u16, u32>;
+
+/// The established connections in the network namespaces of processes, each read once: the kernel takes ten milliseconds
+/// and more for a table, however few connections it has.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    of_namespace: BTreeMap<PathBuf, Ports>,
+}
+
+impl Sockets {
+    /// The number of established connections whose local end has this port, in the network namespace of a process.
+    pub(super) fn established(&mut self, process: u32, port: u16) -> io::Result<u32> {
+        // That of a process of another user is not known, which then has tables of its own.
+        let namespace = fs::read_link(format!("/proc/{process}/ns/net"));
+        let namespace = namespace.unwrap_or_else(|_| process.to_string().into());
+        let ports = match self.of_namespace.entry(namespace) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(read(process)?),
+        };
+        Ok(ports.get(&port).copied().unwrap_or(0))
+    }
+}
+
+fn read(process: u32) -> io::Result<Ports> {
+    let mut ports = Ports::new();
     for table in TABLES {
         match fs::read_to_string(format!("/proc/{process}/net/{table}")) {
-            Ok(text) => count = count.saturating_add(count_in(&text, port)),
+            Ok(text) => count(&text, &mut ports),
             // A kernel without IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(count)
+    Ok(ports)
 }
 
-fn count_in(table: &str, port: u16) -> u32 {
-    let is_counted = |line: &&str| {
+fn count(table: &str, ports: &mut Ports) {
+    let established = table.lines().filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
-        let (local, state) = (fields.next(), fields.nth(1));
-        let local = local.and_then(|local| local.rsplit_once(':'));
-        let local = local.and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
-        local == Some(port) && state == Some(ESTABLISHED)
-    };
-    convert::saturating(table.lines().filter(is_counted).count())
+        let (local, state) = (fields.next()?, fields.nth(1)?);
+        let (_, port) = local.rsplit_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        (state == ESTABLISHED).then_some(port)
+    });
+    for port in established {
+        *ports.entry(port).or_default() += 1;
+    }
 }
 
 #[cfg(test)]
@@ -49,8 +75,10 @@ mod tests {
              2: 0100007F:C350 0100007F:1F90 01 00000000:00000000\n   \
              3: 0100007F:1F90 0100007F:C351 06 00000000:00000000\n";
 
-        assert_eq!(count_in(table, 8080), 1);
-        assert_eq!(count_in(table, 8081), 0);
+        let mut ports = Ports::new();
+        count(table, &mut ports);
+
+        assert_eq!(ports, Ports::from([(8080, 1), (50_000, 1)]));
     }
 
     #[test]
@@ -58,12 +86,28 @@ mod tests {
         let own = std::process::id();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert_eq!(established(own, port).unwrap(), 0);
+        let established = |port| Sockets::default().established(own, port).unwrap();
+        assert_eq!(established(port), 0);
 
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let server = listener.accept().unwrap();
 
-        assert_eq!(established(own, port).unwrap(), 1);
+        assert_eq!(established(port), 1);
+        drop((client, server));
+    }
+
+    #[test]
+    fn the_tables_of_a_namespace_are_read_once() {
+        let own = std::process::id();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut sockets = Sockets::default();
+        assert_eq!(sockets.established(own, port).unwrap(), 0);
+
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let server = listener.accept().unwrap();
+
+        assert_eq!(sockets.established(own, port).unwrap(), 0);
         drop((client, server));
     }
 }

@@ -12,11 +12,9 @@ use crate::effects::EffectLog;
 impl Run<'_> {
     /// Records how many connections each instance has.
     pub(super) fn count_connections(&mut self, now: Instant) {
-        for instance in self.instances() {
-            if let Some(count) = self.backend.connections(instance) {
-                let event = ProcessEvent::Connections(count);
-                self.record(now, RunEvent::Process { instance, event });
-            }
+        for (instance, count) in self.backend.connections() {
+            let event = ProcessEvent::Connections(count);
+            self.record(now, RunEvent::Process { instance, event });
         }
     }
 
