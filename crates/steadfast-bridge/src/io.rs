@@ -56,10 +56,9 @@ pub enum Input {
         topic: TopicNumber,
         event: TopicEvent,
     },
-    /// The server sent a notification.
+    /// The server sent an event of a collection.
     Notified {
-        method: String,
-        /// Its params, raw JSON.
+        /// The params of the notification, raw JSON.
         params: Bytes,
     },
     /// Notifications of the server were dropped, because the bridge received more than it could handle.
@@ -197,7 +196,7 @@ impl fmt::Debug for Input {
             Self::Session { state, .. } => write!(f, "Session({state:?})"),
             Self::CallEnded { call, .. } => write!(f, "CallEnded({})", call.0),
             Self::Topic { topic, .. } => write!(f, "Topic({})", topic.0),
-            Self::Notified { method, .. } => write!(f, "Notified({method})"),
+            Self::Notified { params } => write!(f, "Notified({} bytes)", params.len()),
             Self::EventsDropped => f.write_str("EventsDropped"),
             Self::StopRequested => f.write_str("StopRequested"),
             Self::Ticked => f.write_str("Ticked"),

@@ -324,7 +324,7 @@ impl Machine for Bridge {
             } => self.on_session(state, connection, cause),
             Input::CallEnded { call, end } => self.on_call_ended(call, end),
             Input::Topic { topic, event } => self.on_topic(topic, event),
-            Input::Notified { method, params } => self.on_notified(&method, &params),
+            Input::Notified { params } => self.on_notified(&params),
             Input::EventsDropped => self.on_events_dropped(),
             Input::StopRequested => self.stop(),
             Input::Ticked => {}

@@ -4,6 +4,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use steadfast_protocol::jsonrpc::ErrorObject;
 
+/// The method of the notifications that are the events of all subscriptions.
+pub(crate) const EVENT: &str = "collection_update";
+
 /// Codes of errors that the bridge returns; all other errors are those of the server, unchanged.
 pub mod codes {
     /// Too many calls of the program wait; the code and the text of the server's own limit. Not executed.

@@ -141,11 +141,11 @@ impl Bridge {
         }
     }
 
-    pub(super) fn on_notified(&mut self, method: &str, params: &Bytes) {
+    pub(super) fn on_notified(&mut self, params: &Bytes) {
         let Some(collection) = request::string_member(params, "collection") else {
             return;
         };
-        let text = reply::notification(method, params);
+        let text = reply::notification(reply::EVENT, params);
         let receivers = self.topics.receivers(&collection);
         self.send_to_all(&receivers, &text);
     }

@@ -9,10 +9,8 @@ use std::task::{Context, Poll};
 use steadfast::jsonrpc::{Subscription, SubscriptionEvent};
 
 use crate::io::{Input, TopicNumber};
+use crate::reply;
 use crate::upstream::{self, Upstream};
-
-/// The notifications that are the events of all subscriptions.
-const EVENTS: &str = "collection_update";
 
 /// All subscriptions at the server.
 #[derive(Debug)]
@@ -30,7 +28,7 @@ struct Events {
 impl Feeds {
     pub(super) fn new(upstream: &Upstream) -> Self {
         let events = Events {
-            subscription: upstream.notifications(EVENTS),
+            subscription: upstream.notifications(reply::EVENT),
             is_interrupted: false,
         };
         Self {
@@ -86,10 +84,7 @@ fn next_of(
 impl Events {
     fn input_of(&mut self, event: SubscriptionEvent) -> Option<Input> {
         match event {
-            SubscriptionEvent::Item(params) => Some(Input::Notified {
-                method: EVENTS.to_owned(),
-                params,
-            }),
+            SubscriptionEvent::Item(params) => Some(Input::Notified { params }),
             SubscriptionEvent::Interrupted { .. } => {
                 self.is_interrupted = true;
                 None

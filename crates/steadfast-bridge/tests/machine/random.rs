@@ -118,7 +118,7 @@ impl Run {
             Step::Topic(topic, kind) => self.world.topic(topic, topic_event(kind)),
             Step::Notify(topic) => {
                 let params = serde_json::json!({"collection": format!("topic-{topic}")});
-                self.world.notify("collection_update", &params);
+                self.world.notify(&params);
             }
             Step::Pass(seconds) => self.world.pass(Duration::from_secs(seconds)),
         }

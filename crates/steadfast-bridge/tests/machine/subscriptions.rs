@@ -40,8 +40,8 @@ fn programs_share_one_subscription_and_each_receives_each_event_once() {
     world.request(A, 2, "core.subscribe", &json!([JOBS]));
     world.sent_to(A);
 
-    world.notify("collection_update", &event(JOBS));
-    world.notify("collection_update", &event("pool.query"));
+    world.notify(&event(JOBS));
+    world.notify(&event("pool.query"));
 
     assert_eq!(world.others, [subscribe(JOBS, 1)]);
     let expected = json!({"jsonrpc": "2.0", "method": "collection_update", "params": event(JOBS)});
@@ -64,7 +64,7 @@ fn the_subscription_at_the_server_ends_with_the_last_one_of_a_program() {
         !world.others.contains(&end),
         "another program cannot end it"
     );
-    world.notify("collection_update", &event(JOBS));
+    world.notify(&event(JOBS));
     assert_eq!(world.sent_to(A).len(), 2, "two replies and no event");
     assert_eq!(world.sent_to(B).len(), 1);
 
@@ -126,7 +126,7 @@ fn a_subscription_that_the_server_ends_is_reported_in_its_words_and_can_be_reque
         ended.data = (!error.is_null()).then(|| error.to_string().into());
 
         world.topic(1, TopicEvent::Ended(ended));
-        world.notify("collection_update", &event(JOBS));
+        world.notify(&event(JOBS));
 
         for program in [A, B] {
             let sent = world.sent_to(program);
@@ -178,7 +178,7 @@ fn names_with_an_argument_and_the_name_of_all_receive_what_they_mean() {
     world.sent_to(B);
 
     for collection in [name, "reporting.realtime", "pool.query"] {
-        world.notify("collection_update", &event(collection));
+        world.notify(&event(collection));
     }
 
     assert_eq!(world.sent_to(A).len(), 2);

@@ -136,9 +136,8 @@ impl World {
         });
     }
 
-    pub(crate) fn notify(&mut self, method: &str, params: &Value) {
+    pub(crate) fn notify(&mut self, params: &Value) {
         self.handle(Input::Notified {
-            method: method.to_owned(),
             params: params.to_string().into(),
         });
     }
