@@ -161,6 +161,21 @@ pub fn root() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
+/// The Python of the environment with the third-party clients.
+///
+/// # Errors
+///
+/// When the environment was not set up.
+pub fn python() -> Result<PathBuf> {
+    let python = root().join(".venv/bin/python3");
+    ensure!(
+        python.exists(),
+        "{} does not exist; run `cargo xtask setup`",
+        python.display()
+    );
+    Ok(python)
+}
+
 /// The folder of this program's profile: it contains the binaries; tests are one level deeper.
 fn profile_folder() -> Result<PathBuf> {
     let program = env::current_exe().context("failed to find the path of this program")?;

@@ -141,12 +141,7 @@ impl Lab {
 
     fn programs(&self) -> Result<[Program; 3]> {
         let root = binaries::root();
-        let python = root.join(".venv/bin/python3");
-        ensure!(
-            python.exists(),
-            "{} does not exist; run `cargo xtask setup`",
-            python.display()
-        );
+        let python = binaries::python()?;
         let client = |kind: &str| {
             let mut command = Command::new(&python);
             command

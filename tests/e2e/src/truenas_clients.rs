@@ -57,12 +57,7 @@ fn observe(
     expected: &Value,
 ) -> Result<()> {
     let root = binaries::root();
-    let python = root.join(".venv/bin/python3");
-    ensure!(
-        python.exists(),
-        "{} does not exist; run `cargo xtask setup`",
-        python.display()
-    );
+    let python = binaries::python()?;
     let output = Command::new(python)
         .arg(root.join("tests/third-party/truenas").join(script))
         .args(arguments)

@@ -107,13 +107,7 @@ fn program(kind: ProxyClientKind, api: SocketAddr) -> Result<Command> {
             Ok(command)
         }
         ProxyClientKind::Python => {
-            let python = root.join(".venv/bin/python3");
-            ensure!(
-                python.exists(),
-                "{} does not exist; run `cargo xtask setup`",
-                python.display()
-            );
-            let mut command = Command::new(python);
+            let mut command = Command::new(binaries::python()?);
             command.arg(drivers.join("python/proxy_driver.py"));
             Ok(command)
         }
